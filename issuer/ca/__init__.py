@@ -1,0 +1,169 @@
+"""A CA over ACME (RFC 8555), as the steps need it: no call sleeps, every failure is a Problem.
+
+`transport` sends signed requests, `account` finds or makes our account, `problems` reads what a CA said. The CA's own
+words for states (pending, ready, processing, valid, …) end here.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from acme import challenges, messages
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from josepy.errors import Error as JoseError
+from josepy.json_util import encode_b64jose
+
+from issuer.ca import problems
+from issuer.ca.account import AccountKeeper
+from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
+from issuer.keys import Vault
+from issuer.ports import Authorization, CaAccounts, Challenge, Clock, Order
+from issuer.problem import ProblemType
+
+NOT_FOUND = 404
+POST_AS_GET = b""
+
+
+class AcmeAuthority:
+    """The `CertificateAuthority` port. One per process, kept: a new TLS context costs more than an issuance."""
+
+    def __init__(
+        self,
+        directory_url: str,
+        accounts: CaAccounts,
+        *,
+        vault: Vault,
+        clock: Clock,
+        transport: Transport,
+        contact: str = "",
+    ) -> None:
+        self.directory_url = directory_url
+        self._clock = clock
+        self._transport = transport
+        self._directory_json: dict[str, Any] | None = None
+        self._keeper = AccountKeeper(
+            directory_url, accounts, vault=vault, clock=clock, post=self._post_as, contact=contact
+        )
+
+    def new_order(self, name: str) -> Order:
+        """See `ports.CertificateAuthority`. The account is found or made here, as every issuance begins here."""
+        wanted = messages.NewOrder(identifiers=[messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name)])
+        body = wanted.json_dumps().encode()
+        answer = self._keeper.with_account(lambda signer: self._post_as("newOrder", body, signer))
+        url = answer.headers.get("Location")
+        if not url:
+            raise unusable("it gave the new order no URL")
+        return self._order(url, answer)
+
+    def order(self, url: str) -> Order:
+        """See `ports.CertificateAuthority`."""
+        try:
+            return self._order(url, self._post(url, POST_AS_GET))
+        except Refusal as refusal:
+            if refusal.answer.status == NOT_FOUND:
+                lost = problems.problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
+                return Order(url, finalize_url="", authorization_urls=(), problem=lost)
+            raise problems.from_refusal(refusal, self._clock()) from None
+
+    def authorization(self, url: str, name: str) -> Authorization:
+        """See `ports.CertificateAuthority`."""
+        answer = self._asked(url, POST_AS_GET)
+        document = answer.json()
+        found = _parsed(messages.Authorization.from_json, document)
+        if found.identifier.value.lower() != name:
+            raise unusable(f"its authorization is for another name than {name}")
+        ask_again_at = problems.retry_after(answer.headers, self._clock())
+        if found.status == messages.STATUS_VALID:
+            return Authorization(is_valid=True)
+        if found.status != messages.STATUS_PENDING:
+            return Authorization(problem=_failure(document, str(found.status.name)))
+        return Authorization(challenge=self._http_01(found), ask_again_at=ask_again_at)
+
+    def answer(self, challenge: Challenge) -> None:
+        """See `ports.CertificateAuthority`."""
+        self._asked(challenge.url, b"{}")
+
+    def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
+        """See `ports.CertificateAuthority`."""
+        der = x509.load_pem_x509_csr(csr.encode()).public_bytes(Encoding.DER)
+        body = json.dumps({"csr": encode_b64jose(der)}).encode()
+        try:
+            return self._order(order_url, self._post(finalize_url, body))
+        except Refusal as refusal:
+            if refusal.type == "orderNotReady":
+                return self.order(order_url)
+            raise problems.from_refusal(refusal, self._clock()) from None
+
+    def chain(self, url: str) -> str:
+        """See `ports.CertificateAuthority`."""
+        try:
+            return self._asked(url, POST_AS_GET).body.decode("ascii")
+        except UnicodeDecodeError:
+            raise unusable("its certificate is not PEM") from None
+
+    def _order(self, url: str, answer: Answer) -> Order:
+        document = answer.json()
+        found = _parsed(messages.Order.from_json, document)
+        lost = None
+        if found.status == messages.STATUS_INVALID:
+            lost = problems.from_document(document.get("error"), ProblemType.ORDER_LOST)
+        return Order(
+            url,
+            finalize_url=found.finalize or "",
+            authorization_urls=tuple(found.authorizations or ()),
+            needs_csr=found.status == messages.STATUS_READY,
+            certificate_url=found.certificate if found.status == messages.STATUS_VALID else None,
+            problem=lost,
+            ask_again_at=problems.retry_after(answer.headers, self._clock()),
+        )
+
+    def _http_01(self, found: messages.Authorization) -> Challenge | None:
+        """The challenge to answer; None while the CA is validating it."""
+        for one in found.challenges:
+            if isinstance(one.chall, challenges.HTTP01):
+                if one.status != messages.STATUS_PENDING:
+                    return None
+                token = one.chall.encode("token")
+                return Challenge(one.uri, token, one.chall.key_authorization(self._keeper.signer().key))
+        raise problems.problem(ProblemType.CA_REFUSED, "it offers no HTTP-01 challenge for the domain")
+
+    def _asked(self, url: str, payload: bytes) -> Answer:
+        try:
+            return self._post(url, payload)
+        except Refusal as refusal:
+            raise problems.from_refusal(refusal, self._clock()) from None
+
+    def _post(self, url: str, payload: bytes) -> Answer:
+        return self._transport.post(url, payload, self._keeper.signer(), new_nonce_url=self._directory()["newNonce"])
+
+    def _post_as(self, resource: str, payload: bytes, signer: Signer) -> Answer:
+        """A request to a resource of the directory, by whoever signs it."""
+        url = self._directory()[resource]
+        return self._transport.post(url, payload, signer, new_nonce_url=self._directory()["newNonce"])
+
+    def _directory(self) -> dict[str, Any]:
+        if self._directory_json is None:
+            try:
+                directory = self._transport.get(self.directory_url).json()
+            except Refusal as refusal:
+                raise problems.from_refusal(refusal, self._clock()) from None
+            if not all(isinstance(directory.get(one), str) for one in ("newNonce", "newAccount", "newOrder")):
+                raise unusable(f"{self.directory_url} is not an ACME directory")
+            self._directory_json = directory
+        return self._directory_json
+
+
+def _parsed(parse: Callable[[dict[str, Any]], Any], document: dict[str, Any]) -> Any:
+    try:
+        return parse(document)
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise unusable(f"its answer is not as RFC 8555 has it ({type(error).__name__})") from None
+
+
+def _failure(authorization: dict[str, Any], state: str) -> Any:
+    """Why an authorization is not valid any more: the error of its challenge, where the CA puts the reason."""
+    for challenge in authorization.get("challenges") or ():
+        if isinstance(challenge, dict) and challenge.get("error"):
+            return problems.from_document(challenge["error"], ProblemType.VALIDATION_FAILED)
+    return problems.problem(ProblemType.VALIDATION_FAILED, f"the authorization is {state}")

@@ -1,0 +1,154 @@
+"""Signed requests to an ACME server (RFC 8555 §6), over one pool of kept connections.
+
+The `acme` library's own network class drops headers (so Retry-After), reads every 409 as a conflict, and retries
+badNonce once; this takes its place, over the library's JWS and messages.
+"""
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+from acme import jws
+from josepy.errors import DeserializationError
+from josepy.json_util import decode_b64jose
+from josepy.jwa import ES256
+from josepy.jwk import JWK
+from urllib3.util import Timeout, create_urllib3_context
+
+from issuer.problem import Problem, ProblemType
+
+BAD_NONCE_TRIES = 20
+"""At one refusal in five, 20 in a row come once in 10^14 requests (RFC 8555 §6.5: try again with a new nonce)."""
+MAX_ANSWER_BYTES = 1_000_000
+USER_AGENT = "issuer/0.1"
+JOSE = "application/jose+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a CA answered, whole."""
+
+    status: int
+    headers: urllib3.HTTPHeaderDict
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises Problem(ca-unavailable) when it is none."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise unusable(f"its answer ({self.status}) is not a JSON object")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who signs: the account key, and its account URL (kid) once there is one."""
+
+    key: JWK
+    url: str | None = None
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
+    """A CA's answer with a status of 400 and above; `issuer.ca.problems` reads it."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+        try:
+            problem = json.loads(answer.body)
+        except ValueError:
+            problem = None
+        self.problem: dict[str, Any] = problem if isinstance(problem, dict) else {}
+
+    @property
+    def type(self) -> str:
+        """The last part of the problem's URN, or an empty string."""
+        return str(self.problem.get("type", "")).rpartition(":")[2]
+
+
+class Transport:
+    """A connection to one ACME server; safe to share between threads."""
+
+    def __init__(self, *, ca_bundle: str = "", timeout_seconds: float = 10) -> None:
+        context = create_urllib3_context()
+        if ca_bundle:
+            context.load_verify_locations(ca_bundle)
+        else:
+            context.load_default_certs()
+        self._pool = urllib3.PoolManager(
+            ssl_context=context,
+            timeout=Timeout(connect=timeout_seconds, read=timeout_seconds),
+            retries=False,
+            maxsize=8,
+            headers={"User-Agent": USER_AGENT},
+        )
+        self._nonces: deque[bytes] = deque(maxlen=32)
+
+    def get(self, url: str) -> Answer:
+        """An unsigned GET: the directory. Raises Refusal, Problem(ca-unavailable)."""
+        return _accepted(self._request("GET", url))
+
+    def post(self, url: str, payload: bytes, signer: Signer, *, new_nonce_url: str) -> Answer:
+        """A signed POST, or POST-as-GET with an empty payload (§6.3). Raises Refusal, Problem(ca-unavailable)."""
+        for _ in range(BAD_NONCE_TRIES):
+            answer = self._request("POST", url, body=self._sign(url, payload, signer, new_nonce_url))
+            try:
+                return _accepted(answer)
+            except Refusal as refusal:
+                if refusal.type != "badNonce":
+                    raise
+        raise unusable(f"it refused {BAD_NONCE_TRIES} nonces in a row")
+
+    def _sign(self, url: str, payload: bytes, signer: Signer, new_nonce_url: str) -> bytes:
+        nonce = self._nonce(new_nonce_url)
+        signed = jws.JWS.sign(payload, key=signer.key, alg=ES256, nonce=nonce, url=url, kid=signer.url)
+        return bytes(signed.json_dumps().encode())
+
+    def _nonce(self, new_nonce_url: str) -> bytes:
+        try:
+            return self._nonces.popleft()
+        except IndexError:
+            _accepted(self._request("HEAD", new_nonce_url))
+        try:
+            return self._nonces.popleft()
+        except IndexError:
+            raise unusable("it gave no nonce") from None
+
+    def _request(self, method: str, url: str, body: bytes | None = None) -> Answer:
+        headers = {"User-Agent": USER_AGENT} | ({"Content-Type": JOSE} if body is not None else {})
+        try:
+            response = self._pool.request(
+                method, url, body=body, headers=headers, preload_content=False, redirect=False
+            )
+            try:
+                content = response.read(MAX_ANSWER_BYTES)
+                response.drain_conn()
+            finally:
+                response.release_conn()
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise unusable(f"{type(error).__name__} at {method} {url}") from None
+        self._keep_nonce(response.headers.get("Replay-Nonce"))
+        return Answer(response.status, response.headers, content)
+
+    def _keep_nonce(self, text: str | None) -> None:
+        if text:
+            try:
+                self._nonces.append(decode_b64jose(text))
+            except DeserializationError:
+                raise unusable("its nonce is not base64url") from None
+
+
+def unusable(detail: str) -> Problem:
+    """A CA that is away, or that does not speak ACME as it should."""
+    return Problem(ProblemType.CA_UNAVAILABLE, detail, hint="it is tried again by itself")
+
+
+def _accepted(answer: Answer) -> Answer:
+    if answer.status >= 400:  # noqa: PLR2004 - HTTP's first status of an error
+        raise Refusal(answer)
+    return answer

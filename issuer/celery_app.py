@@ -1,0 +1,59 @@
+"""create_celery(settings): the queues, and how messages are treated."""
+
+from collections.abc import Callable
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu.entity import Queue
+
+from issuer import schedule, tasks
+from issuer.config import Settings
+from issuer.domain import CHAIN
+from issuer.ports import Services
+
+INTERACTIVE = "interactive"
+HOUSEKEEPING = "housekeeping"
+QUEUES = (INTERACTIVE, HOUSEKEEPING)
+"""Every queue; the Procfile's worker reads all of them."""
+VISIBILITY_SECONDS = 3600
+"""Redis hands an unacknowledged message to another worker after this: longer than any step, waits included."""
+
+
+def create_celery(settings: Settings, services: Callable[[], Services]) -> Celery:
+    """A Celery application with the steps and the beat table; services is called when a task first needs it."""
+    app = Celery("issuer", broker=settings.celery_broker_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_queues=[Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
+        task_default_queue=INTERACTIVE,
+        task_create_missing_queues=False,
+        task_routes={step.value: {"queue": INTERACTIVE} for step in CHAIN} | {"reconcile": {"queue": HOUSEKEEPING}},
+        task_acks_late=True,
+        task_soft_time_limit=settings.soft_limit_seconds,
+        task_time_limit=settings.hard_limit_seconds,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "socket_timeout": 3,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "health_check_interval": 30,
+        },
+        beat_scheduler="celery.beat:Scheduler",
+        beat_max_loop_interval=max(settings.reconcile_seconds, 1),
+        timezone="UTC",
+    )
+    tasks.register(app, services)
+    schedule.register(app, services, settings.reconcile_seconds)
+    return app
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _keep_our_logs(**_: object) -> None:
+    """Celery leaves the loggers alone where a receiver is connected."""

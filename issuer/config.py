@@ -1,0 +1,170 @@
+"""Settings: the only reader of the environment. Every variable is `ISSUER_…`; the README lists them."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "ISSUER_"
+NEW_ENCRYPTION_KEY = "issuer new-encryption-key"
+"""The command that makes a value for ISSUER_ENCRYPTION_KEYS."""
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
+
+
+def _folded(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(value.lower().removesuffix(".") for value in values)
+
+
+def parse_dns_server(text: str) -> tuple[str, int]:
+    """`address`, `address:port` or `[address]:port` as (address, port). ValueError for anything else."""
+    address, port = text, "53"
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        port = port.removeprefix(":") or "53"
+    elif text.count(":") == 1:
+        address, port = text.split(":")
+    try:
+        ipaddress.ip_address(address)
+        if not 0 < int(port) < 2**16:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IP address with or without :port") from None
+    return address, int(port)
+
+
+def _dns_servers(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parse_dns_server(value)
+    return values
+
+
+def _fernet_keys(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for value in values:
+        try:
+            Fernet(value.get_secret_value())
+        except ValueError:
+            raise ValueError(f"not 32 bytes in URL-safe base64; make one with: {NEW_ENCRYPTION_KEY}") from None
+    return values
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    scheme = urlsplit(value.get_secret_value()).scheme
+    if value.get_secret_value() and scheme not in {"redis", "rediss"}:
+        raise ValueError("not a redis:// or rediss:// URL")
+    return value
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("not an https:// URL")
+    return value
+
+
+def _file_or_nothing(value: str) -> str:
+    if value and not Path(value).is_file():
+        raise ValueError(f"there is no file {value}")
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_folded)]
+DnsServers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_dns_servers)]
+FernetKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_fernet_keys)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+
+
+class Settings(BaseSettings):
+    """What an operator may set, with defaults. Times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    redis_url: RedisUrl = SecretStr("redis://127.0.0.1:6379/0")
+    broker_url: RedisUrl = SecretStr("")
+    encryption_keys: FernetKeys = ()
+    acme_directory: Annotated[str, AfterValidator(_web_url)] = "https://acme-staging-v02.api.letsencrypt.org/directory"
+    acme_ca_bundle: Annotated[str, AfterValidator(_file_or_nothing)] = ""
+    acme_contact: str = ""
+    acme_timeout_seconds: float = Field(default=10, gt=0, le=60)
+    cname_targets: Names = ()
+    own_names: Names = ()
+    allow_reserved_names: bool = False
+    dns_servers: DnsServers = ()
+    dns_timeout_seconds: float = Field(default=3, gt=0, le=4)
+    key_type: Literal["ec-p256", "ec-p384", "rsa-2048"] = "ec-p256"
+    step_seconds: int = Field(default=60, ge=2, le=600)
+    reconcile_seconds: float = Field(default=10, ge=0.1, le=60)
+    log_format: Literal["", "console", "json"] = ""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _what_has_no_default(self) -> Self:
+        if not self.encryption_keys:
+            raise ValueError(f"{PREFIX}ENCRYPTION_KEYS is not set; make one with: {NEW_ENCRYPTION_KEY}")
+        if not self.cname_targets:
+            raise ValueError(f"{PREFIX}CNAME_TARGETS is not set; name the hosts that customers' CNAMEs may end at")
+        return self
+
+    @property
+    def soft_limit_seconds(self) -> int:
+        """When a step is told to stop."""
+        return self.step_seconds
+
+    @property
+    def hard_limit_seconds(self) -> int:
+        """When a step's process is killed."""
+        return self.step_seconds + 5
+
+    @property
+    def lease_seconds(self) -> int:
+        """How long a lease holds: past the hard limit, so that no two workers are ever in one step."""
+        return self.step_seconds + 10
+
+    @property
+    def celery_broker_url(self) -> str:
+        """Where Celery's messages go: `broker_url`, else database 1 of the records' server."""
+        if url := self.broker_url.get_secret_value():
+            return url
+        return urlunsplit(urlsplit(self.redis_url.get_secret_value())._replace(path="/1"))
+
+    def as_environment(self) -> dict[str, str]:
+        """What has been set, as variables for a child process."""
+        return {f"{PREFIX}{name.upper()}": _text(getattr(self, name)) for name in sorted(self.model_fields_set)}
+
+
+def load_settings(**defaults: object) -> Settings:
+    """The settings of this process; the environment wins over `defaults`. A wrong value ends the process, with one
+    line that names each."""
+    given = {name: value for name, value in defaults.items() if f"{PREFIX}{name.upper()}" not in os.environ}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SystemExit("\n".join(_line(one["loc"], one["msg"]) for one in error.errors())) from None
+
+
+def child_environment(values: Mapping[str, str]) -> dict[str, str]:
+    """The environment of this process with other values, for a child process."""
+    return {**os.environ, **values}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(_text(one) for one in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _line(loc: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"{PREFIX}{str(loc[0]).upper()}: {message}" if loc else message

@@ -1,0 +1,149 @@
+"""Certificate keys and CSRs, reading what the CA sent back, and encryption at rest."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import pairwise
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from issuer.domain import Certificate
+from issuer.problem import Problem, ProblemType
+
+CLOCK_SKEW_SECONDS = 3600
+"""How far a certificate's notBefore may lie ahead of our clock."""
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class KeyType(StrEnum):
+    """The kinds of certificate key that can be asked for."""
+
+    EC_P256 = "ec-p256"
+    EC_P384 = "ec-p384"
+    RSA_2048 = "rsa-2048"
+
+
+class Vault:
+    """Encryption at rest: the first key encrypts, all decrypt (Fernet; so that keys can be rotated)."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """keys: Fernet keys, URL-safe base64. ValueError for one that is none, without repeating it."""
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise ValueError("an encryption key is not 32 bytes in URL-safe base64") from None
+
+    def encrypt(self, secret: bytes) -> str:
+        """A token that only our keys open."""
+        return self._fernet.encrypt(secret).decode()
+
+    def decrypt(self, token: str) -> bytes:
+        """The secret again. Raises Problem(undecryptable): the keys have changed, nothing may be made anew."""
+        try:
+            return self._fernet.decrypt(token)
+        except InvalidToken:
+            raise Problem(
+                ProblemType.UNDECRYPTABLE,
+                hint="the operator must add the key it was encrypted with to ISSUER_ENCRYPTION_KEYS again",
+            ) from None
+
+
+def new_encryption_key() -> str:
+    """A fresh key for `Vault`."""
+    return Fernet.generate_key().decode()
+
+
+def new_key(kind: KeyType) -> bytes:
+    """A fresh private key, PKCS #8 DER."""
+    key: PrivateKey
+    match kind:
+        case KeyType.EC_P256:
+            key = ec.generate_private_key(ec.SECP256R1())
+        case KeyType.EC_P384:
+            key = ec.generate_private_key(ec.SECP384R1())
+        case KeyType.RSA_2048:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def new_csr(key: bytes, name: str) -> str:
+    """A CSR (PEM) for one name, in the SAN alone: a CN holds no more than 64 characters (RFC 5280 ub-common-name)."""
+    builder = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    )
+    return builder.sign(_load(key), hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def read_chain(pem: str, *, key: bytes, name: str, now: float) -> tuple[str, x509.Certificate]:
+    """What a CA sent, verified: the chain as clean PEM (leaf first) and the leaf.
+
+    Raises Problem(bad-certificate) unless it parses, every certificate is signed by the next, the leaf's public key
+    is that of `key`, its only name is `name`, and it is valid at `now` (epoch seconds).
+    """
+    try:
+        chain = x509.load_pem_x509_certificates(pem.encode())
+        leaf = chain[0]
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        for lower, upper in pairwise(chain):
+            lower.verify_directly_issued_by(upper)
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        raise _bad(f"it is no certificate chain with a name in it ({type(error).__name__})") from None
+    if _public_bytes(leaf.public_key()) != _public_bytes(_load(key).public_key()):
+        raise _bad("it was made for another key")
+    if [str(entry.value).lower() for entry in names] != [name]:
+        raise _bad(f"it is not for {name} alone")
+    if leaf.not_valid_before_utc.timestamp() > now + CLOCK_SKEW_SECONDS:
+        raise _bad("it is not valid yet")
+    if leaf.not_valid_after_utc.timestamp() <= now:
+        raise _bad("it has expired already")
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in chain), leaf
+
+
+def as_certificate(pem: str, *, key: bytes, name: str, ca: str, vault: Vault, now: float) -> Certificate:
+    """The record of a chain that `read_chain` accepts, its key encrypted."""
+    chain, leaf = read_chain(pem, key=key, name=name, now=now)
+    return Certificate(
+        chain=chain,
+        key=vault.encrypt(key),
+        serial=f"{leaf.serial_number:x}",
+        not_before=leaf.not_valid_before_utc.timestamp(),
+        not_after=leaf.not_valid_after_utc.timestamp(),
+        ca=ca,
+    )
+
+
+def issuer_name(chain: str) -> str:
+    """Who signed the leaf of a chain, in words for a person."""
+    leaf = x509.load_pem_x509_certificate(chain.encode())
+    common_names = leaf.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common_names[0].value) if common_names else leaf.issuer.rfc4514_string()
+
+
+def _load(key: bytes) -> PrivateKey:
+    loaded = load_der_private_key(key, password=None)
+    if not isinstance(loaded, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise TypeError("not a kind of key that this product makes")
+    return loaded
+
+
+def _public_bytes(key: object) -> bytes:
+    public_bytes = getattr(key, "public_bytes")  # noqa: B009 - the union of public key types has no common base
+    return bytes(public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def _bad(detail: str) -> Problem:
+    return Problem(ProblemType.BAD_CERTIFICATE, detail)

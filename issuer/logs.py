@@ -1,0 +1,49 @@
+"""Logs: one event a line, readable on a terminal, JSON otherwise; the libraries' lines go the same way.
+
+`domain`, `issuance` and `step` are bound once a task (`structlog.contextvars`) and stand on every line below it.
+Tracebacks are plain: a pretty one shows local variables, and those hold keys.
+"""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+"""What these say of every task at INFO, the steps say better."""
+
+
+def configure_logs(log_format: str, level: str) -> None:
+    """Send every logger of this process to standard error. log_format: `console`, `json`, or empty: by terminal."""
+    is_console = log_format == "console" or (not log_format and sys.stderr.isatty())
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=SHARED, processors=_rendering(is_console=is_console))
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel("WARNING" if level == "INFO" else level)
+    structlog.configure(
+        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _rendering(*, is_console: bool) -> list[Processor]:
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if is_console:
+        plain = structlog.dev.plain_traceback
+        return [remove, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [remove, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -1,0 +1,57 @@
+"""The chain: order → challenge → finalize → install. Start it, resume it, ask for it."""
+
+import structlog
+from celery import Celery, chain
+from kombu.exceptions import OperationalError
+
+from issuer import checks
+from issuer.domain import CHAIN, Domain, Reason, Record, new_issuance
+from issuer.ports import Account, Conflict, Services
+from issuer.problem import Problem, ProblemType
+from issuer.tasks import ASSUMED_LOST_SECONDS
+
+MAX_CONFLICTS = 5
+
+log = structlog.get_logger(__name__)
+
+
+def resume(celery: Celery, record: Record) -> None:
+    """Queue what is left of an issuance. When the queue is away nothing is lost: `reconcile` finds the record."""
+    issuance = record.issuance
+    rest = CHAIN[CHAIN.index(issuance.step) :]
+    try:
+        chain(*(celery.tasks[step.value].si(issuance.id) for step in rest)).apply_async()
+    except (OperationalError, OSError) as error:
+        log.warning("not queued, reconcile will do it", issuance=issuance.id, error=type(error).__name__)
+
+
+def request(services: Services, celery: Celery, account: Account, text: str, *, must_exist: bool = False) -> Record:
+    """Begin an issuance for a name that an account asks for (POST), or has asked for before (PUT: must_exist).
+
+    Raises the Problem that forbids it. Of many callers at once, one gets the record and the others
+    Problem(already-initiated).
+    """
+    name = checks.canonical_name(services, text)
+    for _ in range(MAX_CONFLICTS):
+        held = checks.may_issue(services, account, name, must_exist=must_exist)
+        checks.require_cname(services, name)
+        try:
+            record = _open(services, account, name, held)
+        except Conflict:
+            continue
+        log.info("issuance begun", domain=name, issuance=record.issuance.id, account=account.id)
+        resume(celery, record)
+        return record
+    raise Problem(ProblemType.STORE_UNAVAILABLE, "too many requests for this name at once")
+
+
+def _open(services: Services, account: Account, name: str, held: Record | None) -> Record:
+    """A new attempt, or the open one woken: its order and key may still be good."""
+    now = services.clock()
+    look_again_at = now + ASSUMED_LOST_SECONDS
+    if held is None:
+        first = new_issuance(name, Reason.FIRST, now)
+        return services.store.open(Domain(name, account.id, now), first, version=0, look_again_at=look_again_at)
+    is_open = held.issuance.is_open
+    issuance = held.issuance.wake(now) if is_open else new_issuance(name, Reason.MANUAL, now)
+    return services.store.open(held.domain, issuance, version=held.version, look_again_at=look_again_at)

@@ -1,0 +1,209 @@
+"""What the product needs from the outside, as Protocols, and the bundle that carries it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from issuer.domain import Domain, Issuance, Record
+from issuer.keys import KeyType, Vault
+from issuer.problem import Problem
+
+Clock = Callable[[], float]
+"""Now, in epoch seconds."""
+
+
+class Conflict(Exception):  # noqa: N818 - a refusal, not a fault
+    """A write was refused: the record has moved on since it was read. Read it again."""
+
+
+class Plan(StrEnum):
+    """What an account has booked."""
+
+    HTTPS = "https"
+    BASIC = "basic"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A customer of this service (a platform, or a part of one). key_hash: SHA-256 of the API key, hexadecimal."""
+
+    id: str
+    plan: Plan
+    key_hash: str = field(repr=False)
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CaAccount:
+    """Our account at a CA: its key (encrypted PEM), its URL once the CA has told it."""
+
+    key: str = field(repr=False)
+    url: str | None
+    created_at: float
+
+
+class Store(Protocol):
+    """The records. Every method raises Problem(store-unavailable) when the store does not answer."""
+
+    def load(self, name: str) -> Record | None:
+        """The record of a domain, or None."""
+
+    def open(self, domain: Domain, issuance: Issuance, *, version: int, look_again_at: float) -> Record:
+        """Save a domain with an issuance to work on, if its version is still `version` (0: not there yet).
+
+        look_again_at: when `claim_due` is to return it should its message get lost. Raises Conflict.
+        """
+
+    def take(self, issuance_id: str, *, now: float, until: float) -> Record | None:
+        """Lease an open issuance's domain; None when it is stale, closed, or leased by somebody else."""
+
+    def save(self, record: Record) -> Record:
+        """Write the record of a lease in hand, keeping the lease. Raises Conflict when the lease has been lost."""
+
+    def release(self, record: Record, *, look_again_at: float | None) -> Record:
+        """Write and give the lease back; look_again_at None closes the issuance. Raises Conflict as `save`."""
+
+    def claim_due(self, *, now: float, limit: int, look_again_at: float) -> list[str]:
+        """Ids of at most `limit` open issuances whose look_again_at or lease has passed; each is put off to
+        `look_again_at`, so that two callers do not get the same ones."""
+
+    def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
+        """Publish an HTTP-01 answer for all web processes (RFC 8555 §8.3)."""
+
+    def key_authorization(self, token: str) -> str | None:
+        """The answer to a token, or None."""
+
+    def account(self, account_id: str) -> Account | None:
+        """An account, or None."""
+
+    def accounts(self) -> list[Account]:
+        """All accounts, by id."""
+
+    def create_account(self, account: Account) -> None:
+        """Add an account. Raises Problem(account-exists)."""
+
+    def update_account(self, account: Account) -> None:
+        """Replace an account's plan and key."""
+
+    def ping(self) -> None:
+        """Return when the store answers."""
+
+
+class CaAccounts(Protocol):
+    """Where the CA adapter keeps its accounts: one per directory URL, for all workers."""
+
+    def ca_account(self, directory_url: str) -> CaAccount | None:
+        """The account for a directory, or None."""
+
+    def keep_ca_account(self, directory_url: str, account: CaAccount, *, instead_of: CaAccount | None) -> CaAccount:
+        """Save `account` if the stored one is still `instead_of`; return the one stored now, whoever saved it."""
+
+    def lock_ca_account(self, directory_url: str, *, seconds: int) -> bool:
+        """True for the one caller that may register now; the lock ends by itself after `seconds`."""
+
+    def unlock_ca_account(self, directory_url: str) -> None:
+        """End the lock early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as the steps need to see it; the CA's own status words stay in `ca`.
+
+    needs_csr: every authorization is done, finalize may be sent. certificate_url: issued, ready to fetch.
+    problem: the order is lost, for this reason. None of them: the CA is at work, ask again at ask_again_at
+    (None: whenever you like).
+    """
+
+    url: str
+    finalize_url: str
+    authorization_urls: tuple[str, ...]
+    needs_csr: bool = False
+    certificate_url: str | None = None
+    problem: Problem | None = None
+    ask_again_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """An HTTP-01 challenge that waits for an answer."""
+
+    url: str
+    token: str
+    key_authorization: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """The CA's view of whether we control a name: valid, or failed with a problem, or still to be proved.
+
+    challenge: what to answer; None while the CA is already validating.
+    """
+
+    is_valid: bool = False
+    problem: Problem | None = None
+    challenge: Challenge | None = None
+    ask_again_at: float | None = None
+
+
+class CertificateAuthority(Protocol):
+    """An ACME CA (RFC 8555). Every method raises Problem; none sleeps."""
+
+    directory_url: str
+
+    def new_order(self, name: str) -> Order:
+        """Ask for a certificate for one name (§7.4)."""
+
+    def order(self, url: str) -> Order:
+        """Look at an order (§7.4)."""
+
+    def authorization(self, url: str, name: str) -> Authorization:
+        """Look at an authorization for `name` (§7.5)."""
+
+    def answer(self, challenge: Challenge) -> None:
+        """Tell the CA that the answer to a challenge is in place (§7.5.1)."""
+
+    def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
+        """Send the CSR (PEM); where the order is past that point, look at it instead (§7.4)."""
+
+    def chain(self, url: str) -> str:
+        """Fetch an issued certificate: PEM, leaf first (§7.4.2)."""
+
+
+class Verdict(StrEnum):
+    """An answer of DNS: unknown when the question could not be answered, which is never a no."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Pointing:
+    """Whether a name leads to us. found: what DNS has for it, in words. wanted: the record to create."""
+
+    verdict: Verdict
+    found: str
+    wanted: str
+
+
+class Resolver(Protocol):
+    """Questions to DNS."""
+
+    def pointing(self, name: str) -> Pointing:
+        """Follow the name's CNAMEs, or compare its addresses, to our targets. Never raises; bounded in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that checks and steps work with."""
+
+    store: Store
+    ca: CertificateAuthority
+    resolver: Resolver
+    vault: Vault
+    key_type: KeyType
+    lease_seconds: int
+    own_names: tuple[str, ...]
+    allow_reserved_names: bool
+    clock: Clock

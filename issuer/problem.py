@@ -1,0 +1,146 @@
+"""What can go wrong, in one type and one table.
+
+Libraries' exceptions become a `Problem` inside `ca`, `store` and `resolver`; HTTP status codes exist only in
+`web.errors`. A Problem carries plain strings and numbers, so it survives a message, a log line and a record.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+
+class ProblemType(StrEnum):
+    """The stable machine word of a problem: `code` in an answer, `problem` in a log line."""
+
+    INVALID_NAME = "invalid-name"
+    INVALID_CNAME = "invalid-cname"
+    PLAN = "plan"
+    NOT_FOUND = "not-found"
+    NOT_INITIATED = "not-initiated"
+    ALREADY_INITIATED = "already-initiated"
+    INVALID_REQUEST = "invalid-request"
+    ACCOUNT_EXISTS = "account-exists"
+    DNS_UNKNOWN = "dns-unknown"
+    VALIDATION_FAILED = "validation-failed"
+    CAA = "caa"
+    RATE_LIMITED = "rate-limited"
+    CA_UNAVAILABLE = "ca-unavailable"
+    CA_SLOW = "ca-slow"
+    CA_REFUSED = "ca-refused"
+    CA_ACCOUNT = "ca-account"
+    ORDER_LOST = "order-lost"
+    BAD_CERTIFICATE = "bad-certificate"
+    STORE_UNAVAILABLE = "store-unavailable"
+    UNDECRYPTABLE = "undecryptable"
+    INTERRUPTED = "interrupted"
+    CRASHED = "crashed"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What follows from a problem's type.
+
+    is_permanent: ends the issuance at once. drops_order: the CA's order is of no more use, the next try starts
+    over with a new order and a new key. first_retry_seconds: how long to wait before the first retry. message: the
+    short sentence that its reader sees first.
+    """
+
+    message: str
+    is_permanent: bool = False
+    drops_order: bool = False
+    first_retry_seconds: float = 60
+
+
+TABLE: dict[ProblemType, Rule] = {
+    ProblemType.INVALID_NAME: Rule("no certificate can be had for this name", is_permanent=True),
+    ProblemType.INVALID_CNAME: Rule("invalid CNAME record"),
+    ProblemType.PLAN: Rule("upgrade your account to enable this feature", is_permanent=True),
+    ProblemType.NOT_FOUND: Rule("domain not found", is_permanent=True),
+    ProblemType.NOT_INITIATED: Rule("x509 key pair generation has not been initiated", is_permanent=True),
+    ProblemType.ALREADY_INITIATED: Rule("x509 key pair generation has already been initiated", is_permanent=True),
+    ProblemType.INVALID_REQUEST: Rule("the request can not be understood", is_permanent=True),
+    ProblemType.ACCOUNT_EXISTS: Rule("an account of this name exists already", is_permanent=True),
+    ProblemType.DNS_UNKNOWN: Rule("the domain's DNS could not be looked up"),
+    ProblemType.VALIDATION_FAILED: Rule("the CA could not validate the domain", drops_order=True),
+    ProblemType.CAA: Rule(
+        "a CAA record forbids the CA to issue for the domain", drops_order=True, first_retry_seconds=600
+    ),
+    ProblemType.RATE_LIMITED: Rule("a rate limit of the CA has been reached"),
+    ProblemType.CA_UNAVAILABLE: Rule("the CA can not be reached or does not answer as it should"),
+    ProblemType.CA_SLOW: Rule("the CA has not finished its work yet"),
+    ProblemType.CA_REFUSED: Rule("the CA refuses to issue for the domain", is_permanent=True),
+    ProblemType.CA_ACCOUNT: Rule("the platform's account at the CA needs its operator", drops_order=True),
+    ProblemType.ORDER_LOST: Rule("the CA has given up the order", drops_order=True),
+    ProblemType.BAD_CERTIFICATE: Rule("the CA sent a certificate that is not the one asked for", drops_order=True),
+    ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable"),
+    ProblemType.UNDECRYPTABLE: Rule("a stored key can not be decrypted with the configured encryption keys"),
+    ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted"),
+    ProblemType.BUSY: Rule("another worker is at it", first_retry_seconds=1),
+    ProblemType.CRASHED: Rule("the step ended its worker several times", is_permanent=True),
+}
+
+
+class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
+    """Something that went wrong, in words its reader can act on.
+
+    detail: what was found. hint: what the reader can do. retry_at: epoch seconds before which asking again is
+    of no use, or None. message: the short sentence; the table's when not given.
+    """
+
+    def __init__(
+        self,
+        type_: ProblemType,
+        detail: str = "",
+        *,
+        message: str = "",
+        hint: str = "",
+        retry_at: float | None = None,
+    ) -> None:
+        super().__init__(type_, detail)
+        self.type = type_
+        self.detail = detail
+        self.message = message or TABLE[type_].message
+        self.hint = hint
+        self.retry_at = retry_at
+
+    def __str__(self) -> str:
+        """The whole story in one line: message, detail, hint."""
+        line = self.message if not self.detail else f"{self.message}: {self.detail}"
+        return f"{line} ({self.hint})" if self.hint else line
+
+    @property
+    def is_permanent(self) -> bool:
+        """True when no retry can help."""
+        return TABLE[self.type].is_permanent
+
+    @property
+    def first_retry_seconds(self) -> float:
+        """How long to wait before the first retry; later ones wait longer."""
+        return TABLE[self.type].first_retry_seconds
+
+    @property
+    def drops_order(self) -> bool:
+        """True when the next try needs a new order."""
+        return TABLE[self.type].drops_order
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for the record."""
+        return {
+            "type": self.type.value,
+            "detail": self.detail,
+            "message": self.message,
+            "hint": self.hint,
+            "retry_at": self.retry_at,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `as_dict`."""
+        return cls(
+            ProblemType(values["type"]),
+            values["detail"],
+            message=values["message"],
+            hint=values["hint"],
+            retry_at=values["retry_at"],
+        )

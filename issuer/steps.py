@@ -1,0 +1,107 @@
+"""The four steps of an issuance: order, challenge, finalize, install.
+
+Each takes the record under a lease and gives it back changed: moved on, or waiting for the CA, or with something that
+must be saved before the step goes on (then it is called again). Or it raises a Problem. Each may run twice, or be cut
+off anywhere: a run that is not the first asks what there is already before it does anything.
+"""
+
+from dataclasses import replace
+
+from issuer import keys
+from issuer.domain import Issuance, Record, Step
+from issuer.ports import Services, Verdict
+from issuer.problem import Problem, ProblemType
+
+TOKEN_SECONDS = 3600
+"""An HTTP-01 answer stays up well past the CA's last fetch, and is put up anew at each look (RFC 8555 §8.3)."""
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 60.0
+MAX_WAITS = 40
+"""Waits in a row before a slow CA counts as a problem: about half an hour of them."""
+
+
+def order(services: Services, record: Record) -> Record:
+    """A CNAME that leads here, then key and CSR, then an order at the CA (RFC 8555 §7.4)."""
+    name, issuance = record.domain.name, record.issuance
+    if issuance.key is None:
+        _require_pointing(services, record)
+        key = keys.new_key(services.key_type)
+        made = replace(issuance, key=services.vault.encrypt(key), csr=keys.new_csr(key, name))
+        return record.with_issuance(made)
+    placed = services.ca.new_order(name)
+    return record.with_issuance(
+        issuance.advance(
+            Step.CHALLENGE,
+            order_url=placed.url,
+            finalize_url=placed.finalize_url,
+            authorization_urls=placed.authorization_urls,
+        )
+    )
+
+
+def challenge(services: Services, record: Record) -> Record:
+    """Every authorization proved: its answer published first, then the CA told to look (§7.5.1)."""
+    issuance = record.issuance
+    looks = [services.ca.authorization(url, record.domain.name) for url in issuance.authorization_urls]
+    for look in looks:
+        if look.problem:
+            raise look.problem
+    unproved = [look for look in looks if not look.is_valid]
+    if not unproved:
+        return record.with_issuance(issuance.advance(Step.FINALIZE))
+    for one in [look.challenge for look in unproved if look.challenge]:
+        services.store.put_token(one.token, one.key_authorization, seconds=TOKEN_SECONDS)
+        if not issuance.is_answered:
+            services.ca.answer(one)
+    ask_again_at = max(look.ask_again_at or 0 for look in unproved)
+    return record.with_issuance(_waiting(services, replace(issuance, is_answered=True), ask_again_at))
+
+
+def finalize(services: Services, record: Record) -> Record:
+    """The CSR sent, once: a run that is not the first looks at the order before it sends anything (§7.4)."""
+    issuance = record.issuance
+    assert issuance.order_url
+    assert issuance.finalize_url
+    assert issuance.csr
+    found = None if record.is_first_run else services.ca.order(issuance.order_url)
+    if found is None or found.needs_csr:
+        found = services.ca.finalize(issuance.order_url, issuance.finalize_url, issuance.csr)
+    if found.problem:
+        raise found.problem
+    if found.certificate_url:
+        return record.with_issuance(issuance.advance(Step.INSTALL, certificate_url=found.certificate_url))
+    return record.with_issuance(_waiting(services, issuance, found.ask_again_at))
+
+
+def install(services: Services, record: Record) -> Record:
+    """The chain fetched, verified against our key and name, and put in force with its key in one write."""
+    issuance = record.issuance
+    assert issuance.certificate_url
+    assert issuance.key
+    certificate = keys.as_certificate(
+        services.ca.chain(issuance.certificate_url),
+        key=services.vault.decrypt(issuance.key),
+        name=record.domain.name,
+        ca=services.ca.directory_url,
+        vault=services.vault,
+        now=services.clock(),
+    )
+    return record.install(certificate)
+
+
+def _require_pointing(services: Services, record: Record) -> None:
+    """Raise unless the name leads here. An unknown answer is waited for once, then left to the CA's own look-up."""
+    pointing = services.resolver.pointing(record.domain.name)
+    hint = f"create the record {pointing.wanted}"
+    if pointing.verdict is Verdict.NO:
+        raise Problem(ProblemType.INVALID_CNAME, pointing.found, hint=hint)
+    if pointing.verdict is Verdict.UNKNOWN and record.issuance.tries == 0:
+        raise Problem(ProblemType.DNS_UNKNOWN, pointing.found, hint=hint)
+
+
+def _waiting(services: Services, issuance: Issuance, ask_again_at: float | None) -> Issuance:
+    """Ask the CA again later: longer each time, and never before it said."""
+    if issuance.waits >= MAX_WAITS:
+        raise Problem(ProblemType.CA_SLOW, f"asked {issuance.waits} times for its {issuance.step}")
+    pause = min(FIRST_WAIT_SECONDS * 2**issuance.waits, LONGEST_WAIT_SECONDS)
+    return issuance.wait(max(services.clock() + pause, ask_again_at or 0))

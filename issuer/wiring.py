@@ -1,0 +1,40 @@
+"""Settings in, Services out."""
+
+import time
+
+from issuer.ca import AcmeAuthority
+from issuer.ca.transport import Transport
+from issuer.config import Settings
+from issuer.keys import KeyType, Vault
+from issuer.ports import Clock, Services
+from issuer.resolver import DnsResolver
+from issuer.store import RedisStore, connect
+
+
+def build_services(settings: Settings, clock: Clock = time.time) -> Services:
+    """The real adapters. Nothing is connected before it is used, so a process may fork after this."""
+    store = RedisStore(connect(settings.redis_url.get_secret_value()))
+    vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
+    transport = Transport(ca_bundle=settings.acme_ca_bundle, timeout_seconds=settings.acme_timeout_seconds)
+    return Services(
+        store=store,
+        ca=AcmeAuthority(
+            settings.acme_directory,
+            store,
+            vault=vault,
+            clock=clock,
+            transport=transport,
+            contact=settings.acme_contact,
+        ),
+        resolver=DnsResolver(
+            settings.cname_targets,
+            settings.dns_servers,
+            seconds=settings.dns_timeout_seconds,
+        ),
+        vault=vault,
+        key_type=KeyType(settings.key_type),
+        lease_seconds=settings.lease_seconds,
+        own_names=(*settings.own_names, *settings.cname_targets),
+        allow_reserved_names=settings.allow_reserved_names,
+        clock=clock,
+    )

@@ -1,0 +1,128 @@
+"""A scripted DNS server on a free port of 127.0.0.1, UDP and TCP, to give every answer a resolver can get."""
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+Answers = Sequence[str] | str
+Zone = dict[tuple[str, str], Answers]
+"""(name, type) to records or NXDOMAIN SERVFAIL REFUSED EMPTY LAME SILENT GARBAGE TRUNCATED. Type "*" is any.
+
+A name with a CNAME answers other types with it, and no further unless the server follows. A name with other
+types only is EMPTY, any other name NXDOMAIN. TRUNCATED says so over UDP and hangs up over TCP.
+"""
+
+
+@dataclass
+class DnsServer:
+    zone: Zone
+    follow: bool
+    port: int
+    questions: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def reply(self, wire: bytes, *, tcp: bool) -> bytes | None:
+        query = dns.message.from_wire(wire)
+        question = query.question[0]
+        rdtype = dns.rdatatype.to_text(question.rdtype)
+        self.questions.append((question.name.to_text(), rdtype))
+        response = dns.message.make_response(query)
+        match self._fill(response, question.name, rdtype):
+            case "SILENT":
+                return None
+            case "GARBAGE":
+                return wire[:2] + b"\xff" * 20
+            case "TRUNCATED":
+                response.flags |= dns.flags.TC
+                return None if tcp else response.to_wire()
+        return response.to_wire(max_size=65535 if tcp else 512, prefer_truncation=True)
+
+    def _fill(self, response: dns.message.Message, name: dns.name.Name, rdtype: str) -> str:
+        kind, answers = self._lookup(name, rdtype)
+        if not isinstance(answers, str):
+            response.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *answers))
+            if self.follow and kind != rdtype:
+                return self._fill(response, dns.name.from_text(answers[0]), rdtype)
+            return ""
+        if answers in ("NXDOMAIN", "SERVFAIL", "REFUSED"):
+            response.set_rcode(dns.rcode.from_text(answers))
+        if answers == "LAME":
+            response.authority.append(dns.rrset.from_text(".", 60, "IN", "NS", "a.root-servers.net."))
+        return answers
+
+    def _lookup(self, name: dns.name.Name, rdtype: str) -> tuple[str, Answers]:
+        held = {kind: answers for (owner, kind), answers in self.zone.items() if dns.name.from_text(owner) == name}
+        for kind in (rdtype, "*"):
+            if kind in held:
+                return rdtype, held[kind]
+        alias = held.get("CNAME", "EMPTY" if held else "NXDOMAIN")
+        return ("CNAME", alias) if not isinstance(alias, str) else (rdtype, "EMPTY" if held else alias)
+
+
+@contextmanager
+def dns_server(zone: Zone, *, follow: bool = False) -> Iterator[DnsServer]:
+    udp, tcp = _pair()
+    server = DnsServer(zone, follow, udp.getsockname()[1])
+    stop = threading.Event()
+    threads = [threading.Thread(target=run, args=(server, sock, stop)) for run, sock in ((_udp, udp), (_tcp, tcp))]
+    with closing(udp), closing(tcp):
+        for thread in threads:
+            thread.start()
+        try:
+            yield server
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            udp.bind(("127.0.0.1", 0))
+            tcp.bind(udp.getsockname())
+            tcp.listen()
+        except OSError:
+            udp.close()
+            tcp.close()
+            continue
+        udp.settimeout(0.02)
+        tcp.settimeout(0.02)
+        return udp, tcp
+
+
+def _udp(server: DnsServer, sock: socket.socket, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            wire, peer = sock.recvfrom(4096)
+        except TimeoutError:
+            continue
+        if (reply := server.reply(wire, tcp=False)) is not None:
+            sock.sendto(reply, peer)
+
+
+def _tcp(server: DnsServer, sock: socket.socket, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            connection, _ = sock.accept()
+        except TimeoutError:
+            continue
+        with connection, connection.makefile("rb") as stream:
+            connection.settimeout(1)
+            wire = stream.read(int.from_bytes(stream.read(2), "big"))
+            if (reply := server.reply(wire, tcp=True)) is not None:
+                connection.sendall(len(reply).to_bytes(2, "big") + reply)

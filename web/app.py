@@ -1,0 +1,26 @@
+"""create_app(services, celery): the blueprints, and JSON for whatever goes wrong."""
+
+from celery import Celery
+from flask import Flask
+
+from issuer.ports import Services
+from web import errors
+from web.api import AnyText, api
+from web.challenges import challenges
+from web.health import health
+
+MAX_BODY_BYTES = 65_536
+
+
+def create_app(services: Services, celery: Celery) -> Flask:
+    """The WSGI application over what `issuer.wiring` and `issuer.celery_app` build."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # status first, certificate last
+    app.url_map.merge_slashes = False
+    app.url_map.converters["anything"] = AnyText
+    app.extensions.update(services=services, celery=celery)
+    for blueprint in (api, challenges, health):
+        app.register_blueprint(blueprint)
+    errors.register(app)
+    return app

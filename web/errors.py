@@ -1,0 +1,69 @@
+"""Problem -> HTTP: the only place with the status codes of errors. Every error body is JSON and has a `message`."""
+
+import math
+import time
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+from issuer.problem import Problem, ProblemType
+
+STATUS: dict[ProblemType, HTTPStatus] = {
+    ProblemType.INVALID_NAME: HTTPStatus.BAD_REQUEST,
+    ProblemType.INVALID_CNAME: HTTPStatus.BAD_REQUEST,
+    ProblemType.INVALID_REQUEST: HTTPStatus.BAD_REQUEST,
+    ProblemType.PLAN: HTTPStatus.PAYMENT_REQUIRED,
+    ProblemType.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ProblemType.NOT_INITIATED: HTTPStatus.NOT_FOUND,
+    ProblemType.ALREADY_INITIATED: HTTPStatus.CONFLICT,
+    ProblemType.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    ProblemType.STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+RETRY_AFTER_SECONDS = 5
+"""What a client is told when the store is away: short, as a restart takes seconds."""
+
+log = structlog.get_logger(__name__)
+
+
+def register(app: Flask) -> None:
+    """Answer every error of this application in JSON."""
+    app.register_error_handler(Problem, from_problem)
+    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(Exception, _from_fault)
+
+
+def from_problem(problem: Problem) -> Response:
+    """The answer to a Problem: message, code, and detail and hint where there are any."""
+    status = STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
+    response = _answer(status, problem.message, problem.type.value, problem.detail, problem.hint)
+    if problem.retry_at:
+        response.headers["Retry-After"] = str(max(math.ceil(problem.retry_at - time.time()), 1))
+    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _from_http(error: HTTPException) -> Response:
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    response = _answer(status, status.phrase.lower(), status.phrase.lower().replace(" ", "-"))
+    for name, value in error.get_headers():
+        if name in {"Allow", "Retry-After", "WWW-Authenticate"}:
+            response.headers[name] = value
+    return response
+
+
+def _from_fault(error: Exception) -> Response:
+    """A fault of ours: the log has the story, the answer says nothing of it."""
+    log.error("request failed", exc_info=error)
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged", "internal")
+
+
+def _answer(status: HTTPStatus, message: str, code: str, detail: str = "", hint: str = "") -> Response:
+    body: dict[str, Any] = {"message": message, "code": code}
+    body |= {name: value for name, value in (("detail", detail), ("hint", hint)) if value}
+    response = jsonify(body)
+    response.status_code = status
+    return response
