@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from celery import Celery
 from celery.signals import setup_logging
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 from issuer import schedule, tasks
 from issuer.config import Settings
@@ -26,7 +26,7 @@ def create_celery(settings: Settings, services: Callable[[], Services]) -> Celer
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        task_queues=[Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],  # type: ignore[no-untyped-call]
         task_default_queue=INTERACTIVE,
         task_create_missing_queues=False,
         task_routes={step.value: {"queue": INTERACTIVE} for step in CHAIN} | {"reconcile": {"queue": HOUSEKEEPING}},

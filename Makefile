@@ -1,0 +1,50 @@
+# Every target sets up what it needs. `make` alone tells what there is.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+ONCE ?=
+DOMAIN ?=
+ROOT ?=
+DEMO_PORT ?=
+PYTEST_ARGS ?=
+
+help: ## show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 ends by itself)
+	@sh deploy/debian.sh pebble
+	@sh deploy/debian.sh redis-server || true
+	@$(VENV)/bin/issuer demo $(if $(ONCE),--once) $(if $(DOMAIN),--domain $(DOMAIN)) $(if $(ROOT),--root $(ROOT)) \
+		$(if $(DEMO_PORT),--port $(DEMO_PORT))
+
+test: $(READY) ## all tests, on real Redis and a real ACME CA
+	@sh deploy/debian.sh redis-server pebble
+	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY) ## style, types, and which module may import which
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+lock: ## pin the newest versions that pyproject.toml allows
+	@$(PYTHON) -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/pip install --quiet uv
+	@$(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade --all-extras --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	@rm -r $(VENV)-lock
+
+clean: ## remove the virtual environment and the demo's data
+	rm -rf $(VENV) .demo
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian.sh python3-venv
+	@echo "setting up $(VENV) (half a minute or so)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+.PHONY: help demo test lint lock clean
