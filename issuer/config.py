@@ -30,8 +30,8 @@ def parse_dns_server(text: str) -> tuple[str, int]:
     """`address`, `address:port` or `[address]:port` as (address, port). ValueError for anything else."""
     address, port = text, "53"
     if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        port = port.removeprefix(":") or "53"
+        address, closed, port = text[1:].partition("]")
+        port = port.removeprefix(":") or ("53" if closed else "")
     elif text.count(":") == 1:
         address, port = text.split(":")
     try:

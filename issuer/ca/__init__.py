@@ -5,7 +5,6 @@ words for states (pending, ready, processing, valid, …) end here.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from acme import challenges, messages
@@ -19,7 +18,7 @@ from issuer.ca.account import AccountKeeper
 from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
 from issuer.keys import Vault
 from issuer.ports import Authorization, CaAccounts, Challenge, Clock, Order
-from issuer.problem import ProblemType
+from issuer.problem import Problem, ProblemType
 
 NOT_FOUND = 404
 POST_AS_GET = b""
@@ -70,8 +69,8 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         answer = self._asked(url, POST_AS_GET)
         document = answer.json()
-        found = _parsed(messages.Authorization.from_json, document)
-        if found.identifier.value.lower() != name:
+        found = _parsed(messages.Authorization, document, "identifier", "status", "challenges")
+        if str(found.identifier.value).lower() != name:
             raise unusable(f"its authorization is for another name than {name}")
         ask_again_at = problems.retry_after(answer.headers, self._clock())
         if found.status == messages.STATUS_VALID:
@@ -104,14 +103,14 @@ class AcmeAuthority:
 
     def _order(self, url: str, answer: Answer) -> Order:
         document = answer.json()
-        found = _parsed(messages.Order.from_json, document)
+        found = _parsed(messages.Order, document, "status", "authorizations", "finalize")
         lost = None
         if found.status == messages.STATUS_INVALID:
             lost = problems.from_document(document.get("error"), ProblemType.ORDER_LOST)
         return Order(
             url,
-            finalize_url=found.finalize or "",
-            authorization_urls=tuple(found.authorizations or ()),
+            finalize_url=str(found.finalize),
+            authorization_urls=tuple(str(one) for one in found.authorizations),
             needs_csr=found.status == messages.STATUS_READY,
             certificate_url=found.certificate if found.status == messages.STATUS_VALID else None,
             problem=lost,
@@ -154,14 +153,18 @@ class AcmeAuthority:
         return self._directory_json
 
 
-def _parsed(parse: Callable[[dict[str, Any]], Any], document: dict[str, Any]) -> Any:
+def _parsed(kind: type[messages.ResourceBody], document: dict[str, Any], *required: str) -> Any:
+    """A resource as the library reads it, with what RFC 8555 §7.1 requires of it."""
     try:
-        return parse(document)
-    except (JoseError, ValueError, TypeError, KeyError) as error:
-        raise unusable(f"its answer is not as RFC 8555 has it ({type(error).__name__})") from None
+        found = kind.from_json(document)
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise unusable(f"its {kind.__name__} can not be read ({type(error).__name__})") from None
+    if missing := [one for one in required if getattr(found, one) is None]:
+        raise unusable(f"its {kind.__name__} has no {' and no '.join(missing)}")
+    return found
 
 
-def _failure(authorization: dict[str, Any], state: str) -> Any:
+def _failure(authorization: dict[str, Any], state: str) -> Problem:
     """Why an authorization is not valid any more: the error of its challenge, where the CA puts the reason."""
     for challenge in authorization.get("challenges") or ():
         if isinstance(challenge, dict) and challenge.get("error"):

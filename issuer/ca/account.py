@@ -23,6 +23,7 @@ from issuer.problem import Problem, ProblemType
 LOCK_SECONDS = 60
 NEW_KEY_AFTER_SECONDS = 3600
 """A deactivated account is replaced, but not one that was made within this time: something else is wrong then."""
+GONE = frozenset({"deactivated", "revoked"})
 ACCOUNT_TROUBLE = frozenset({"accountDoesNotExist", "unauthorized"})
 
 log = structlog.get_logger(__name__)
@@ -114,11 +115,11 @@ class AccountKeeper:
             if refusal.type == "unauthorized":
                 return None
             raise
-        if answer.json().get("status", "valid") != "valid":
+        status, url = answer.json().get("status"), answer.headers.get("Location")
+        if status in GONE:
             return None
-        url = answer.headers.get("Location")
-        if not url:
-            raise unusable("it gave the account no URL")
+        if status != "valid" or not url:
+            raise unusable("its account has no status or no URL")
         return url
 
     def _replaced(self, account: CaAccount) -> CaAccount:

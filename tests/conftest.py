@@ -1,0 +1,91 @@
+"""Real parts for the tests: started once on free loopback ports, waited for, stopped by pid."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis as redis_client
+from werkzeug.serving import make_server
+
+from issuer.sandbox import LOOPBACK, Dns, Pebble, Sandbox, free_port
+from issuer.store import RedisStore, connect
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="fail when any test is skipped")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if not session.config.getoption("--no-skips") or exitstatus != pytest.ExitCode.OK:
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """What runs for the whole session."""
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def module_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """What runs for one module: a fresh CA each."""
+    with Sandbox(tmp_path_factory.mktemp("module")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def redis_server(sandbox: Sandbox) -> str:
+    """A real Redis; its URL without a database."""
+    return sandbox.redis()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """A real Redis, emptied; the URL of database 0."""
+    with redis_client.Redis.from_url(f"{redis_server}/0") as client:
+        client.flushall()
+    return f"{redis_server}/0"
+
+
+@pytest.fixture
+def real_store(redis_url: str) -> Iterator[RedisStore]:
+    client = connect(redis_url)
+    yield RedisStore(client)
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def dns(sandbox: Sandbox) -> Dns:
+    return sandbox.dns()
+
+
+@pytest.fixture(scope="module")
+def http_port() -> int:
+    """Where the CA of this module validates."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def pebble(module_sandbox: Sandbox, dns: Dns, http_port: int) -> Pebble:
+    return module_sandbox.pebble(dns, http_port, certificateValidityPeriod=90 * 86400)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., None]]:
+    """Serve WSGI applications on ports of the loopback address, in threads, until the test ends."""
+    servers = []
+
+    def start(app, port: int) -> None:
+        server = make_server(LOOPBACK, port, app, threaded=True)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,128 @@
+"""The same tests over the fake CA and over Pebble: what the steps may rely on."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from issuer import keys
+from issuer.keys import KeyType
+from issuer.ports import CertificateAuthority, Order, Services
+from issuer.problem import Problem, ProblemType
+from issuer.wiring import build_services
+from tests.fakes import fake_services
+from tests.real import published, settings_for
+from web.app import create_app
+
+KEY = keys.new_key(KeyType.EC_P256)
+
+
+@pytest.fixture(params=["fake", "pebble"])
+def services(request: pytest.FixtureRequest) -> Services:
+    if request.param == "fake":
+        return fake_services()
+    real = request.getfixturevalue
+    pebble = real("pebble")
+    settings = settings_for(
+        real("redis_url"), pebble.directory_url, real("dns"), acme_ca_bundle=str(pebble.bundle), broker_url="redis://x"
+    )
+    services = build_services(settings)
+    real("serve")(create_app(services, None), real("http_port"))
+    return services
+
+
+@pytest.fixture
+def ca(services: Services) -> CertificateAuthority:
+    return services.ca
+
+
+def wait_for(look: Callable[[], object], is_there: Callable[[object], object]) -> object:
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if is_there(found := look()):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"in vain: {found}")
+
+
+def proved(services: Services, name: str) -> Order:
+    """An order whose authorization has been proved."""
+    order = services.ca.new_order(name)
+    (url,) = order.authorization_urls
+    challenge = services.ca.authorization(url, name).challenge
+    services.store.put_token(challenge.token, challenge.key_authorization, seconds=60)
+    services.ca.answer(challenge)
+    wait_for(lambda: services.ca.authorization(url, name), lambda found: found.is_valid)
+    return order
+
+
+def test_an_order_has_a_url_a_finalize_url_and_one_authorization(ca: CertificateAuthority) -> None:
+    order = ca.new_order("a.customer.example")
+    assert order.url != order.finalize_url
+    assert len(order.authorization_urls) == 1
+    assert not order.needs_csr
+    assert order.certificate_url is None
+    assert order.problem is None
+
+
+def test_an_authorization_has_a_challenge_to_answer(ca: CertificateAuthority) -> None:
+    order = ca.new_order("b.customer.example")
+    found = ca.authorization(order.authorization_urls[0], "b.customer.example")
+    assert not found.is_valid
+    assert found.problem is None
+    assert found.challenge.key_authorization.startswith(f"{found.challenge.token}.")
+
+
+def test_a_proved_order_needs_the_csr_and_gives_the_certificate(services: Services) -> None:
+    name = "c.customer.example"
+    order = proved(services, name)
+    found = wait_for(lambda: services.ca.order(order.url), lambda found: found.needs_csr)
+    found = services.ca.finalize(order.url, found.finalize_url, keys.new_csr(KEY, name))
+    assert found.problem is None
+    done = wait_for(lambda: services.ca.order(order.url), lambda found: found.certificate_url)
+    chain, leaf = keys.read_chain(services.ca.chain(done.certificate_url), key=KEY, name=name, now=services.clock())
+    assert chain.count("BEGIN CERTIFICATE") >= 2
+    assert leaf.not_valid_after_utc.timestamp() > services.clock() + 89 * 86400
+
+
+def test_c02_finalize_sent_twice_looks_at_the_order_instead(services: Services) -> None:
+    name = "d.customer.example"
+    order = proved(services, name)
+    csr = keys.new_csr(KEY, name)
+    services.ca.finalize(order.url, order.finalize_url, csr)
+    done = wait_for(lambda: services.ca.order(order.url), lambda found: found.certificate_url)
+    again = services.ca.finalize(order.url, order.finalize_url, csr)
+    assert again.certificate_url == done.certificate_url
+
+
+def test_c10_finalize_before_the_proof_is_no_failure(ca: CertificateAuthority) -> None:
+    name = "e.customer.example"
+    order = ca.new_order(name)
+    early = ca.finalize(order.url, order.finalize_url, keys.new_csr(KEY, name))
+    assert (early.needs_csr, early.certificate_url, early.problem) == (False, None, None)
+
+
+def test_a_wrong_answer_fails_the_authorization_with_a_reason(services: Services) -> None:
+    name = "f.customer.example"
+    order = services.ca.new_order(name)
+    (url,) = order.authorization_urls
+    services.ca.answer(services.ca.authorization(url, name).challenge)
+    found = wait_for(lambda: services.ca.authorization(url, name), lambda found: found.problem)
+    assert found.problem.type is ProblemType.VALIDATION_FAILED
+    assert found.problem.detail
+    assert found.problem.drops_order
+
+
+def test_an_order_that_the_ca_does_not_know_is_lost_and_no_fault(ca: CertificateAuthority) -> None:
+    order = ca.new_order("g.customer.example")
+    found = ca.order(order.url[:-4] + "zzzz")
+    assert found.problem.type is ProblemType.ORDER_LOST
+
+
+def test_c07_an_authorization_once_proved_stays_so(services: Services) -> None:
+    name = "h.customer.example"
+    order = proved(services, name)
+    (url,) = order.authorization_urls
+    found = services.ca.authorization(url, name)
+    assert found.is_valid
+    assert found.challenge is None

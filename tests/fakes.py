@@ -1,0 +1,220 @@
+"""Stand-ins for the outside, for tests that open no socket. The same tests run on the real parts in `contracts`."""
+
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import fakeredis
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from issuer.domain import Domain, Reason, Record, new_issuance
+from issuer.keys import KeyType, Vault, new_encryption_key
+from issuer.ports import Account, Authorization, Challenge, Order, Plan, Pointing, Services, Verdict
+from issuer.problem import Problem, ProblemType
+from issuer.store import RedisStore
+
+NOW = 1_790_000_000.0
+TARGET = "edge.platform.example"
+NAME = "track.customer.example"
+ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, NOW)
+
+
+@dataclass
+class FakeClock:
+    """A clock that a test moves."""
+
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeResolver:
+    """Says of each name what a test told it; yes for all others."""
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, Verdict] = {}
+        self.asked: list[str] = []
+
+    def pointing(self, name: str) -> Pointing:
+        self.asked.append(name)
+        verdict = self.verdicts.get(name, Verdict.YES)
+        return Pointing(verdict, f"{name} as DNS has it", f"{name} CNAME {TARGET}")
+
+
+@dataclass
+class _FakeOrder:
+    name: str
+    token: str
+    is_proved: bool = False
+    answered: bool = False
+    looks_left: int = 0
+    problem: Problem | None = None
+    certificate_url: str | None = None
+    csr: str | None = None
+
+
+class FakeCa:
+    """A CA in memory that validates against `published` and signs for real.
+
+    before, after: called with a method's name around its work; may raise. looks_until_ready: how often an answered
+    authorization or a finalized order is looked at in vain first. forge: which public key and names to sign.
+    """
+
+    directory_url = "https://ca.example/directory"
+
+    def __init__(self, clock: Callable[[], float], published: Callable[[str], str | None]) -> None:
+        self.clock = clock
+        self.published = published
+        self.before: Callable[[str], None] = lambda _: None
+        self.after: Callable[[str], None] = lambda _: None
+        self.calls: list[str] = []
+        self.looks_until_ready = 0
+        self.not_before = dt.timedelta(hours=-1)
+        self.lifetime = dt.timedelta(days=90)
+        self.forge = as_asked
+        self.authorizations_are_valid = False
+        self.orders: dict[str, _FakeOrder] = {}
+        self.certificates: dict[str, str] = {}
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._root = self._sign(self._key.public_key(), [], is_ca=True)
+
+    def new_order(self, name: str) -> Order:
+        return self._call("new_order", self._new_order, name)
+
+    def order(self, url: str) -> Order:
+        return self._call("order", self._look, url)
+
+    def authorization(self, url: str, name: str) -> Authorization:
+        return self._call("authorization", self._authorization, url.removesuffix("/authorization"))
+
+    def answer(self, challenge: Challenge) -> None:
+        self._call("answer", self._answer, challenge)
+
+    def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
+        return self._call("finalize", self._finalize, order_url, csr)
+
+    def chain(self, url: str) -> str:
+        return self._call("chain", self.certificates.__getitem__, url)
+
+    def _call(self, method, work, *args):
+        self.calls.append(method)
+        self.before(method)
+        found = work(*args)
+        self.after(method)
+        return found
+
+    def _new_order(self, name: str) -> Order:
+        url = f"https://ca.example/order/{len(self.orders) + 1}"
+        is_proved = self.authorizations_are_valid
+        self.orders[url] = _FakeOrder(name, secrets.token_urlsafe(16), is_proved=is_proved)
+        return self._look(url)
+
+    def _look(self, url: str) -> Order:
+        order = self.orders.get(url)
+        known = Order(url, f"{url}/finalize", (f"{url}/authorization",))
+        if order is None:
+            return replace(known, problem=Problem(ProblemType.ORDER_LOST))
+        if order.csr and order.certificate_url is None:
+            if order.looks_left > 0:
+                order.looks_left -= 1
+                return known
+            order.certificate_url = f"{url}/certificate"
+            self.certificates[order.certificate_url] = self._issue(order.csr)
+        return replace(
+            known,
+            needs_csr=order.is_proved and order.csr is None,
+            certificate_url=order.certificate_url,
+            problem=order.problem,
+        )
+
+    def _authorization(self, url: str) -> Authorization:
+        order = self.orders[url]
+        if order.problem:
+            return Authorization(problem=order.problem)
+        if order.answered and not order.is_proved:
+            if order.looks_left > 0:
+                order.looks_left -= 1
+                return Authorization()
+            if self.published(order.token) != f"{order.token}.thumbprint":
+                order.problem = Problem(ProblemType.VALIDATION_FAILED, "wrong answer")
+                return Authorization(problem=order.problem)
+            order.is_proved = True
+        if order.is_proved:
+            return Authorization(is_valid=True)
+        return Authorization(challenge=Challenge(f"{url}/challenge", order.token, f"{order.token}.thumbprint"))
+
+    def _answer(self, challenge: Challenge) -> None:
+        order = self.orders[challenge.url.removesuffix("/challenge")]
+        order.answered, order.looks_left = True, self.looks_until_ready
+
+    def _finalize(self, url: str, csr: str) -> Order:
+        order = self.orders[url]
+        if order.is_proved and order.csr is None:
+            order.csr, order.looks_left = csr, self.looks_until_ready
+            return replace(self._look(url), certificate_url=None) if self.looks_until_ready else self._look(url)
+        return self.order(url)
+
+    def _issue(self, csr: str) -> str:
+        public_key, names = self.forge(x509.load_pem_x509_csr(csr.encode()))
+        leaf = self._sign(public_key, names)
+        return "".join(one.public_bytes(Encoding.PEM).decode() for one in (leaf, self._root))
+
+    def _sign(self, public_key, names, *, is_ca: bool = False) -> x509.Certificate:
+        now = dt.datetime.fromtimestamp(self.clock(), dt.UTC)
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(issuer if is_ca else x509.Name([]))
+            .issuer_name(issuer)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + self.not_before)
+            .not_valid_after(now + self.lifetime)
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        )
+        if names:
+            alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def as_asked(csr: x509.CertificateSigningRequest):
+    names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return csr.public_key(), names.get_values_for_type(x509.DNSName)
+
+
+def fake_store() -> RedisStore:
+    """The real store over a Redis of this process alone."""
+    return RedisStore(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True))
+
+
+def fake_services(store: RedisStore | None = None) -> Services:
+    """Services over fakes; `services.clock`, `.resolver` and `.ca` are the fakes themselves."""
+    clock, store = FakeClock(), store or fake_store()
+    return Services(
+        store=store,
+        ca=FakeCa(clock, store.key_authorization),
+        resolver=FakeResolver(),
+        vault=Vault([new_encryption_key()]),
+        key_type=KeyType.EC_P256,
+        lease_seconds=70,
+        own_names=(TARGET,),
+        allow_reserved_names=True,
+        clock=clock,
+    )
+
+
+def opened(services: Services, name: str = NAME, account: str = ACCOUNT.id) -> Record:
+    """A record with a first issuance, as a POST leaves it."""
+    now = services.clock()
+    issuance = new_issuance(name, Reason.FIRST, now)
+    return services.store.open(Domain(name, account, now), issuance, version=0, look_again_at=now + 60)

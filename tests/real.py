@@ -1,0 +1,52 @@
+"""Settings and services over the real parts."""
+
+from collections.abc import Callable
+
+from issuer import tasks
+from issuer.config import Settings, load_settings
+from issuer.domain import CHAIN, Domain, Reason, Record, new_issuance
+from issuer.keys import new_encryption_key
+from issuer.ports import Services
+from issuer.sandbox import Dns
+from tests.fakes import TARGET
+
+ENCRYPTION_KEY = new_encryption_key()
+
+
+def settings_for(redis_url: str, directory_url: str, dns: Dns, **more: object) -> Settings:
+    """Settings of a product whose outside is real and on loopback."""
+    values = {
+        "redis_url": redis_url,
+        "encryption_keys": ENCRYPTION_KEY,
+        "acme_directory": directory_url,
+        "cname_targets": TARGET,
+        "dns_servers": dns.server,
+        "allow_reserved_names": True,
+    }
+    return load_settings(**values | more)
+
+
+def published(dns: Dns, name: str) -> str:
+    """A name whose CNAME leads to us."""
+    dns.cname(name, TARGET)
+    return name
+
+
+def opened(services: Services, name: str, account: str = "platform") -> Record:
+    """A record as a POST leaves it."""
+    now = services.clock()
+    issuance = new_issuance(name, Reason.FIRST, now)
+    return services.store.open(Domain(name, account, now), issuance, version=0, look_again_at=now + 60)
+
+
+def run_to_end(services: Services, record: Record, sleep: Callable[[float], None], *, at_most: int = 200) -> Record:
+    """What the queue does, in one thread: attempt the record's step, wait as told, until it is closed or far off."""
+    for _ in range(at_most):
+        record = services.store.load(record.domain.name)
+        if record.issuance.step not in CHAIN:
+            return record
+        onward, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
+        if onward is tasks.Onward.LEAVE:
+            return services.store.load(record.domain.name)
+        sleep(seconds)
+    raise AssertionError(f"still {record.issuance.step} after {at_most} attempts")
