@@ -164,7 +164,7 @@ class Record:
     """A domain with its latest issuance, as the store holds them: together, under one version.
 
     version: the fencing token, raised by every write and every lease; a save with an old one is refused.
-    lease_until: a worker is at it until then. begun: how often the step was begun without an end being saved.
+    lease_until: a worker is at it until then. begun: how often the step was begun since an end of it was last saved.
     """
 
     domain: Domain

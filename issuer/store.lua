@@ -34,11 +34,11 @@ redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'issuance', ARGV[4])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: release
--- KEYS domain, open · ARGV id, version, domain, issuance, look_again_at ('' closes)
+-- KEYS domain, open · ARGV id, version, domain, issuance, begun, look_again_at ('' closes)
 local held = redis.call('HMGET', KEYS[1], 'id', 'version')
 if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'issuance', ARGV[4], 'lease_until', 0, 'begun', 0)
-if ARGV[5] == '' then redis.call('ZREM', KEYS[2], ARGV[1]) else redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1]) end
+redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'issuance', ARGV[4], 'lease_until', 0, 'begun', ARGV[5])
+if ARGV[6] == '' then redis.call('ZREM', KEYS[2], ARGV[1]) else redis.call('ZADD', KEYS[2], ARGV[6], ARGV[1]) end
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: claim_due

@@ -87,7 +87,7 @@ class RedisStore:
         """See `ports.Store`."""
         keys = [_domain_key(record.domain.name), OPEN]
         again = "" if look_again_at is None else look_again_at
-        saved = self._run("release", keys, *_fenced(record), again)
+        saved = self._run("release", keys, *_fenced(record), record.begun, again)
         return _with_version(record, _unless_refused(saved))
 
     def claim_due(self, *, now: float, limit: int, look_again_at: float) -> list[str]:

@@ -8,6 +8,7 @@ either a short retry or `reconcile` brings the issuance back.
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 
 import structlog
@@ -73,8 +74,8 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Onward, f
         if record is None:
             log.info("left: stale, closed, or in other hands")
             return Onward.LEAVE, 0
-        if record.issuance.step is step and (record.issuance.next_try_at or 0) <= now:
-            record = _run(services, record)
+        is_due = record.issuance.step is step and (record.issuance.next_try_at or 0) <= now
+        record = replace(_run(services, record), begun=0) if is_due else replace(record, begun=record.begun - 1)
         services.store.release(record, look_again_at=_look_again_at(record.issuance, services.clock()))
     except Conflict:
         log.warning("left: the lease was lost on the way")
@@ -82,7 +83,7 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Onward, f
     except Problem as problem:
         log.warning("left: the record could not be written", problem=problem.type, detail=problem.detail)
         return Onward.LEAVE, 0
-    return _onward(step, record.issuance, services.clock())
+    return _onward(step, record.issuance, services.clock()) if is_due else (Onward.LEAVE, 0)
 
 
 def next_try_at(problem: Problem, tries: int, now: float) -> float:
