@@ -1,15 +1,16 @@
 """Settings and services over the real parts."""
 
-from collections.abc import Callable
+import time
 
 from issuer import tasks
 from issuer.config import Settings, load_settings
 from issuer.domain import CHAIN, Domain, Reason, Record, new_issuance
 from issuer.keys import new_encryption_key
 from issuer.ports import Services
-from issuer.sandbox import Dns
+from issuer.sandbox import Dns, Pebble
 from tests.fakes import TARGET
 
+A_WHILE_SECONDS = 5
 ENCRYPTION_KEY = new_encryption_key()
 
 
@@ -32,6 +33,11 @@ def published(dns: Dns, name: str) -> str:
     return name
 
 
+def issued(pebble: Pebble) -> int:
+    """How many certificates Pebble has issued, by its own log."""
+    return pebble.part.log.read_text(errors="replace").count("Issued certificate serial")
+
+
 def opened(services: Services, name: str, account: str = "platform") -> Record:
     """A record as a POST leaves it."""
     now = services.clock()
@@ -39,14 +45,14 @@ def opened(services: Services, name: str, account: str = "platform") -> Record:
     return services.store.open(Domain(name, account, now), issuance, version=0, look_again_at=now + 60)
 
 
-def run_to_end(services: Services, record: Record, sleep: Callable[[float], None], *, at_most: int = 200) -> Record:
+def run_to_end(services: Services, record: Record, *, at_most: int = 200) -> Record:
     """What the queue does, in one thread: attempt the record's step, wait as told, until it is closed or far off."""
     for _ in range(at_most):
         record = services.store.load(record.domain.name)
         if record.issuance.step not in CHAIN:
             return record
         onward, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
-        if onward is tasks.Onward.LEAVE:
+        if onward is tasks.Onward.LEAVE or seconds > A_WHILE_SECONDS:
             return services.store.load(record.domain.name)
-        sleep(seconds)
+        time.sleep(seconds)
     raise AssertionError(f"still {record.issuance.step} after {at_most} attempts")

@@ -10,10 +10,11 @@ import urllib3
 
 from issuer.sandbox import LOOPBACK, Pebble
 
+OF_ONE_HOP = {"connection", "content-length", "date", "transfer-encoding"}
 Answer = tuple[int, dict[str, str], bytes]
 
 
-class Cut(Exception):
+class Cut(Exception):  # noqa: N818
     """The connection ends here without an answer."""
 
 
@@ -92,9 +93,7 @@ class Wire:
         kept = {name: headers[name] for name in ("Content-Type", "User-Agent") if headers.get(name)}
         kept |= {"Host": self.host}
         response = self._pool.request(method, self._upstream + path, headers=kept, body=body or None)
-        passed = {
-            k: v for k, v in response.headers.items() if k.lower() not in {"content-length", "date", "connection"}
-        }
+        passed = {name: value for name, value in response.headers.items() if name.lower() not in OF_ONE_HOP}
         return response.status, passed, response.data
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -102,6 +101,7 @@ class Wire:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1
 
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -123,7 +123,7 @@ class Wire:
                 if self.command != "HEAD":
                     self.wfile.write(content)
 
-            do_GET = do_POST = do_HEAD = _pass_on
+            do_GET = do_POST = do_HEAD = _pass_on  # noqa: N815
 
             def log_message(self, *args: object) -> None:
                 pass

@@ -8,10 +8,10 @@ import pytest
 from issuer import keys
 from issuer.keys import KeyType
 from issuer.ports import CertificateAuthority, Order, Services
-from issuer.problem import Problem, ProblemType
+from issuer.problem import ProblemType
 from issuer.wiring import build_services
 from tests.fakes import fake_services
-from tests.real import published, settings_for
+from tests.real import settings_for
 from web.app import create_app
 
 KEY = keys.new_key(KeyType.EC_P256)

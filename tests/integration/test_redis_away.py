@@ -1,0 +1,298 @@
+"""E02: Redis refused, silent, full, read-only. Answers in time, nothing half-made, nothing lost. Its own Redis."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+import redis as redis_client
+
+from issuer.domain import Step
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
+from issuer.schedule import reconcile
+from issuer.store import OPEN, RedisStore, connect
+from tests.fakes import FakeResolver, fake_services
+from tests.front import Front, celery_for, worked
+
+SECONDS = 5.0
+NEW, FAILED, TOKEN = "new.customer.example", "failed.customer.example", "token"
+CALLS = {
+    "post": ("POST", f"/v2/x509/{NEW}"),
+    "put": ("PUT", f"/v2/x509/{FAILED}"),
+    "status": ("GET", f"/v2/x509/{FAILED}/status"),
+    "challenge": ("GET", f"/.well-known/acme-challenge/{TOKEN}"),
+    "readyz": ("GET", "/readyz"),
+}
+WRITES = {name: CALLS[name] for name in ("post", "put")}
+
+
+@dataclass
+class OwnRedis:
+    """A Redis that a test may break, and `admin`, a client to look at it."""
+
+    sandbox: Sandbox
+    port: int
+    url: str
+    admin: redis_client.Redis
+
+    @property
+    def part(self) -> Part:
+        return self.sandbox._parts[-1]
+
+    def stop(self) -> None:
+        self.part.stop()
+
+    def start(self) -> None:
+        self.sandbox.redis(port=self.port)
+
+    def freeze(self) -> None:
+        os.kill(self.part.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.part.process.pid, signal.SIGCONT)
+
+    def fill(self) -> None:
+        self.admin.config_set("maxmemory", 1)
+
+    def empty(self) -> None:
+        self.admin.config_set("maxmemory", 0)
+
+    def demote(self) -> None:
+        self.admin.replicaof(LOOPBACK, 1)
+
+    def promote(self) -> None:
+        self.admin.replicaof("NO", "ONE")
+
+
+FAULTS = {
+    "refused": (OwnRedis.stop, OwnRedis.start),
+    "black-holed": (OwnRedis.freeze, OwnRedis.thaw),
+    "full": (OwnRedis.fill, OwnRedis.empty),
+    "read-only": (OwnRedis.demote, OwnRedis.promote),
+}
+AWAY = {name: FAULTS[name] for name in ("refused", "black-holed")}
+
+
+def faults(which: dict) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("fault", which.values(), ids=which)
+
+
+def calls(which: dict) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("call", which.values(), ids=which)
+
+
+@contextmanager
+def own_redis(folder) -> Iterator[OwnRedis]:
+    port = free_port()
+    with Sandbox(folder) as sandbox, redis_client.Redis(port=port, decode_responses=True) as admin:
+        own = OwnRedis(sandbox, port, sandbox.redis(port=port), admin)
+        yield own
+        own.thaw()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[OwnRedis]]:
+    """One for records, one for messages."""
+    with (
+        own_redis(tmp_path_factory.mktemp("records")) as records,
+        own_redis(tmp_path_factory.mktemp("broker")) as broker,
+    ):
+        yield [records, broker]
+
+
+@pytest.fixture
+def records(servers: list[OwnRedis]) -> OwnRedis:
+    servers[0].admin.flushall()
+    return servers[0]
+
+
+@pytest.fixture
+def broker(servers: list[OwnRedis]) -> OwnRedis:
+    servers[1].admin.flushall()
+    return servers[1]
+
+
+@contextmanager
+def front_over(url: str, broker_url: str = "memory://") -> Iterator[Front]:
+    client = connect(url)
+    services = fake_services(RedisStore(client))
+    celery = celery_for(services, broker_url)
+    yield Front(services, celery)
+    celery.close()
+    client.close()
+
+
+@pytest.fixture
+def front(records: OwnRedis) -> Iterator[Front]:
+    with front_over(records.url) as front:
+        front.with_accounts()
+        assert front.post(FAILED).status_code == 202
+        worked(front.services, lambda issuance: issuance.fail(Problem(ProblemType.CA_REFUSED)), FAILED)
+        front.services.store.put_token(TOKEN, "answer", seconds=600)
+        front.queued()
+        yield front
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that accepts and never answers."""
+    with socket.create_server((LOOPBACK, 0), backlog=64) as hole:
+        yield hole.getsockname()[1]
+
+
+def assert_unavailable(front: Front, call: tuple[str, str]) -> None:
+    with within(SECONDS):
+        answer = front.call(*call)
+    assert (answer.status_code, answer.json["code"]) == (503, "store-unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def assert_nothing_half_made(front: Front, records: OwnRedis) -> None:
+    """No record of NEW or a complete one; FAILED as it was or complete and open."""
+    new, failed = front.load(NEW), front.load(FAILED)
+    there = [one for one in (new, failed) if one]
+    assert set(records.admin.zrange(OPEN, 0, -1)) == {one.issuance.id for one in there if one.issuance.is_open}
+    assert set(records.admin.keys("issuer:domain:*")) == {
+        f"issuer:domain:{one.domain.name}" for one in (new, failed) if one
+    }
+    assert new is None or (new.domain.account, new.issuance.step, new.version) == ("platform", Step.ORDER, 1)
+    assert failed.issuance.step in {Step.FAILED, Step.ORDER}
+
+
+@calls(CALLS)
+@faults(AWAY)
+def test_e02_503_when_redis_is_away(front: Front, records: OwnRedis, fault, call) -> None:
+    before = front.load(FAILED).version
+    fault[0](records)
+    try:
+        assert_unavailable(front, call)
+        assert front.call("GET", "/healthz").status_code == 200
+    finally:
+        fault[1](records)
+    assert (front.load(NEW), front.load(FAILED).version) == (None, before)
+    assert_nothing_half_made(front, records)
+    assert front.queued() == []
+
+
+@calls(CALLS)
+@pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "black-holed"])
+def test_e02_503_when_redis_was_never_there(*, is_silent: bool, call) -> None:
+    with black_hole() as hole, front_over(f"redis://{LOOPBACK}:{hole if is_silent else 1}/0") as front:
+        front.keys["platform"] = "platform.key"
+        assert_unavailable(front, call)
+
+
+@calls(WRITES)
+@faults(FAULTS)
+def test_e02_503_when_it_goes_away_between_the_checks_and_the_write(
+    front: Front, records: OwnRedis, fault, call
+) -> None:
+    class Breaking(FakeResolver):
+        def pointing(self, name: str):
+            fault[0](records)
+            return super().pointing(name)
+
+    broken = Front(replace(front.services, resolver=Breaking()), front.celery, keys=front.keys)
+    try:
+        with within(SECONDS):
+            answer = broken.call(*call)
+    finally:
+        fault[1](records)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert_nothing_half_made(front, records)
+    # A write that a silent Redis received it may carry out later: then it is open, and reconcile goes on with it.
+    assert front.queued() == []
+    again = front.call(*call)
+    assert again.status_code in ({202, 409} if fault is FAULTS["black-holed"] else {202})
+
+
+@faults({name: FAULTS[name] for name in ("full", "read-only")})
+def test_e02_what_only_reads_goes_on(front: Front, records: OwnRedis, fault) -> None:
+    fault[0](records)
+    try:
+        for name in ("post", "put"):
+            assert_unavailable(front, CALLS[name])
+        assert front.status(FAILED).json["status"] == "error"
+        with front.app.test_client() as client:
+            assert client.get(CALLS["challenge"][1]).data == b"answer"
+    finally:
+        fault[1](records)
+    assert (front.load(NEW), front.load(FAILED).issuance.step) == (None, Step.FAILED)
+    assert_nothing_half_made(front, records)
+    assert front.post(NEW).status_code == 202
+
+
+def assert_begun_and_found_again(front: Front, services: Services, records: OwnRedis, broker: OwnRedis) -> None:
+    """The record is whole and waits; a minute later reconcile sends its message, over a broker that is there."""
+    record = front.load(NEW)
+    now = services.clock()
+    assert (record.issuance.step, record.domain.account) == (Step.ORDER, "platform")
+    assert records.admin.zrange(OPEN, 0, -1, withscores=True) == [(record.issuance.id, now + 60)]
+    celery = celery_for(services, f"{broker.url}/1")
+    assert reconcile(services, celery) == 0
+    services.clock.forward(60)
+    assert reconcile(services, celery) == 1
+    celery.close()
+    assert sent(broker) == [("order", "interactive")]
+
+
+def sent(broker: OwnRedis) -> list[tuple[str, str]]:
+    with redis_client.Redis(port=broker.port, db=1, decode_responses=True) as client:
+        messages = [json.loads(text) for text in client.lrange("interactive", 0, -1)]
+    return [(one["headers"]["task"], one["properties"]["delivery_info"]["routing_key"]) for one in messages]
+
+
+def begin(front: Front) -> None:
+    front.with_accounts()
+    for name, status in ((NEW, 202), (NEW, 409)):
+        with within(SECONDS):
+            assert front.post(name).status_code == status
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "black-holed"])
+def test_e02_a_broker_that_is_not_there_loses_nothing(records: OwnRedis, broker: OwnRedis, *, is_silent: bool) -> None:
+    with black_hole() as hole, front_over(records.url, f"redis://{LOOPBACK}:{hole if is_silent else 1}/1") as front:
+        begin(front)
+        assert_begun_and_found_again(front, front.services, records, broker)
+
+
+@faults(FAULTS)
+def test_e02_a_broker_that_goes_away_loses_nothing(records: OwnRedis, broker: OwnRedis, fault) -> None:
+    with front_over(records.url, f"{broker.url}/1") as front:
+        front.with_accounts()
+        assert front.post("first.customer.example").status_code == 202
+        assert sent(broker) == [("order", "interactive")]
+        records.admin.flushall()
+        fault[0](broker)
+        try:
+            begin(front)
+        finally:
+            fault[1](broker)
+        broker.admin.flushall()
+        assert_begun_and_found_again(front, front.services, records, broker)
+
+
+def test_e02_a_full_redis_for_both_begins_nothing(records: OwnRedis) -> None:
+    with front_over(records.url, f"{records.url}/1") as front:
+        front.with_accounts()
+        records.fill()
+        try:
+            assert_unavailable(front, CALLS["post"])
+        finally:
+            records.empty()
+        assert front.load(NEW) is None
