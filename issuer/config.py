@@ -123,12 +123,16 @@ class Settings(BaseSettings):
     @property
     def hard_limit_seconds(self) -> int:
         """When a step's process is killed."""
-        return self.step_seconds + 5
+        return self.soft_limit_seconds + self._margin_seconds
 
     @property
     def lease_seconds(self) -> int:
         """How long a lease holds: past the hard limit, so that no two workers are ever in one step."""
-        return self.step_seconds + 10
+        return self.hard_limit_seconds + self._margin_seconds
+
+    @property
+    def _margin_seconds(self) -> int:
+        return max(self.step_seconds // 10, 1)
 
     @property
     def celery_broker_url(self) -> str:

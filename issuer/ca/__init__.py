@@ -22,6 +22,7 @@ from issuer.problem import Problem, ProblemType
 
 NOT_FOUND = 404
 POST_AS_GET = b""
+PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
 
 
 class AcmeAuthority:
@@ -81,7 +82,12 @@ class AcmeAuthority:
 
     def answer(self, challenge: Challenge) -> None:
         """See `ports.CertificateAuthority`."""
-        self._asked(challenge.url, b"{}")
+        try:
+            self._post(challenge.url, b"{}")
+        except Refusal as refusal:
+            # Answered already, by a run that was cut off: how it went stands in the authorization.
+            if refusal.type != "malformed":
+                raise problems.from_refusal(refusal, self._clock()) from None
 
     def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
         """See `ports.CertificateAuthority`."""
@@ -96,10 +102,11 @@ class AcmeAuthority:
 
     def chain(self, url: str) -> str:
         """See `ports.CertificateAuthority`."""
-        try:
-            return self._asked(url, POST_AS_GET).body.decode("ascii")
-        except UnicodeDecodeError:
-            raise unusable("its certificate is not PEM") from None
+        text = self._asked(url, POST_AS_GET).body.decode("ascii", "replace")
+        if PEM_BEGIN not in text:
+            # A page of a proxy before the CA: the certificate is there, and another order would be a waste of it.
+            raise unusable("its certificate is not PEM")
+        return text
 
     def _order(self, url: str, answer: Answer) -> Order:
         document = answer.json()

@@ -1,0 +1,115 @@
+"""A POST becomes a certificate, with the Procfile's own processes, real Redis and a real ACME CA."""
+
+import re
+
+import pytest
+import urllib3
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store
+
+from issuer.domain import Step
+from issuer.ports import Services
+from issuer.sandbox import Dns, Pebble
+from tests.acceptance.conftest import Platform, Running
+from tests.real import issued, published
+from tests.wire import Fault, Hold, Wire
+
+WHERE = {
+    Step.ORDER: "/order-plz",
+    Step.CHALLENGE: "/chalZ/",
+    Step.FINALIZE: "/finalize-order/",
+    Step.INSTALL: "/certZ/",
+}
+
+
+def test_from_post_to_a_chain_that_leads_to_the_cas_root(platform: Platform, dns: Dns, pebble: Pebble) -> None:
+    name = published(dns, "track.customer.example")
+    status, body, headers = platform.call("POST", f"/v2/x509/{name}")
+    location = f"/v2/x509/{name}/status"
+    assert (status, body["location"], headers["Location"]) == (202, location, location)
+    active = platform.wait_until(name, "active")
+    assert active["error"] is None
+    leaf, *others = x509.load_pem_x509_certificates(active["certificate"].encode())
+    root = x509.load_pem_x509_certificate(pebble.root().encode())
+    verifier = PolicyBuilder().store(Store([root])).build_server_verifier(x509.DNSName(name))
+    assert verifier.verify(leaf, others)[-1] == root
+    assert platform.call("POST", f"/v2/x509/{name}")[0] == 409
+    assert platform.call("PUT", f"/v2/x509/{name}")[0] == 409
+    assert "PRIVATE KEY" not in str(active)
+
+
+def test_d01_the_challenge_is_plain_http_for_any_host(platform: Platform, services: Services) -> None:
+    services.store.put_token("dG9rZW4", "dG9rZW4.thumbprint", seconds=60)
+    url = f"{platform.url}/.well-known/acme-challenge/dG9rZW4"
+    for host in ("track.customer.example", "other.example:8080", "127.0.0.1"):
+        answer = urllib3.request("GET", url, headers={"Host": host}, redirect=False, retries=False)
+        assert (answer.status, answer.data) == (200, b"dG9rZW4.thumbprint")
+        assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_a01_both_spellings_are_one_domain(platform: Platform, dns: Dns) -> None:
+    name = published(dns, "xn--mnchen-3ya.example")
+    status, body, _ = platform.call("POST", "/v2/x509/M%C3%9CNCHEN.example.")
+    assert (status, body["location"]) == (202, f"/v2/x509/{name}/status")
+    platform.wait_until(name, "active")
+    assert platform.call("POST", f"/v2/x509/{name}")[0] == 409
+    assert platform.call("GET", "/v2/x509/m%C3%BCnchen.example/status")[1]["status"] == "active"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", list(WHERE))
+def test_e03_sigkill_in_each_step(
+    platform: Platform,
+    running: Running,
+    services: Services,
+    dns: Dns,
+    pebble: Pebble,
+    wire: Wire,
+    step: Step,
+    moment: str,
+) -> None:
+    name = published(dns, f"killed-{step}-{moment}.customer.example")
+    before, hold = issued(pebble), Hold()
+    wire.add(Fault(WHERE[step], **{moment: hold}))
+    assert platform.call("POST", f"/v2/x509/{name}")[0] == 202
+    assert hold.reached.wait(20), "the step was never reached"
+    record = services.store.load(name)
+    assert record.issuance.step is step
+    assert record.lease_until > 0
+    running.kill("worker")
+    hold.let_go.set()
+    assert platform.call("GET", f"/v2/x509/{name}/status")[1]["status"] == "processing"
+    assert platform.call("POST", f"/v2/x509/{name}")[0] == 409
+    running.start("worker")
+    platform.wait_until(name, "active", seconds=60)
+    assert issued(pebble) - before <= 2
+    assert services.store.load(name).issuance.tries == 0
+
+
+def test_e03_sigkill_of_the_process_that_runs_the_step(
+    platform: Platform, running: Running, services: Services, dns: Dns, pebble: Pebble, wire: Wire
+) -> None:
+    name = published(dns, "child.customer.example")
+    before, hold = issued(pebble), Hold()
+    wire.add(Fault(WHERE[Step.FINALIZE], after=hold))
+    platform.call("POST", f"/v2/x509/{name}")
+    assert hold.reached.wait(20)
+    running.kill_children("worker")
+    hold.let_go.set()
+    platform.wait_until(name, "active", seconds=60)
+    assert issued(pebble) - before == 1
+    assert running.parts["worker"].process.poll() is None
+
+
+def test_e13_each_step_is_done_once_though_some_wait_and_every_line_says_whose_it_is(
+    platform: Platform, running: Running, services: Services, dns: Dns
+) -> None:
+    name = published(dns, "logged.customer.example")
+    platform.call("POST", f"/v2/x509/{name}")
+    platform.wait_until(name, "active")
+    issuance = services.store.load(name).issuance.id
+    lines = [line for line in running.log("worker") if line.get("logger") in {"issuer.tasks", "issuer.steps"}]
+    done = [line["step"] for line in lines if line["event"] == "step done" and line["domain"] == name]
+    assert done == ["order", "challenge", "finalize", "install"]
+    assert all(line["issuance"] == issuance for line in lines if line["domain"] == name)
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", line["timestamp"]) for line in lines)
