@@ -43,8 +43,8 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian.sh python3-venv
 	@echo "setting up $(VENV) (half a minute or so)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 .PHONY: help demo test lint lock clean

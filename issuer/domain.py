@@ -88,15 +88,16 @@ class Domain:
 class Issuance:
     """One attempt to get a certificate.
 
-    key is encrypted, csr is PEM; both are saved before the CA is asked for anything. tries counts failures of this
-    attempt, waits the times in a row that the CA was asked and was not ready. next_try_at: not to be looked at
-    before, or None when it is due now. problem: the last one.
+    ca is the directory URL that the order was placed at. key is encrypted, csr is PEM; both are saved before the CA is
+    asked for anything. tries counts failures of this attempt, waits the times in a row that the CA was asked and was
+    not ready. next_try_at: not to be looked at before, or None when it is due now. problem: the last one.
     """
 
     id: str
     reason: Reason
     created_at: float
     step: Step = Step.ORDER
+    ca: str | None = None
     key: str | None = field(default=None, repr=False)
     csr: str | None = None
     order_url: str | None = None
@@ -132,6 +133,7 @@ class Issuance:
         return replace(
             again,
             step=Step.ORDER,
+            ca=None,
             key=None,
             csr=None,
             order_url=None,

@@ -19,6 +19,7 @@ class ProblemType(StrEnum):
     NOT_INITIATED = "not-initiated"
     ALREADY_INITIATED = "already-initiated"
     INVALID_REQUEST = "invalid-request"
+    UNAUTHORIZED = "unauthorized"
     ACCOUNT_EXISTS = "account-exists"
     DNS_UNKNOWN = "dns-unknown"
     VALIDATION_FAILED = "validation-failed"
@@ -60,6 +61,7 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.NOT_INITIATED: Rule("x509 key pair generation has not been initiated", is_permanent=True),
     ProblemType.ALREADY_INITIATED: Rule("x509 key pair generation has already been initiated", is_permanent=True),
     ProblemType.INVALID_REQUEST: Rule("the request can not be understood", is_permanent=True),
+    ProblemType.UNAUTHORIZED: Rule("this call needs a valid API key", is_permanent=True),
     ProblemType.ACCOUNT_EXISTS: Rule("an account of this name exists already", is_permanent=True),
     ProblemType.DNS_UNKNOWN: Rule("the domain's DNS could not be looked up"),
     ProblemType.VALIDATION_FAILED: Rule("the CA could not validate the domain", drops_order=True),

@@ -32,6 +32,7 @@ def order(services: Services, record: Record) -> Record:
     return record.with_issuance(
         issuance.advance(
             Step.CHALLENGE,
+            ca=services.ca.directory_url,
             order_url=placed.url,
             finalize_url=placed.finalize_url,
             authorization_urls=placed.authorization_urls,

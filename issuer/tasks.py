@@ -99,8 +99,7 @@ def _run(services: Services, record: Record) -> Record:
     began = time.perf_counter()
     step = record.issuance.step
     try:
-        if record.begun > MAX_BEGUN:
-            raise Problem(ProblemType.CRASHED, hint="the operator finds the reason in the workers' logs")
+        _require_sound(services, record)
         moved = STEPS[step](services, record)
         while moved.issuance.step is step and moved.issuance.next_try_at == record.issuance.next_try_at:
             record = services.store.save(moved)
@@ -112,6 +111,14 @@ def _run(services: Services, record: Record) -> Record:
     if moved.issuance.step is not step:
         log.info("step done", seconds=round(time.perf_counter() - began, 4), next_step=moved.issuance.step.value)
     return moved
+
+
+def _require_sound(services: Services, record: Record) -> None:
+    """Raise where the step can not go well: it ends its worker each time, or its order lies at a former CA."""
+    if record.begun > MAX_BEGUN:
+        raise Problem(ProblemType.CRASHED, hint="the operator finds the reason in the workers' logs")
+    if record.issuance.ca not in {None, services.ca.directory_url}:
+        raise Problem(ProblemType.ORDER_LOST, "it was placed at a CA that is not used any more")
 
 
 def _after(record: Record, problem: Problem, now: float) -> Record:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
-from werkzeug.exceptions import Unauthorized
 from werkzeug.routing import BaseConverter
 
 from issuer import accounts, checks, pipeline
@@ -103,7 +102,9 @@ def _account() -> Account:
         key = given.token
     account = accounts.by_key(current_app.extensions["services"], key) if key else None
     if account is None:
-        raise Unauthorized
+        raise Problem(
+            ProblemType.UNAUTHORIZED, hint=f"send it as the password of the user {USER}, or as a bearer token"
+        )
     return account
 
 

@@ -15,6 +15,7 @@ STATUS: dict[ProblemType, HTTPStatus] = {
     ProblemType.INVALID_NAME: HTTPStatus.BAD_REQUEST,
     ProblemType.INVALID_CNAME: HTTPStatus.BAD_REQUEST,
     ProblemType.INVALID_REQUEST: HTTPStatus.BAD_REQUEST,
+    ProblemType.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
     ProblemType.PLAN: HTTPStatus.PAYMENT_REQUIRED,
     ProblemType.NOT_FOUND: HTTPStatus.NOT_FOUND,
     ProblemType.NOT_INITIATED: HTTPStatus.NOT_FOUND,
@@ -43,6 +44,8 @@ def from_problem(problem: Problem) -> Response:
         response.headers["Retry-After"] = str(max(math.ceil(problem.retry_at - time.time()), 1))
     elif status is HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    elif status is HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Basic realm="api"'
     return response
 
 
@@ -50,7 +53,7 @@ def _from_http(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     response = _answer(status, status.phrase.lower(), status.phrase.lower().replace(" ", "-"))
     for name, value in error.get_headers():
-        if name in {"Allow", "Retry-After", "WWW-Authenticate"}:
+        if name == "Allow":
             response.headers[name] = value
     return response
 

@@ -84,8 +84,12 @@ def test_anything_else_is_401(front: Front, method: str, path: str, header: str 
     text = None if header is None else header.replace("{key}", key).replace("{short}", key[:-1])
     answer = front.call(method, path, "", headers={} if text is None else {"Authorization": text})
     assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
-    assert answer.headers["WWW-Authenticate"].startswith("Basic ")
     assert (front.load(), front.queued()) == (None, [])
+
+
+def test_a_401_says_how_to_log_in(front: Front) -> None:
+    """RFC 9110 §15.5.2: clients that wait to be asked for their key would never send it."""
+    assert front.post(account="").headers["WWW-Authenticate"].startswith("Basic realm=")
 
 
 @pytest.mark.parametrize("user", ["", "API", "platform", "api2", "other"])

