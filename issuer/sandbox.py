@@ -7,6 +7,7 @@ import datetime as dt
 import ipaddress
 import json
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -31,6 +32,7 @@ from cryptography.x509.oid import NameOID
 from issuer.config import child_environment
 
 LOOPBACK = "127.0.0.1"
+PORTS = range(20_000, 32_000)
 READY_SECONDS = 20
 STOP_SECONDS = 10
 CHECKOUT = Path(__file__).parents[1]
@@ -227,10 +229,14 @@ class Sandbox:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback address that is free for TCP and UDP, from below the range of outgoing connections: from
+    there nobody takes it by chance before it is used."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, suppress(OSError):
+            tcp.bind((LOOPBACK, port))
+            udp.bind((LOOPBACK, port))
+            return port
 
 
 def _accepts(port: int) -> bool:

@@ -23,7 +23,7 @@ def register(app: Celery, services: Callable[[], Services], every_seconds: float
         structlog.contextvars.clear_contextvars()
         reconcile(services(), app)
 
-    app.task(body, name="reconcile")
+    app.task(body, name="reconcile", shared=False)
     app.conf.beat_schedule = {
         "reconcile": {
             "task": "reconcile",

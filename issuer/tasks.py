@@ -49,7 +49,7 @@ class Onward(StrEnum):
 def register(app: Celery, services: Callable[[], Services]) -> None:
     """Make a task of every step, named like it."""
     for step in STEPS:
-        app.task(_body(step, services), name=step.value, bind=True, max_retries=None)
+        app.task(_body(step, services), name=step.value, bind=True, shared=False, max_retries=None)
 
 
 def _body(step: Step, services: Callable[[], Services]) -> Callable[[Task, str], None]:

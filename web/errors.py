@@ -1,14 +1,14 @@
 """Problem -> HTTP: the only place with the status codes of errors. Every error body is JSON and has a `message`."""
 
 import math
-import time
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, current_app, jsonify
 from werkzeug.exceptions import HTTPException
 
+from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
 STATUS: dict[ProblemType, HTTPStatus] = {
@@ -40,8 +40,9 @@ def from_problem(problem: Problem) -> Response:
     """The answer to a Problem: message, code, and detail and hint where there are any."""
     status = STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
     response = _answer(status, problem.message, problem.type.value, problem.detail, problem.hint)
+    services: Services = current_app.extensions["services"]
     if problem.retry_at:
-        response.headers["Retry-After"] = str(max(math.ceil(problem.retry_at - time.time()), 1))
+        response.headers["Retry-After"] = str(max(math.ceil(problem.retry_at - services.clock()), 1))
     elif status is HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif status is HTTPStatus.UNAUTHORIZED:

@@ -69,8 +69,8 @@ def test_nothing_is_left_unacknowledged_or_stored_as_a_result(
     platform.wait_until(name, "active")
     for part in ("beat", "worker"):
         running.parts[part].stop()
-    left = {key.decode() for key in broker.keys()}
+    left = {key.decode() for key in broker.scan_iter()}
     assert {key for key in left if not key.startswith("_kombu.binding")} <= set(QUEUES)
     with redis.Redis.from_url(redis_url) as records:
-        kinds = {key.decode().split(":")[1] for key in records.keys()}
+        kinds = {key.decode().split(":")[1] for key in records.scan_iter()}
     assert kinds == {"domain", "token", "account", "accounts", "ca-account"}

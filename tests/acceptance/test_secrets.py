@@ -39,7 +39,7 @@ def spellings(der: bytes) -> Iterator[bytes]:
 def everything_in_redis(settings: Settings) -> Iterator[bytes]:
     for url in (settings.redis_url.get_secret_value(), settings.celery_broker_url):
         with redis.Redis.from_url(url) as client:
-            for key in client.keys():
+            for key in client.scan_iter():
                 yield key
                 yield client.dump(key)
                 kind = client.type(key)

@@ -1,22 +1,15 @@
-import json
-import socket
-import subprocess
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 
 import dns.resolver
 import pytest
 
 from issuer.ports import Pointing, Resolver, Verdict
 from issuer.resolver import DnsResolver
+from issuer.sandbox import Dns, free_port
 from tests.integration.dns_server import Zone, dns_server
 
-CHALLTESTSRV = Path("/usr/bin/pebble-challtestsrv")
 EDGE = "edge.ours.test"
 NAME = "shop.test"
 OUR_A, OUR_AAAA = "192.0.2.1", "2001:db8::1"
@@ -397,80 +390,42 @@ def test_threads_share_one_resolver() -> None:
         assert [answer.verdict for answer in pool.map(resolver.pointing, names)] == [wanted[name] for name in names]
 
 
-# The real pebble-challtestsrv, which every name without an A record of its own answers with a default one
-
-Tell = Callable[[str, dict[str, object]], None]
+# The real pebble-challtestsrv, which gives every name without an A record of its own a default one
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+@pytest.fixture
+def real(dns: Dns) -> DnsResolver:
+    dns.addresses(EDGE, OUR_A)
+    return DnsResolver([EDGE], [dns.server])
 
 
-@pytest.fixture(scope="module")
-def challtestsrv() -> Iterator[tuple[DnsResolver, Tell]]:
-    if not CHALLTESTSRV.exists():
-        pytest.skip(f"{CHALLTESTSRV} is not installed")
-    dns_at, management_at = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    off = ["-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""]
-    command = [str(CHALLTESTSRV), *off, "-dns01", dns_at, "-management", management_at]
-
-    def tell(what: str, body: dict[str, object]) -> None:
-        data = json.dumps(body).encode()
-        with urllib.request.urlopen(f"http://{management_at}/{what}", data, timeout=2) as response:
-            assert response.status == 200
-
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        resolver = DnsResolver([EDGE], [dns_at])
-        give_up_at = time.monotonic() + 10
-        while True:
-            assert time.monotonic() < give_up_at, "pebble-challtestsrv does not answer"
-            with suppress(OSError):
-                tell("add-a", {"host": f"{EDGE}.", "addresses": [OUR_A]})
-                if resolver.pointing(EDGE).verdict is YES:
-                    break
-            time.sleep(0.05)
-        yield resolver, tell
-    finally:
-        process.terminate()
-        process.wait(timeout=5)
+def test_b05_real_dns_yes_through_cnames(real: DnsResolver, dns: Dns) -> None:
+    dns.cname("yes.test", "hop.test")
+    dns.cname("hop.test", EDGE)
+    assert real.pointing("yes.test").verdict is YES
 
 
-def test_b05_challtestsrv_yes_through_cnames(challtestsrv: tuple[DnsResolver, Tell]) -> None:
-    resolver, tell = challtestsrv
-    tell("set-cname", {"host": "yes.test.", "target": "hop.test."})
-    tell("set-cname", {"host": "hop.test.", "target": f"{EDGE}."})
-    assert resolver.pointing("yes.test").verdict is YES
-
-
-def test_b05_challtestsrv_no_for_another_cname(challtestsrv: tuple[DnsResolver, Tell]) -> None:
-    resolver, tell = challtestsrv
-    tell("set-cname", {"host": "no.test.", "target": "other.test."})
-    answer = resolver.pointing("no.test")
+def test_b05_real_dns_no_for_another_cname(real: DnsResolver, dns: Dns) -> None:
+    dns.cname("no.test", "other.test")
+    answer = real.pointing("no.test")
     assert (answer.verdict, answer.found) == (NO, "no.test is a CNAME to other.test")
 
 
-@pytest.mark.parametrize(("name", "broken"), [("fail.test", "fail.test."), ("mid.test", "broken.test.")])
-def test_b03_challtestsrv_unknown_for_servfail(challtestsrv: tuple[DnsResolver, Tell], name: str, broken: str) -> None:
-    resolver, tell = challtestsrv
-    tell("set-cname", {"host": "mid.test.", "target": "broken.test."})
-    tell("set-servfail", {"host": broken})
-    answer = resolver.pointing(name)
+@pytest.mark.parametrize(("name", "broken"), [("fail.test", "fail.test"), ("mid.test", "broken.test")])
+def test_b03_real_dns_unknown_for_servfail(real: DnsResolver, dns: Dns, name: str, broken: str) -> None:
+    dns.cname("mid.test", "broken.test")
+    dns.servfail(broken)
+    answer = real.pointing(name)
     assert answer.verdict is UNKNOWN
     assert answer.found.endswith("(SERVFAIL)")
 
 
-def test_b05_challtestsrv_mixed_case(challtestsrv: tuple[DnsResolver, Tell]) -> None:
-    resolver, tell = challtestsrv
-    tell("set-cname", {"host": "mixed.test.", "target": "EDGE.Ours.Test."})
-    assert resolver.pointing("Mixed.TEST.").verdict is YES
+def test_b05_real_dns_mixed_case(real: DnsResolver, dns: Dns) -> None:
+    dns.cname("mixed.test", "EDGE.Ours.Test")
+    assert real.pointing("Mixed.TEST.").verdict is YES
 
 
-def test_b01_challtestsrv_addresses_alone(challtestsrv: tuple[DnsResolver, Tell]) -> None:
-    resolver, tell = challtestsrv
-    tell("add-a", {"host": "apex.test.", "addresses": [OUR_A]})
-    assert resolver.pointing("apex.test").verdict is YES
-    assert resolver.pointing("nothing.test").found == "nothing.test has no CNAME and the address 127.0.0.1"
+def test_b01_real_dns_addresses_alone(real: DnsResolver, dns: Dns) -> None:
+    dns.addresses("apex.test", OUR_A)
+    assert real.pointing("apex.test").verdict is YES
+    assert real.pointing("nothing.test").found == "nothing.test has no CNAME and the address 127.0.0.1"

@@ -1,0 +1,179 @@
+"""Tokens, customers' accounts and accounts at the CA: the same over fakeredis and a real Redis (E16)."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from issuer.domain import Domain, Reason, new_issuance
+from issuer.ports import Account, CaAccount, Plan
+from issuer.problem import Problem, ProblemType
+from issuer.store import SCRIPTS, RedisStore
+from tests.fakes import NAME, NOW
+
+DIRECTORY = "https://ca.example/directory"
+ALICE = Account("alice", Plan.HTTPS, "a" * 64, NOW + 0.25)
+BOB = Account("bob", Plan.BASIC, "b" * 64, NOW)
+CA_ACCOUNT = CaAccount("encrypted key", "https://ca.example/account/1", NOW + 0.5)
+
+
+def wait_for(is_so: Callable[[], object], seconds: float = 5) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if is_so():
+            return
+        time.sleep(0.02)
+    raise AssertionError("in vain")
+
+
+def test_a_token_is_published_until_its_end(store: RedisStore) -> None:
+    store.put_token("token-1", "token-1.thumbprint", seconds=3600)
+    assert store.key_authorization("token-1") == "token-1.thumbprint"
+    assert 3590 < store._redis.ttl("issuer:token:token-1") <= 3600
+
+
+def test_a_token_ends_by_itself(store: RedisStore) -> None:
+    store.put_token("token-1", "token-1.thumbprint", seconds=1)
+    wait_for(lambda: store.key_authorization("token-1") is None)
+    assert store._redis.keys() == []
+
+
+def test_a_token_put_up_anew_ends_later(store: RedisStore) -> None:
+    store.put_token("token-1", "old", seconds=5)
+    store.put_token("token-1", "new", seconds=100)
+    assert store.key_authorization("token-1") == "new"
+    assert store._redis.ttl("issuer:token:token-1") > 90
+
+
+@pytest.mark.parametrize("token", ["", "token", "token-11", "TOKEN-1", "*", "../account:alice"])
+def test_d02_another_token_is_none(store: RedisStore, token: str) -> None:
+    store.create_account(ALICE)
+    store.put_token("token-1", "token-1.thumbprint", seconds=60)
+    assert store.key_authorization(token) is None
+
+
+def test_accounts_come_back_whole_and_in_order(store: RedisStore) -> None:
+    assert (store.accounts(), store.account("alice")) == ([], None)
+    store.create_account(BOB)
+    store.create_account(ALICE)
+    assert store.account("alice") == ALICE
+    assert store.accounts() == [ALICE, BOB]
+    assert [type(one.plan) for one in store.accounts()] == [Plan, Plan]
+
+
+def test_an_account_is_made_once_and_the_first_stays(store: RedisStore) -> None:
+    store.create_account(ALICE)
+    with pytest.raises(Problem) as caught:
+        store.create_account(replace(ALICE, plan=Plan.BASIC, key_hash="f" * 64, created_at=0))
+    assert caught.value.type is ProblemType.ACCOUNT_EXISTS
+    assert "f" * 64 not in str(caught.value)
+    assert store.accounts() == [ALICE]
+
+
+def test_an_account_is_replaced_whole(store: RedisStore) -> None:
+    store.create_account(ALICE)
+    store.create_account(BOB)
+    changed = replace(ALICE, plan=Plan.BASIC, key_hash="c" * 64)
+    store.update_account(changed)
+    assert store.accounts() == [changed, BOB]
+
+
+def test_an_update_makes_no_account(store: RedisStore) -> None:
+    store.update_account(ALICE)
+    assert (store.account("alice"), store.accounts()) == (None, [])
+
+
+def test_a_ca_account_comes_back_whole_one_per_directory(store: RedisStore) -> None:
+    assert store.ca_account(DIRECTORY) is None
+    assert store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=None) == CA_ACCOUNT
+    assert store.ca_account(DIRECTORY) == CA_ACCOUNT
+    assert store.ca_account(f"{DIRECTORY}2") is None
+    other = replace(CA_ACCOUNT, url=None)
+    assert store.keep_ca_account(f"{DIRECTORY}2", other, instead_of=None) == other
+    assert store.ca_account(DIRECTORY) == CA_ACCOUNT
+
+
+@pytest.mark.parametrize("url", [None, "https://ca.example/account/2"])
+def test_a_ca_account_is_kept_only_instead_of_the_one_that_is_there(store: RedisStore, url: str | None) -> None:
+    new = CaAccount("encrypted other", url, NOW)
+    store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=None)
+    for stale in (None, replace(CA_ACCOUNT, url=None), replace(CA_ACCOUNT, key="x"), new):
+        assert store.keep_ca_account(DIRECTORY, new, instead_of=stale) == CA_ACCOUNT
+    assert store.ca_account(DIRECTORY) == CA_ACCOUNT
+    assert store.keep_ca_account(DIRECTORY, new, instead_of=CA_ACCOUNT) == new
+    assert store.ca_account(DIRECTORY) == new
+
+
+def test_a_loaded_ca_account_is_replaced_as_well_as_a_made_one(store: RedisStore) -> None:
+    store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=None)
+    loaded = store.ca_account(DIRECTORY)
+    assert store.keep_ca_account(DIRECTORY, replace(loaded, url="https://x"), instead_of=loaded).url == "https://x"
+
+
+def test_a_ca_account_is_kept_also_where_the_expected_one_is_gone(store: RedisStore) -> None:
+    kept = store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=replace(CA_ACCOUNT, url=None))
+    assert kept == store.ca_account(DIRECTORY) == CA_ACCOUNT
+
+
+def test_one_holds_the_lock_of_a_directory(store: RedisStore) -> None:
+    assert store.lock_ca_account(DIRECTORY, seconds=30)
+    assert not store.lock_ca_account(DIRECTORY, seconds=30)
+    assert store.lock_ca_account(f"{DIRECTORY}2", seconds=30)
+    store.unlock_ca_account(DIRECTORY)
+    assert store.lock_ca_account(DIRECTORY, seconds=30)
+    assert not store.lock_ca_account(f"{DIRECTORY}2", seconds=30)
+
+
+def test_e06_a_lock_that_nobody_ends_ends_by_itself(store: RedisStore) -> None:
+    assert store.lock_ca_account(DIRECTORY, seconds=1)
+    assert [0 < store._redis.pttl(key) <= 1000 for key in store._redis.scan_iter()] == [True]
+    wait_for(lambda: store.lock_ca_account(DIRECTORY, seconds=30))
+
+
+def test_fields_of_a_newer_version_are_left_out(store: RedisStore) -> None:
+    store.create_account(ALICE)
+    store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=None)
+    redis = store._redis
+    for key in redis.scan_iter(match="issuer:*account:*"):
+        redis.set(key, json.dumps(json.loads(redis.get(key)) | {"from_the_future": {"a": 1}}))
+    assert (store.account("alice"), store.accounts()) == (ALICE, [ALICE])
+    assert store.ca_account(DIRECTORY) == CA_ACCOUNT
+
+
+def test_e16_scripts_that_the_server_has_forgotten_are_sent_again(store: RedisStore) -> None:
+    store._redis.script_flush()
+    issuance = new_issuance(NAME, Reason.FIRST, NOW)
+    store.open(Domain(NAME, "alice", NOW), issuance, version=0, look_again_at=NOW)
+    for _ in range(2):
+        store._redis.script_flush()
+        assert store.claim_due(now=NOW, limit=1, look_again_at=NOW) == [issuance.id]
+    store._redis.script_flush()
+    assert store.release(store.take(issuance.id, now=NOW, until=NOW + 9), look_again_at=None).version == 3
+
+
+def test_every_key_is_below_issuer(store: RedisStore) -> None:
+    store.open(Domain(NAME, "alice", NOW), new_issuance(NAME, Reason.FIRST, NOW), version=0, look_again_at=NOW)
+    store.put_token("token", "token.thumbprint", seconds=9)
+    store.create_account(ALICE)
+    store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=None)
+    store.lock_ca_account(DIRECTORY, seconds=9)
+    kept = store._redis.keys()
+    assert len(kept) == 7
+    assert all(key.startswith("issuer:") for key in kept)
+
+
+def test_the_scripts_have_only_the_names_that_the_store_calls() -> None:
+    assert set(SCRIPTS) == {"open", "take", "save", "release", "claim_due", "keep_ca_account"}
+
+
+def test_ping_returns(store: RedisStore) -> None:
+    store.ping()
+
+
+@pytest.mark.parametrize("one", [ALICE, CA_ACCOUNT], ids=["account", "ca account"])
+def test_f02_no_repr_of_an_account_shows_its_key(one: Account | CaAccount) -> None:
+    for text in (repr(one), str(one), repr([one])):
+        assert "a" * 64 not in text
+        assert "encrypted" not in text

@@ -1,0 +1,248 @@
+"""What a CA said, read by its type and its headers: never by its prose, and the same in every time zone."""
+
+import json
+import time
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+from urllib3 import HTTPHeaderDict
+
+from issuer.ca.problems import TYPES, from_document, from_refusal, retry_after, words
+from issuer.ca.transport import Answer, Refusal
+from issuer.problem import TABLE, Problem, ProblemType
+from tests.fakes import NOW
+
+URN = "urn:ietf:params:acme:error:"
+WEEK = 7 * 86400
+HOUR = 3600
+SOON = int(NOW) + 5000
+IMF = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(SOON))
+RFC_850 = time.strftime("%A, %d-%b-%y %H:%M:%S GMT", time.gmtime(SOON))
+ASCTIME = time.asctime(time.gmtime(SOON))
+INSTANT = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(SOON))
+
+UNREADABLE = (
+    "| |-5|+5|1.5|60, 60|1e3|soon|60s|\u0663|\u00b2|0x10|Sun|GMT|,|2030-01-01T00:00:00Z|06 Nov 1994 99:99 GMT"
+    "|Sun, 99 Nov 1994 08:49:37 GMT"
+)
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def headers(text: str | None) -> HTTPHeaderDict:
+    return HTTPHeaderDict() if text is None else HTTPHeaderDict({"Retry-After": text})
+
+
+def refused(status: int, document: object, header: str | None = None) -> Problem:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return from_refusal(Refusal(Answer(status, headers(header), body)), NOW)
+
+
+def said(type_: str, detail: str = "as the CA has it", **more: object) -> dict[str, object]:
+    return {"type": f"{URN}{type_}", "detail": detail, **more}
+
+
+@pytest.mark.usefixtures("_zone")
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("1", 1),
+        ("60", 60),
+        (" 60 ", 60),
+        ("0060", 60),
+        (str(WEEK), WEEK),
+        (str(WEEK + 1), WEEK),
+        (str(10**11), WEEK),
+        (str(10**12), WEEK),
+        ("9" * 30, WEEK),
+        (IMF, 5000),
+        (RFC_850, 5000),
+        (ASCTIME, 5000),
+        (IMF.replace("GMT", "+0000"), 5000),
+        (IMF.replace("GMT", "-0000"), 5000),
+        (IMF.replace("GMT", "+0100"), 5000 - HOUR),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", WEEK),
+    ],
+)
+def test_c04_retry_after_is_between_now_and_a_week_on(text: str, seconds: float) -> None:
+    assert retry_after(headers(text), NOW) == NOW + seconds
+
+
+@pytest.mark.usefixtures("_zone")
+@pytest.mark.parametrize("text", [None, *UNREADABLE.split("|")])
+def test_c04_what_is_no_retry_after_is_none(text: str | None) -> None:
+    assert retry_after(headers(text), NOW) is None
+
+
+def test_c04_the_header_twice_is_none_and_no_fault() -> None:
+    twice = HTTPHeaderDict()
+    twice.add("Retry-After", "60")
+    twice.add("retry-after", "60")
+    assert retry_after(twice, NOW) is None
+
+
+@pytest.mark.usefixtures("_zone")
+@pytest.mark.parametrize(
+    ("detail", "header", "seconds"),
+    [
+        ("too many", "120", 120),
+        ("too many", "0", 0),
+        ("too many", IMF, 5000),
+        (f"too many, retry after {INSTANT} UTC", "120", 120),
+        (f"too many, retry after {INSTANT} UTC", None, 5000),
+        (f"too many, retry after {INSTANT.replace(' ', 'T')}Z", None, 5000),
+        (f"too many. Retry after {INSTANT} UTC: see https://letsencrypt.org/docs/rate-limits/#x", None, 5000),
+        (f"too many (1) in the last 168h0m0s, RETRY AFTER {INSTANT.replace(' ', 'T')}Z: see", None, 5000),
+        (f"too many, retry after {INSTANT} UTC", "soon", 5000),
+        ("too many, retry after 2020-01-01 00:00:00 UTC", None, 0),
+        ("too many, retry after 9999-01-01 00:00:00 UTC", None, WEEK),
+        ("too many, retry after 2030-02-31 00:00:00 UTC", None, HOUR),
+        ("too many, retry after 2030-01-01 25:61:00 UTC", None, HOUR),
+        ("too many, retry after lunch", None, HOUR),
+        ("too many", "soon", HOUR),
+        ("too many", None, HOUR),
+        ("", None, HOUR),
+    ],
+)
+@pytest.mark.parametrize("type_", ["rateLimited", "malformed", "unauthorized", ""])
+def test_c03_a_429_says_when_to_come_back(detail: str, header: str | None, seconds: float, type_: str) -> None:
+    problem = refused(429, said(type_, detail) if type_ else {"detail": detail}, header)
+    assert problem.type is ProblemType.RATE_LIMITED
+    assert problem.retry_at == NOW + seconds
+    assert detail in problem.detail
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b"[]", b"null", b"\xff\xfe", b'"retry after"'])
+def test_c03_a_429_without_a_document_waits_an_hour(body: bytes) -> None:
+    problem = refused(429, body)
+    assert (problem.type, problem.detail) == (ProblemType.RATE_LIMITED, "status 429")
+    assert problem.retry_at == NOW + HOUR
+
+
+def test_c03_rate_limited_by_type_alone_waits_too() -> None:
+    assert refused(403, said("rateLimited")).retry_at == NOW + HOUR
+    assert refused(403, said("rateLimited"), "7").retry_at == NOW + 7
+
+
+def test_c03_an_instant_in_a_subproblem_counts_too() -> None:
+    document = said("rateLimited", subproblems=[said("rateLimited", f"retry after {INSTANT} UTC")])
+    assert refused(429, document).retry_at == SOON
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409])
+@pytest.mark.parametrize(
+    ("type_", "expected"),
+    [
+        ("accountDoesNotExist", ProblemType.CA_ACCOUNT),
+        ("badCSR", ProblemType.CA_REFUSED),
+        ("badPublicKey", ProblemType.CA_REFUSED),
+        ("badSignatureAlgorithm", ProblemType.CA_ACCOUNT),
+        ("caa", ProblemType.CAA),
+        ("connection", ProblemType.VALIDATION_FAILED),
+        ("dns", ProblemType.VALIDATION_FAILED),
+        ("externalAccountRequired", ProblemType.CA_ACCOUNT),
+        ("incorrectResponse", ProblemType.VALIDATION_FAILED),
+        ("invalidContact", ProblemType.CA_ACCOUNT),
+        ("rateLimited", ProblemType.RATE_LIMITED),
+        ("rejectedIdentifier", ProblemType.CA_REFUSED),
+        ("serverInternal", ProblemType.CA_UNAVAILABLE),
+        ("tls", ProblemType.VALIDATION_FAILED),
+        ("unauthorized", ProblemType.VALIDATION_FAILED),
+        ("unsupportedContact", ProblemType.CA_ACCOUNT),
+        ("unsupportedIdentifier", ProblemType.CA_REFUSED),
+        ("userActionRequired", ProblemType.CA_ACCOUNT),
+        ("badNonce", ProblemType.CA_UNAVAILABLE),
+        ("orderNotReady", ProblemType.CA_UNAVAILABLE),
+        ("malformed", ProblemType.CA_UNAVAILABLE),
+        ("fromTheFuture", ProblemType.CA_UNAVAILABLE),
+        ("caa too", ProblemType.CA_UNAVAILABLE),
+        ("CAA", ProblemType.CA_UNAVAILABLE),
+    ],
+)
+def test_a_refusal_is_read_by_its_type(status: int, type_: str, expected: ProblemType) -> None:
+    problem = refused(status, said(type_))
+    assert problem.type is expected
+    assert problem.detail == f"as the CA has it ({type_})"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("document", [b"<html>", said("badCSR"), said("rateLimited"), {}])
+def test_an_error_of_the_server_is_never_the_domains_fault(status: int, document: object) -> None:
+    problem = refused(status, document, "30")
+    assert (problem.type, problem.retry_at) == (ProblemType.CA_UNAVAILABLE, NOW + 30)
+    assert (problem.is_permanent, problem.drops_order) == (False, False)
+
+
+@pytest.mark.parametrize("prose", ["CAA forbids", "rateLimited", "retry after 2030-01-01 00:00:00 UTC", "badCSR"])
+def test_c11_nothing_is_decided_by_prose(prose: str) -> None:
+    problem = refused(400, said("malformed", prose))
+    assert (problem.type, problem.retry_at) == (ProblemType.CA_UNAVAILABLE, None)
+    assert refused(400, {"title": prose, "detail": prose}).type is ProblemType.CA_UNAVAILABLE
+    assert from_document({"detail": prose}, ProblemType.ORDER_LOST).type is ProblemType.ORDER_LOST
+
+
+def test_c11_a_subproblem_does_not_decide_but_is_shown() -> None:
+    nested = said("caa", "second", subproblems=[said("dns", "third")])
+    below = [said("badNonce", "first"), nested, {"type": f"{URN}tls"}]
+    problem = refused(400, said("rejectedIdentifier", "some names", subproblems=below))
+    assert problem.type is ProblemType.CA_REFUSED
+    assert problem.detail == "some names (rejectedIdentifier); first (badNonce); second (caa); third (dns); tls"
+
+
+@pytest.mark.parametrize(
+    ("document", "line"),
+    [
+        ({}, ""),
+        ({"detail": "  why  "}, "why"),
+        ({"type": f"{URN}dns"}, "dns"),
+        ({"type": "about:blank", "detail": "why"}, "why (blank)"),
+        ({"detail": 7}, "7"),
+        ({"detail": "why", "subproblems": None}, "why"),
+        ({"detail": "why", "subproblems": []}, "why"),
+        ({"detail": "why", "subproblems": ["text", 7, None, {}, {"detail": "too"}]}, "why; too"),
+        ({"detail": "why", "subproblems": {"detail": "x"}}, "why"),
+        ({"detail": "why", "subproblems": 7}, "why"),
+        ({"detail": "why", "subproblems": True}, "why"),
+    ],
+)
+def test_c11_the_words_of_any_document(document: dict[str, object], line: str) -> None:
+    assert words(document) == line
+
+
+ORDER_ERRORS = list(product([*TYPES, "malformed", "x", ""], ["order-lost", "validation-failed"]))
+
+
+@pytest.mark.parametrize(("type_", "default"), ORDER_ERRORS)
+def test_c11_an_orders_error_never_keeps_the_order(type_: str, default: str) -> None:
+    problem = from_document(said(type_), ProblemType(default))
+    assert problem.drops_order or problem.is_permanent
+    expected = TYPES.get(type_, ProblemType(default))
+    keeps = not (TABLE[expected].drops_order or TABLE[expected].is_permanent)
+    assert problem.type is (ProblemType(default) if keeps else expected)
+    assert "as the CA has it" in problem.detail
+
+
+@pytest.mark.parametrize("document", [None, {}])
+def test_c11_no_reason_is_said_to_be_none(document: dict[str, object] | None) -> None:
+    problem = from_document(document, ProblemType.ORDER_LOST)
+    assert (problem.type, problem.detail) == (ProblemType.ORDER_LOST, "the CA gave no reason")
+
+
+@pytest.mark.parametrize(
+    ("type_", "hint"), [("connection", "port 80"), ("caa", "CAA"), ("userActionRequired", "operator"), ("badCSR", "")]
+)
+def test_the_hint_is_for_its_reader(type_: str, hint: str) -> None:
+    for problem in (refused(403, said(type_)), from_document(said(type_), ProblemType.ORDER_LOST)):
+        assert hint in problem.hint
+        assert bool(hint) is bool(problem.hint)

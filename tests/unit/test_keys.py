@@ -1,0 +1,289 @@
+"""Keys and CSRs, what is believed of what a CA sends, and encryption at rest."""
+
+import datetime as dt
+import re
+import traceback
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
+from cryptography.x509 import DNSName, IPAddress, RFC822Name, UniformResourceIdentifier
+from cryptography.x509.oid import NameOID
+
+from issuer.keys import (
+    CLOCK_SKEW_SECONDS,
+    KeyType,
+    Vault,
+    as_certificate,
+    issuer_name,
+    new_csr,
+    new_encryption_key,
+    new_key,
+    read_chain,
+)
+from issuer.problem import Problem, ProblemType
+from tests.fakes import NAME, NOW
+
+KEYS = {kind: new_key(kind) for kind in KeyType}
+KEY = KEYS[KeyType.EC_P256]
+CA_KEY = ec.generate_private_key(ec.SECP256R1())
+NAME_89 = f"{'a' * 63}.{'b' * 17}.example"
+CA = "https://ca.example/directory"
+DAY = 86400
+
+
+def sign(
+    *sans: x509.GeneralName,
+    key: bytes = KEY,
+    ca_key: ec.EllipticCurvePrivateKey = CA_KEY,
+    subject: str = "",
+    issuer: str = "Test CA",
+    not_before: float = NOW - DAY,
+    not_after: float = NOW + DAY,
+    alternatives: Sequence[x509.GeneralName] = (),
+) -> str:
+    subjects = [x509.NameAttribute(NameOID.COMMON_NAME, subject)] if subject else []
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name(subjects))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(load_der_private_key(key, None).public_key())
+        .serial_number(0x0ABC)
+        .not_valid_before(dt.datetime.fromtimestamp(not_before, dt.UTC))
+        .not_valid_after(dt.datetime.fromtimestamp(not_after, dt.UTC))
+    )
+    if sans:
+        builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
+    if alternatives:
+        builder = builder.add_extension(x509.IssuerAlternativeName(alternatives), critical=False)
+    return builder.sign(ca_key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+LEAF = sign(DNSName(NAME))
+ROOT = sign(key=new_key(KeyType.EC_P256), ca_key=CA_KEY, subject="Test CA")
+ISSUER_KEY = new_key(KeyType.RSA_2048)
+INTERMEDIATE = sign(key=ISSUER_KEY, subject="Middle CA")
+LEAF_BELOW = sign(DNSName(NAME), ca_key=load_der_private_key(ISSUER_KEY, None), issuer="Middle CA")
+
+
+def refused(pem: str, **more: object) -> str:
+    with pytest.raises(Problem) as caught:
+        read_chain(pem, **{"key": KEY, "name": NAME, "now": NOW} | more)
+    assert caught.value.type is ProblemType.BAD_CERTIFICATE
+    return caught.value.detail
+
+
+def read(pem: str, **more: object) -> str:
+    return read_chain(pem, **{"key": KEY, "name": NAME, "now": NOW} | more)[0]
+
+
+@pytest.mark.parametrize("name", [NAME, NAME_89, "xn--mnchen-3ya.example"])
+@pytest.mark.parametrize("kind", KeyType)
+def test_a06_a_csr_has_its_name_in_the_san_alone(kind: KeyType, name: str) -> None:
+    csr = x509.load_pem_x509_csr(new_csr(KEYS[kind], name).encode())
+    assert list(csr.subject) == []
+    assert [type(one.value) for one in csr.extensions] == [x509.SubjectAlternativeName]  # so no must-staple (C18)
+    assert list(csr.extensions[0].value) == [DNSName(name)]
+    assert csr.is_signature_valid
+    assert csr.public_key() == load_der_private_key(KEYS[kind], None).public_key()
+
+
+def test_a06_the_long_name_is_longer_than_a_cn_can_be() -> None:
+    assert len(NAME_89) == 89
+
+
+def test_each_key_type_gives_its_kind_of_key() -> None:
+    loaded = {kind: load_der_private_key(key, None) for kind, key in KEYS.items()}
+    assert isinstance(loaded[KeyType.EC_P256].curve, ec.SECP256R1)
+    assert isinstance(loaded[KeyType.EC_P384].curve, ec.SECP384R1)
+    assert isinstance(loaded[KeyType.RSA_2048], rsa.RSAPrivateKey)
+    assert loaded[KeyType.RSA_2048].key_size == 2048
+    assert new_key(KeyType.EC_P256) != new_key(KeyType.EC_P256)
+
+
+@pytest.mark.parametrize("kind", KeyType)
+def test_a_leaf_alone_of_each_kind_of_key_is_read(kind: KeyType) -> None:
+    pem = sign(DNSName(NAME), key=KEYS[kind])
+    assert read(pem, key=KEYS[kind]) == pem
+
+
+def test_a_chain_is_read_in_its_order() -> None:
+    chain, leaf = read_chain(LEAF_BELOW + INTERMEDIATE, key=KEY, name=NAME, now=NOW)
+    assert chain == LEAF_BELOW + INTERMEDIATE
+    assert leaf == x509.load_pem_x509_certificate(LEAF_BELOW.encode())
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "subject=CN = x\nissuer=CN = y\n", "-- a comment --\n"])
+def test_text_around_the_certificates_is_dropped(text: str) -> None:
+    assert read(f"{text}{LEAF_BELOW}{text}{INTERMEDIATE}{text}") == LEAF_BELOW + INTERMEDIATE
+
+
+def test_line_ends_of_windows_are_read_and_not_kept() -> None:
+    assert read(LEAF.replace("\n", "\r\n")) == LEAF
+
+
+def test_a_san_in_upper_case_is_the_same_name() -> None:
+    pem = sign(DNSName(NAME.upper()))
+    assert read(pem) == pem
+
+
+def test_a_long_name_is_read() -> None:
+    assert read(sign(DNSName(NAME_89)), name=NAME_89)
+
+
+@pytest.mark.parametrize("kind", KeyType)
+def test_c01_a_certificate_for_another_key_is_refused(kind: KeyType) -> None:
+    other = new_key(kind)
+    assert "another key" in refused(sign(DNSName(NAME), key=other), key=KEYS[kind])
+
+
+@pytest.mark.parametrize(
+    "sans",
+    [
+        [DNSName("other.example")],
+        [DNSName(f"www.{NAME}")],
+        [DNSName("customer.example")],
+        [DNSName("*.customer.example")],
+        [DNSName(NAME), DNSName("other.example")],
+        [DNSName("other.example"), DNSName(NAME)],
+        [DNSName(NAME), DNSName(NAME)],
+        [DNSName(f"{NAME}.")],
+        [DNSName(NAME), IPAddress(ip_address("192.0.2.1"))],
+        [DNSName(NAME), RFC822Name(f"root@{NAME}")],
+        [UniformResourceIdentifier(NAME)],
+        [RFC822Name(NAME)],
+    ],
+    ids=lambda sans: " ".join(f"{type(one).__name__}={one.value}" for one in sans),
+)
+def test_c01_other_names_are_refused(sans: list[x509.GeneralName]) -> None:
+    assert f"not for {NAME} alone" in refused(sign(*sans))
+
+
+def test_a_name_in_the_cn_alone_is_refused() -> None:
+    refused(sign(subject=NAME))
+
+
+@pytest.mark.parametrize(
+    ("not_before", "not_after", "says"),
+    [
+        (NOW + CLOCK_SKEW_SECONDS + 1, NOW + DAY, "not valid yet"),
+        (NOW - DAY, NOW - 1, "expired"),
+        (NOW - DAY, NOW - DAY / 2, "expired"),
+    ],
+)
+def test_a_certificate_out_of_its_time_is_refused(not_before: float, not_after: float, says: str) -> None:
+    assert says in refused(sign(DNSName(NAME), not_before=not_before, not_after=not_after))
+
+
+@pytest.mark.parametrize(
+    ("not_before", "not_after"),
+    [(NOW + CLOCK_SKEW_SECONDS, NOW + DAY), (NOW - DAY, NOW + 1), (NOW - DAY, NOW), (NOW - 9999 * DAY, NOW + DAY)],
+)
+def test_a_certificate_is_read_up_to_the_ends_of_its_time(not_before: float, not_after: float) -> None:
+    assert read(sign(DNSName(NAME), not_before=not_before, not_after=not_after))
+
+
+def spoilt(old: bytes, new: bytes, *more: x509.GeneralName) -> str:
+    """A leaf with other bytes in it; nothing checks the signature of a lone one."""
+    der = x509.load_pem_x509_certificate(sign(DNSName(NAME), alternatives=more).encode()).public_bytes(Encoding.DER)
+    assert der.count(old) == 1
+    return x509.load_der_x509_certificate(der.replace(old, new)).public_bytes(Encoding.PEM).decode()
+
+
+SAN = NAME.encode()
+Y = load_der_private_key(KEY, None).public_key().public_numbers().y.to_bytes(32, "big")
+KIND = bytes.fromhex("2a8648ce3d0201")
+
+GARBAGE = {
+    "empty": "",
+    "html": "<!DOCTYPE html><html><body>503 try later</body></html>",
+    "garbage": "\x00\x01\x02 no PEM",
+    "not ascii": "Zertifikat für Dich ✓",
+    "surrogate": "\ud800",
+    "empty pem": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+    "no base64": "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+    "no der": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    "a csr": new_csr(KEY, NAME),
+    "cut off": LEAF[: len(LEAF) // 2],
+    "no end": LEAF.replace("-----END CERTIFICATE-----\n", ""),
+    "leaf, then garbage": f"{LEAF}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    "wrong signature above": LEAF + ROOT,
+    "wrong issuer name above": LEAF + INTERMEDIATE,
+    "root first": INTERMEDIATE + LEAF_BELOW,
+    "the leaf twice": LEAF + LEAF,
+    "more than the chain": LEAF_BELOW + INTERMEDIATE + LEAF,
+    "no names": sign(subject="Test CA"),
+    "key that is no point": spoilt(Y, bytes([Y[0] ^ 1]) + Y[1:]),
+    "key of an unknown kind": spoilt(KIND, KIND[:-1] + b"\x7f"),
+    "name of an unknown kind": spoilt(b"\x82" + bytes([len(SAN)]) + SAN, b"\xa5" + bytes([len(SAN)]) + SAN),
+    "name that is not ascii": spoilt(SAN, b"\xff" + SAN[1:]),
+    "names twice": spoilt(bytes.fromhex("0603551d12"), bytes.fromhex("0603551d11"), DNSName("other.example")),
+}
+
+
+@pytest.mark.parametrize("pem", GARBAGE.values(), ids=GARBAGE)
+def test_what_is_no_sound_chain_is_a_problem_and_nothing_else(pem: str) -> None:
+    assert refused(pem).isprintable()
+
+
+@pytest.mark.parametrize("kind", KeyType)
+def test_the_record_of_a_certificate_has_the_leafs_facts_and_its_key_encrypted(kind: KeyType) -> None:
+    vault, pem = Vault([new_encryption_key()]), sign(DNSName(NAME), key=KEYS[kind])
+    made = as_certificate(f"text\n{pem}", key=KEYS[kind], name=NAME, ca=CA, vault=vault, now=NOW)
+    assert (made.chain, made.serial, made.ca) == (pem, "abc", CA)
+    assert (made.not_before, made.not_after) == (NOW - DAY, NOW + DAY)
+    assert vault.decrypt(made.key) == KEYS[kind]
+    assert made.key not in repr(made)
+    assert issuer_name(made.chain) == "Test CA"
+
+
+@pytest.mark.parametrize("secret", [b"", b"secret", bytes(range(256)), *KEYS.values()], ids=len)
+def test_f03_a_secret_comes_back(secret: bytes) -> None:
+    vault = Vault([new_encryption_key()])
+    token = vault.encrypt(secret)
+    assert vault.decrypt(token) == secret
+    assert re.fullmatch(r"[\w=-]+", token, re.ASCII)
+    assert token != vault.encrypt(secret)
+
+
+def test_f03_after_a_rotation_the_first_key_encrypts_and_all_decrypt() -> None:
+    old, new = new_encryption_key(), new_encryption_key()
+    before = Vault([old]).encrypt(b"secret")
+    both = Vault([new, old])
+    assert both.decrypt(before) == b"secret"
+    assert Vault([new]).decrypt(both.encrypt(b"secret")) == b"secret"
+    with pytest.raises(Problem):
+        Vault([old]).decrypt(both.encrypt(b"secret"))
+
+
+@pytest.mark.parametrize("spoil", [lambda token: token, lambda token: token[:-4], lambda _: "", lambda _: "tökén"])
+def test_f03_what_no_key_opens_is_a_problem_that_tells_no_secret(spoil) -> None:
+    old, new = new_encryption_key(), new_encryption_key()
+    token = spoil(Vault([old]).encrypt(b"the secret"))
+    with pytest.raises(Problem) as caught:
+        Vault([new]).decrypt(token)
+    problem = caught.value
+    assert (problem.type, problem.is_permanent, problem.drops_order) == (ProblemType.UNDECRYPTABLE, False, False)
+    assert "ISSUER_ENCRYPTION_KEYS" in problem.hint
+    told = [str(problem), repr(problem), repr(problem.args), repr(problem.as_dict()), repr(vars(problem))]
+    told += traceback.format_exception(problem)
+    for secret in filter(None, (token, old, new, "the secret")):
+        assert not any(secret in text for text in told)
+
+
+@pytest.mark.parametrize("key", ["", "not-a-key", "A" * 44, "ü" * 44, "A" * 42])
+def test_f02_a_wrong_encryption_key_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(ValueError, match="32 bytes in URL-safe base64") as caught:
+        Vault([new_encryption_key(), key])
+    assert not key or key not in "".join([*traceback.format_exception(caught.value), repr(caught.value.args)])
+
+
+def test_f02_the_repr_of_a_vault_shows_no_key() -> None:
+    key = new_encryption_key()
+    vault = Vault([key])
+    for text in (repr(vault), str(vault), f"{vault}"):
+        assert key not in text

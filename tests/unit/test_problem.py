@@ -1,0 +1,107 @@
+"""One type for what can go wrong, one table, and words that survive a message, a log line and a record."""
+
+import copy
+import json
+import pickle
+import traceback
+
+import pytest
+
+from issuer.problem import TABLE, Problem, ProblemType
+
+FULL = Problem(
+    ProblemType.CAA, "found «letsencrypt.org» ✓", message="in short", hint="do this", retry_at=1_790_000_000.25
+)
+BARE = Problem(ProblemType.CRASHED)
+PERMANENT = {
+    "invalid-name",
+    "plan",
+    "not-found",
+    "not-initiated",
+    "already-initiated",
+    "invalid-request",
+    "unauthorized",
+    "account-exists",
+    "ca-refused",
+    "crashed",
+}
+COSTS_THE_ORDER = {"validation-failed", "caa", "ca-account", "order-lost", "bad-certificate"}
+
+
+def facts(problem: Problem) -> tuple:
+    return problem.type, problem.detail, problem.message, problem.hint, problem.retry_at
+
+
+def test_the_table_covers_every_type_and_no_other() -> None:
+    assert set(TABLE) == set(ProblemType)
+
+
+@pytest.mark.parametrize("type_", ProblemType)
+def test_what_follows_from_each_type(type_: ProblemType) -> None:
+    problem = Problem(type_)
+    assert problem.is_permanent is (type_.value in PERMANENT)
+    assert problem.drops_order is (type_.value in COSTS_THE_ORDER)
+    assert problem.first_retry_seconds == {"caa": 600, "busy": 1}.get(type_.value, 60)
+    assert problem.message == TABLE[type_].message
+    assert problem.message == problem.message.strip().rstrip(".")
+
+
+def test_no_two_types_have_the_same_words() -> None:
+    assert len({rule.message for rule in TABLE.values()}) == len(TABLE)
+    assert all(type_.value == type_.name.lower().replace("_", "-") for type_ in ProblemType)
+
+
+@pytest.mark.parametrize("problem", [FULL, BARE, Problem(ProblemType.PLAN, retry_at=0.0)])
+def test_a_problem_comes_back_from_json(problem: Problem) -> None:
+    text = json.dumps(problem.as_dict())
+    back = Problem.from_dict(json.loads(text))
+    assert facts(back) == facts(problem)
+    assert type(back.type) is ProblemType
+    assert str(back) == str(problem)
+
+
+def test_fields_of_a_newer_version_are_left_out() -> None:
+    assert facts(Problem.from_dict(FULL.as_dict() | {"from_the_future": 1})) == facts(FULL)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("problem", [FULL, BARE])
+def test_c05_all_of_it_survives_a_pickle(problem: Problem, protocol: int) -> None:
+    back = pickle.loads(pickle.dumps(problem, protocol))
+    assert facts(back) == facts(problem)
+    assert str(back) == str(problem)
+    assert back.is_permanent is problem.is_permanent
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_c05_all_of_it_survives_a_copy(duplicate) -> None:
+    assert facts(duplicate(FULL)) == facts(FULL)
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        (Problem(ProblemType.PLAN), "upgrade your account to enable this feature"),
+        (Problem(ProblemType.CAA, message="no"), "no"),
+        (Problem(ProblemType.INVALID_CNAME, "found none"), "invalid CNAME record: found none"),
+        (Problem(ProblemType.INVALID_CNAME, hint="make one"), "invalid CNAME record (make one)"),
+        (
+            Problem(ProblemType.INVALID_CNAME, "found none", hint="make one"),
+            "invalid CNAME record: found none (make one)",
+        ),
+    ],
+)
+def test_the_whole_story_in_one_line(problem: Problem, line: str) -> None:
+    assert str(problem) == line
+    assert traceback.format_exception_only(problem)[0].strip().endswith(line)
+
+
+@pytest.mark.parametrize(
+    ("type_", "message"),
+    [
+        (ProblemType.INVALID_CNAME, "invalid CNAME record"),
+        (ProblemType.PLAN, "upgrade your account to enable this feature"),
+    ],
+)
+def test_the_contracts_own_sentences(type_: ProblemType, message: str) -> None:
+    assert Problem(type_).message == message
