@@ -2,13 +2,14 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from cryptography.fernet import Fernet
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ISSUER_"
@@ -28,12 +29,8 @@ def _folded(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def parse_dns_server(text: str) -> tuple[str, int]:
     """`address`, `address:port` or `[address]:port` as (address, port). ValueError for anything else."""
-    address, port = text, "53"
-    if text.startswith("["):
-        address, closed, port = text[1:].partition("]")
-        port = port.removeprefix(":") or ("53" if closed else "")
-    elif text.count(":") == 1:
-        address, port = text.split(":")
+    found = re.fullmatch(r"\[([^]]+)](?::(\d{1,5}))?|([^:]+):(\d{1,5})|(.*)", text, re.ASCII)
+    address, port = ((found[1] or found[3] or found[5]), (found[2] or found[4] or "53")) if found else ("", "")
     try:
         ipaddress.ip_address(address)
         if not 0 < int(port) < 2**16:
@@ -43,6 +40,12 @@ def parse_dns_server(text: str) -> tuple[str, int]:
     return address, int(port)
 
 
+def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("not set; name the hosts that customers' CNAMEs may end at")
+    return values
+
+
 def _dns_servers(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         parse_dns_server(value)
@@ -50,6 +53,8 @@ def _dns_servers(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _fernet_keys(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if not values:
+        raise ValueError(f"not set; make one with: {NEW_ENCRYPTION_KEY}")
     for value in values:
         try:
             Fernet(value.get_secret_value())
@@ -59,10 +64,18 @@ def _fernet_keys(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    scheme = urlsplit(value.get_secret_value()).scheme
-    if value.get_secret_value() and scheme not in {"redis", "rediss"}:
-        raise ValueError("not a redis:// or rediss:// URL")
+    try:
+        parts = urlsplit(value.get_secret_value())
+        is_one = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError("not a redis:// or rediss:// URL with a host") from None
     return value
+
+
+def _redis_url_or_nothing(value: SecretStr) -> SecretStr:
+    return _redis_url(value) if value.get_secret_value() else value
 
 
 def _web_url(value: str) -> str:
@@ -90,13 +103,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     redis_url: RedisUrl = SecretStr("redis://127.0.0.1:6379/0")
-    broker_url: RedisUrl = SecretStr("")
+    broker_url: Annotated[SecretStr, AfterValidator(_redis_url_or_nothing)] = SecretStr("")
     encryption_keys: FernetKeys = ()
     acme_directory: Annotated[str, AfterValidator(_web_url)] = "https://acme-staging-v02.api.letsencrypt.org/directory"
     acme_ca_bundle: Annotated[str, AfterValidator(_file_or_nothing)] = ""
     acme_contact: str = ""
     acme_timeout_seconds: float = Field(default=10, gt=0, le=60)
-    cname_targets: Names = ()
+    cname_targets: Annotated[Names, AfterValidator(_targets)] = ()
     own_names: Names = ()
     allow_reserved_names: bool = False
     dns_servers: DnsServers = ()
@@ -106,14 +119,6 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(default=10, ge=0.1, le=60)
     log_format: Literal["", "console", "json"] = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @model_validator(mode="after")
-    def _what_has_no_default(self) -> Self:
-        if not self.encryption_keys:
-            raise ValueError(f"{PREFIX}ENCRYPTION_KEYS is not set; make one with: {NEW_ENCRYPTION_KEY}")
-        if not self.cname_targets:
-            raise ValueError(f"{PREFIX}CNAME_TARGETS is not set; name the hosts that customers' CNAMEs may end at")
-        return self
 
     @property
     def soft_limit_seconds(self) -> int:

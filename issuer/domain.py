@@ -127,6 +127,8 @@ class Issuance:
 
     def retry(self, problem: Problem, at: float) -> Self:
         """A temporary problem: the same step again at `at`, or a new order where the problem cost this one."""
+        if not self.is_open:
+            raise ValueError(f"no move from {self.step} to a new try")
         again = replace(self, tries=self.tries + 1, waits=0, next_try_at=at, problem=problem, is_answered=False)
         if not problem.drops_order:
             return again

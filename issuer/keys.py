@@ -5,7 +5,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -23,6 +23,16 @@ from issuer.problem import Problem, ProblemType
 
 CLOCK_SKEW_SECONDS = 3600
 """How far a certificate's notBefore may lie ahead of our clock."""
+
+UNSOUND = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -53,7 +63,7 @@ class Vault:
         """The secret again. Raises Problem(undecryptable): the keys have changed, nothing may be made anew."""
         try:
             return self._fernet.decrypt(token)
-        except InvalidToken:
+        except (InvalidToken, ValueError):
             raise Problem(
                 ProblemType.UNDECRYPTABLE,
                 hint="the operator must add the key it was encrypted with to ISSUER_ENCRYPTION_KEYS again",
@@ -100,15 +110,16 @@ def read_chain(pem: str, *, key: bytes, name: str, now: float) -> tuple[str, x50
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         for lower, upper in pairwise(chain):
             lower.verify_directly_issued_by(upper)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        public_key = _public_bytes(leaf.public_key())
+    except UNSOUND as error:
         raise _bad(f"it is no certificate chain with a name in it ({type(error).__name__})") from None
-    if _public_bytes(leaf.public_key()) != _public_bytes(_load(key).public_key()):
+    if public_key != _public_bytes(_load(key).public_key()):
         raise _bad("it was made for another key")
-    if [str(entry.value).lower() for entry in names] != [name]:
+    if [(type(entry), str(entry.value).lower()) for entry in names] != [(x509.DNSName, name)]:
         raise _bad(f"it is not for {name} alone")
     if leaf.not_valid_before_utc.timestamp() > now + CLOCK_SKEW_SECONDS:
         raise _bad("it is not valid yet")
-    if leaf.not_valid_after_utc.timestamp() <= now:
+    if leaf.not_valid_after_utc.timestamp() + 1 <= now:
         raise _bad("it has expired already")
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in chain), leaf
 

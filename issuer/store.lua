@@ -50,5 +50,5 @@ return ids
 -- script: keep_ca_account
 -- KEYS account · ARGV expected ('' for none), new
 local current = redis.call('GET', KEYS[1]) or ''
-if current == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return ARGV[2] end
+if current == '' or current == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return ARGV[2] end
 return current

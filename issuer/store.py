@@ -88,7 +88,7 @@ class RedisStore:
         keys = [_domain_key(record.domain.name), OPEN]
         again = "" if look_again_at is None else look_again_at
         saved = self._run("release", keys, *_fenced(record), record.begun, again)
-        return _with_version(record, _unless_refused(saved))
+        return replace(record, version=_unless_refused(saved), lease_until=0)
 
     def claim_due(self, *, now: float, limit: int, look_again_at: float) -> list[str]:
         """See `ports.Store`."""
@@ -138,14 +138,14 @@ class RedisStore:
     def ca_account(self, directory_url: str) -> CaAccount | None:
         """See `ports.CaAccounts`."""
         text = self._get(_ca_key("ca-account", directory_url))
-        return CaAccount(**json.loads(text)) if text else None
+        return _ca_account(text) if text else None
 
     def keep_ca_account(self, directory_url: str, account: CaAccount, *, instead_of: CaAccount | None) -> CaAccount:
         """See `ports.CaAccounts`."""
         expected = json.dumps(asdict(instead_of)) if instead_of else ""
         key = _ca_key("ca-account", directory_url)
         kept = self._run("keep_ca_account", [key], expected, json.dumps(asdict(account)))
-        return CaAccount(**json.loads(kept))
+        return _ca_account(kept)
 
     def lock_ca_account(self, directory_url: str, *, seconds: int) -> bool:
         """See `ports.CaAccounts`."""
@@ -214,17 +214,17 @@ def _issuance_json(issuance: Issuance) -> str:
     return json.dumps(values | {"problem": problem.as_dict() if problem else None})
 
 
-def _known(kind: Callable[..., Any], text: str) -> dict[str, Any]:
+def _known(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
     """The fields that this version knows: a newer one beside it may have written more."""
     names = {one.name for one in fields(cast("Any", kind))}
-    return {name: value for name, value in json.loads(text).items() if name in names}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _record(values: dict[str, str]) -> Record:
-    domain = _known(Domain, values["domain"])
-    issuance = _known(Issuance, values["issuance"])
+    domain = _known(Domain, json.loads(values["domain"]))
+    issuance = _known(Issuance, json.loads(values["issuance"]))
     if certificate := domain.get("certificate"):
-        domain["certificate"] = Certificate(**certificate)
+        domain["certificate"] = Certificate(**_known(Certificate, certificate))
     if problem := issuance.get("problem"):
         issuance["problem"] = Problem.from_dict(problem)
     issuance |= {"step": Step(issuance["step"]), "reason": Reason(issuance["reason"])}
@@ -239,5 +239,9 @@ def _record(values: dict[str, str]) -> Record:
 
 
 def _account(text: str) -> Account:
-    values = json.loads(text)
+    values = _known(Account, json.loads(text))
     return Account(**values | {"plan": Plan(values["plan"])})
+
+
+def _ca_account(text: str) -> CaAccount:
+    return CaAccount(**_known(CaAccount, json.loads(text)))

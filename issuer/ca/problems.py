@@ -4,6 +4,7 @@ import calendar
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -83,11 +84,12 @@ def words(document: dict[str, Any]) -> str:
 def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
     """Retry-After as epoch seconds, between now and a week on; None when absent or unreadable (RFC 9110 §10.2.3)."""
     text = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,12}", text, re.ASCII):
-        at = now + int(text)
+    if re.fullmatch(r"\d{1,4000}", text, re.ASCII):
+        at = now + min(int(text), MAX_WAIT_SECONDS)
     else:
         try:
-            at = parsedate_to_datetime(text).timestamp()
+            date = parsedate_to_datetime(text)
+            at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, OverflowError):
             return None
     return min(max(at, now), now + MAX_WAIT_SECONDS)
@@ -98,7 +100,8 @@ def _sentences(document: dict[str, Any]) -> Iterator[str]:
     detail = str(document.get("detail", "")).strip()
     if code or detail:
         yield f"{detail} ({code})" if code and detail else detail or code
-    for below in document.get("subproblems") or ():
+    subproblems = document.get("subproblems")
+    for below in subproblems if isinstance(subproblems, list) else ():
         if isinstance(below, dict):
             yield from _sentences(below)
 

@@ -38,7 +38,7 @@ class Answer:
         """The body as a JSON object. Raises Problem(ca-unavailable) when it is none."""
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise unusable(f"its answer ({self.status}) is not a JSON object")
@@ -61,7 +61,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
         self.answer = answer
         try:
             problem = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             problem = None
         self.problem: dict[str, Any] = problem if isinstance(problem, dict) else {}
 
