@@ -39,6 +39,7 @@ def create_celery(settings: Settings, services: Callable[[], Services]) -> Celer
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
+            "max_retries": 0,  # of one attempt to publish: the caller answers 503, the workers' own loop goes on
             "visibility_timeout": VISIBILITY_SECONDS,
             "socket_timeout": 3,
             "socket_connect_timeout": 2,

@@ -7,8 +7,9 @@
 local version = redis.call('HGET', KEYS[1], 'version') or '0'
 if version ~= ARGV[1] then return 0 end
 local old = redis.call('HGET', KEYS[1], 'id')
-if old then redis.call('ZREM', KEYS[2], old) end
+-- HSET first: a Redis without memory refuses it, and then nothing has been written.
 redis.call('HSET', KEYS[1], 'domain', ARGV[2], 'issuance', ARGV[3], 'id', ARGV[4], 'begun', 0)
+if old then redis.call('ZREM', KEYS[2], old) end
 redis.call('ZADD', KEYS[2], ARGV[5], ARGV[4])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 

@@ -29,7 +29,8 @@ OPEN = f"{ROOT}open"
 ACCOUNTS = f"{ROOT}accounts"
 TIMEOUT_SECONDS = 2.0
 """How long Redis may take to connect and to answer, each."""
-RETRY_AFTER_SECONDS = 5
+MAX_CONNECTIONS = 64
+"""Of one process; a thread that finds all of them in use waits for one, as long as it would wait for Redis."""
 
 SCRIPTS = dict(part.split("\n", 1) for part in Path(__file__).with_suffix(".lua").read_text().split("-- script: ")[1:])
 
@@ -39,8 +40,10 @@ def connect(url: str) -> redis.Redis:
 
     Nothing is sent twice by itself: a write whose answer was lost may have happened.
     """
-    return redis.Redis.from_url(
+    pool = redis.BlockingConnectionPool.from_url(
         url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=TIMEOUT_SECONDS,
         decode_responses=True,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
@@ -48,6 +51,7 @@ def connect(url: str) -> redis.Redis:
         health_check_interval=30,
         retry=Retry(NoBackoff(), 0),
     )
+    return redis.Redis(connection_pool=pool)
 
 
 class RedisStore:

@@ -60,7 +60,10 @@ def status_body(record: Record, now: float) -> dict[str, Any]:
             "Waiting for x509 key pair generation",
         ),
         Status.EXPIRED: (last or "x509 certificate has expired", "x509 certificate has expired"),
-        Status.ERROR: ("x509 key pair generation failed", last),
+        Status.ERROR: (
+            "x509 key pair generation failed" if last else "x509 key pair generation is delayed",
+            last or "the CA is not ready yet and has asked to be left alone until the next attempt",
+        ),
     }
     message, error = said[word]
     body = {
@@ -113,7 +116,7 @@ def _require_readable_body() -> None:
     if request.is_json and request.get_data():
         try:
             value = json.loads(request.get_data())
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise Problem(ProblemType.INVALID_REQUEST, "the body is not a JSON object", hint="send no body")

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, current_app, jsonify
+from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
 from issuer.ports import Services
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 def register(app: Flask) -> None:
     """Answer every error of this application in JSON."""
     app.register_error_handler(Problem, from_problem)
+    app.register_error_handler(ParseException, _from_cut_body)
+    app.register_error_handler(NoMoreData, _from_cut_body)
     app.register_error_handler(HTTPException, _from_http)
     app.register_error_handler(Exception, _from_fault)
 
@@ -57,6 +60,11 @@ def _from_http(error: HTTPException) -> Response:
         if name == "Allow":
             response.headers[name] = value
     return response
+
+
+def _from_cut_body(_: Exception) -> Response:
+    """The server reads a body only when the application does, and then finds that it ends early or is malformed."""
+    return from_problem(Problem(ProblemType.INVALID_REQUEST, "the body can not be read", hint="send no body"))
 
 
 def _from_fault(error: Exception) -> Response:
