@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import replace
 
 from issuer.ports import Account, Plan, Services
 from issuer.problem import Problem, ProblemType
@@ -27,14 +26,16 @@ def create(services: Services, account_id: str, plan: Plan) -> str:
 
 def rotate_key(services: Services, account_id: str) -> str:
     """Give an account a new API key; the old one ends now. Raises Problem(not-found)."""
+    _require_existing(services, account_id)
     key = _new_key(account_id)
-    services.store.update_account(replace(_existing(services, account_id), key_hash=_hash(key)))
+    services.store.change_account(account_id, key_hash=_hash(key))
     return key
 
 
 def set_plan(services: Services, account_id: str, plan: Plan) -> None:
     """Change what an account may do. Raises Problem(not-found)."""
-    services.store.update_account(replace(_existing(services, account_id), plan=plan))
+    _require_existing(services, account_id)
+    services.store.change_account(account_id, plan=plan)
 
 
 def by_key(services: Services, key: str) -> Account | None:
@@ -45,16 +46,14 @@ def by_key(services: Services, key: str) -> Account | None:
     return account if is_right else None
 
 
-def _existing(services: Services, account_id: str) -> Account:
-    account = services.store.account(account_id)
-    if account is None:
+def _require_existing(services: Services, account_id: str) -> None:
+    if services.store.account(account_id) is None:
         raise Problem(
             ProblemType.NOT_FOUND,
             account_id,
             message="there is no such account",
             hint="issuer accounts list shows them",
         )
-    return account
 
 
 def _new_key(account_id: str) -> str:

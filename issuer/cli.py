@@ -86,9 +86,11 @@ def set_plan(account: str, plan: str) -> None:
 @click.option("--domain", help="The name to get a certificate for; a new one below .example by default.")
 @click.option("--root", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The CA's root, PEM.")
 @click.option("--port", type=int, help="Where web listens; the port that the CA validates at.")
-def demo(*, once: bool, domain: str | None, root: Path | None, port: int | None) -> None:
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where its data stay; .demo here.")
+def demo(*, once: bool, domain: str | None, root: Path | None, port: int | None, folder: Path | None) -> None:
     """Show the whole way from a POST to a certificate, with real parts on this machine."""
-    demonstration.run(demonstration.Wishes(once=once, domain=domain, root=root, port=port))
+    folder = folder or demonstration.FOLDER
+    demonstration.run(demonstration.Wishes(once=once, domain=domain, root=root, port=port, folder=folder.absolute()))
 
 
 def _services() -> Services:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ISSUER_"
+HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 NEW_ENCRYPTION_KEY = "issuer new-encryption-key"
 """The command that makes a value for ISSUER_ENCRYPTION_KEYS."""
 
@@ -38,6 +39,13 @@ def parse_dns_server(text: str) -> tuple[str, int]:
     except ValueError:
         raise ValueError(f"{text!r} is not an IP address with or without :port") from None
     return address, int(port)
+
+
+def _host_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not HOST_NAME.fullmatch(value):
+            raise ValueError(f"{value[:80]!a} is not a host name (an internationalized one is written xn--…)")
+    return values
 
 
 def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,7 +99,9 @@ def _file_or_nothing(value: str) -> str:
     return value
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_folded)]
+Names = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_folded), AfterValidator(_host_names)
+]
 DnsServers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_dns_servers)]
 FernetKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_fernet_keys)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
@@ -144,7 +154,9 @@ class Settings(BaseSettings):
         """Where Celery's messages go: `broker_url`, else database 1 of the records' server."""
         if url := self.broker_url.get_secret_value():
             return url
-        return urlunsplit(urlsplit(self.redis_url.get_secret_value())._replace(path="/1"))
+        parts = urlsplit(self.redis_url.get_secret_value())
+        options = [(name, value) for name, value in parse_qsl(parts.query) if name != "db"]
+        return urlunsplit(parts._replace(path="/1", query=urlencode(options)))
 
     def as_environment(self) -> dict[str, str]:
         """What has been set, as variables for a child process."""

@@ -43,6 +43,7 @@ class Wishes:
     domain: str | None = None
     root: Path | None = None
     port: int | None = None
+    folder: Path = FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def run(wishes: Wishes) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    with Sandbox(FOLDER) as sandbox:
+    with Sandbox(wishes.folder) as sandbox:
         stage = _set_up(sandbox, wishes, tell)
         _get_certificate(stage, tell, stop)
         if not wishes.once and not stop.is_set():
@@ -100,7 +101,7 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
     port = wishes.port or free_port()
     domain = wishes.domain or f"track-{datetime.now(UTC):%Y%m%d-%H%M%S}.customer.example"
     settings = load_settings(
-        encryption_keys=_kept_encryption_key(),
+        encryption_keys=_kept_encryption_key(wishes.folder),
         cname_targets=TARGET,
         allow_reserved_names=True,
         reconcile_seconds=2,
@@ -115,7 +116,7 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
         tell.say(f"published there: {domain} CNAME {settings.cname_targets[0]}")
     root = wishes.root.read_text() if wishes.root else ""
     if "acme_directory" not in settings.model_fields_set:
-        pebble = sandbox.pebble(dns, port, certificateValidityPeriod=NINETY_DAYS)
+        pebble = sandbox.pebble(settings.dns_servers[0], port, certificateValidityPeriod=NINETY_DAYS)
         update = {"acme_directory": pebble.directory_url, "acme_ca_bundle": str(pebble.bundle)}
         settings = settings.model_copy(update=update)
         root = pebble.root()
@@ -153,11 +154,11 @@ def _redis(sandbox: Sandbox, tell: Teller) -> str:
     return url
 
 
-def _kept_encryption_key() -> str:
+def _kept_encryption_key(folder: Path) -> str:
     """The demo's own key, kept beside its data so that the next demo can read them."""
-    file = FOLDER / "encryption-key"
+    file = folder / "encryption-key"
     if not file.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
         file.write_text(new_encryption_key())
     return file.read_text()

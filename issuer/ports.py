@@ -83,8 +83,8 @@ class Store(Protocol):
     def create_account(self, account: Account) -> None:
         """Add an account. Raises Problem(account-exists)."""
 
-    def update_account(self, account: Account) -> None:
-        """Replace an account's plan and key."""
+    def change_account(self, account_id: str, **changes: str) -> None:
+        """Change fields of an account, if it exists, and leave the others as they are at that moment."""
 
     def ping(self) -> None:
         """Return when the store answers."""

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from issuer.config import child_environment
+from issuer.config import child_environment, parse_dns_server
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_000)
@@ -160,7 +160,9 @@ class Sandbox:
         self._ready(part, lambda: _accepts(management_port))
         return Dns(port, management_port)
 
-    def pebble(self, dns: Dns, http_port: int, environment: Mapping[str, str] | None = None, **config: Any) -> Pebble:
+    def pebble(
+        self, dns_server: str, http_port: int, environment: Mapping[str, str] | None = None, **config: Any
+    ) -> Pebble:
         """Pebble, which validates over HTTP on `http_port`; config: more entries of its configuration file."""
         port, management_port = free_port(), free_port()
         folder = self.folder / f"pebble-{port}"
@@ -177,7 +179,9 @@ class Sandbox:
         }
         file = folder / "config.json"
         file.write_text(json.dumps({"pebble": settings | config}))
-        command = [self._program("pebble"), "-config", str(file), "-dnsserver", dns.server]
+        address, dns_port = parse_dns_server(dns_server)
+        dns = f"[{address}]:{dns_port}" if ":" in address else f"{address}:{dns_port}"
+        command = [self._program("pebble"), "-config", str(file), "-dnsserver", dns]
         part = self.start("pebble", command, {"PEBBLE_VA_NOSLEEP": "1", **(environment or {})})
         self._ready(part, lambda: _accepts(port) and _accepts(management_port))
         return Pebble(f"https://{LOOPBACK}:{port}/dir", certificate, f"https://{LOOPBACK}:{management_port}", part)
@@ -248,7 +252,7 @@ def _accepts(port: int) -> bool:
 def _redis_answers(port: int) -> bool:
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1) as probe:
-            probe.sendall(b"PING\r\n")
+            probe.sendall(b"*1\r\n$4\r\nPING\r\n")  # fakeredis does not know the inline form
             return probe.recv(16).startswith(b"+PONG")
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Records in Redis. Every write that depends on what was read is one script in `store.lua`.
+"""Records in Redis. Every write to a record that depends on what was read is one script in `store.lua`.
 
 Keys, all below `issuer:`
   domain:{name}       hash: domain and issuance (JSON), id, version, lease_until, begun
@@ -59,7 +59,6 @@ class RedisStore:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._scripts = {name: client.register_script(text) for name, text in SCRIPTS.items()}
 
     def load(self, name: str) -> Record | None:
         """See `ports.Store`."""
@@ -129,10 +128,18 @@ class RedisStore:
         if not is_new:
             raise Problem(ProblemType.ACCOUNT_EXISTS, account.id)
 
-    def update_account(self, account: Account) -> None:
+    def change_account(self, account_id: str, **changes: str) -> None:
         """See `ports.Store`."""
+        key = _account_key(account_id)
+
+        def change(watched: redis.client.Pipeline) -> None:
+            text = cast("str | None", watched.get(key))
+            watched.multi()
+            if text:
+                watched.set(key, json.dumps(json.loads(text) | changes))
+
         with _redis_errors():
-            self._redis.set(_account_key(account.id), json.dumps(asdict(account)), xx=True)
+            self._redis.transaction(change, key)
 
     def ping(self) -> None:
         """See `ports.Store`."""
@@ -167,7 +174,8 @@ class RedisStore:
 
     def _run(self, script: str, keys: list[str], *args: str | float) -> Any:
         with _redis_errors():
-            return self._scripts[script](keys=keys, args=list(args))
+            # The text goes along each time: no first call that is refused because the server does not know it yet.
+            return self._redis.eval(SCRIPTS[script], len(keys), *keys, *args)
 
 
 @contextmanager

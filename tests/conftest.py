@@ -73,7 +73,9 @@ def http_port() -> int:
 @pytest.fixture(scope="module")
 def pebble(module_sandbox: Sandbox, dns: Dns, http_port: int) -> Pebble:
     # No bad nonces: requests are counted in these tests. The test of bad nonces starts a CA of its own.
-    return module_sandbox.pebble(dns, http_port, {"PEBBLE_WFE_NONCEREJECT": "0"}, certificateValidityPeriod=90 * 86400)
+    return module_sandbox.pebble(
+        dns.server, http_port, {"PEBBLE_WFE_NONCEREJECT": "0"}, certificateValidityPeriod=90 * 86400
+    )
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -72,17 +73,41 @@ def test_an_account_is_made_once_and_the_first_stays(store: RedisStore) -> None:
     assert store.accounts() == [ALICE]
 
 
-def test_an_account_is_replaced_whole(store: RedisStore) -> None:
+def test_a_change_of_an_account_changes_only_what_is_named(store: RedisStore) -> None:
     store.create_account(ALICE)
     store.create_account(BOB)
-    changed = replace(ALICE, plan=Plan.BASIC, key_hash="c" * 64)
-    store.update_account(changed)
-    assert store.accounts() == [changed, BOB]
+    store.change_account("alice", plan=Plan.BASIC)
+    assert store.accounts() == [replace(ALICE, plan=Plan.BASIC), BOB]
+    store.change_account("alice", key_hash="c" * 64)
+    assert store.accounts() == [replace(ALICE, plan=Plan.BASIC, key_hash="c" * 64), BOB]
 
 
-def test_an_update_makes_no_account(store: RedisStore) -> None:
-    store.update_account(ALICE)
+def test_changes_of_an_account_at_once_do_not_undo_each_other(store: RedisStore) -> None:
+    store.create_account(ALICE)
+
+    def rotate() -> None:
+        for number in range(100):
+            store.change_account("alice", key_hash=f"{number:064}")
+
+    with ThreadPoolExecutor() as pool:
+        rotated = pool.submit(rotate)
+        while not rotated.done():
+            store.change_account("alice", plan=Plan.BASIC)
+        rotated.result()
+    assert store.account("alice") == replace(ALICE, plan=Plan.BASIC, key_hash=f"{99:064}")
+
+
+def test_a_change_makes_no_account(store: RedisStore) -> None:
+    store.change_account("alice", plan=Plan.BASIC)
     assert (store.account("alice"), store.accounts()) == (None, [])
+
+
+def test_a_change_keeps_fields_of_a_newer_version(store: RedisStore) -> None:
+    store.create_account(ALICE)
+    key = "issuer:account:alice"
+    store._redis.set(key, json.dumps(json.loads(store._redis.get(key)) | {"from_the_future": 1}))
+    store.change_account("alice", plan=Plan.BASIC)
+    assert json.loads(store._redis.get(key))["from_the_future"] == 1
 
 
 def test_a_ca_account_comes_back_whole_one_per_directory(store: RedisStore) -> None:

@@ -141,7 +141,7 @@ def test_200_of_200_at_one_bad_nonce_in_five(
     module_sandbox: Sandbox, dns: Dns, redis_url: str, serve: Callable[..., None]
 ) -> None:
     port = free_port()
-    pebble = module_sandbox.pebble(dns, port, {"PEBBLE_WFE_NONCEREJECT": "20"})
+    pebble = module_sandbox.pebble(dns.server, port, {"PEBBLE_WFE_NONCEREJECT": "20"})
     wire = Wire(pebble)
     settings = settings_for(redis_url, wire.directory_url, dns, acme_ca_bundle=str(pebble.bundle))
     services = build_services(settings)
@@ -163,7 +163,7 @@ def test_c07_authorizations_that_the_ca_reuses(
     module_sandbox: Sandbox, dns: Dns, redis_url: str, serve: Callable[..., None]
 ) -> None:
     port = free_port()
-    pebble = module_sandbox.pebble(dns, port, {"PEBBLE_AUTHZREUSE": "100"})
+    pebble = module_sandbox.pebble(dns.server, port, {"PEBBLE_AUTHZREUSE": "100"})
     wire = Wire(pebble)
     services = build_services(settings_for(redis_url, wire.directory_url, dns, acme_ca_bundle=str(pebble.bundle)))
     serve(create_app(services, None), port)

@@ -1,0 +1,104 @@
+"""The command `issuer` as an operator types it, on a real Redis."""
+
+import re
+
+import pytest
+from click.testing import CliRunner, Result
+
+from issuer import accounts
+from issuer.cli import main
+from issuer.config import PREFIX
+from issuer.keys import Vault
+from issuer.ports import Account, Plan, Services
+from issuer.sandbox import Dns, free_port
+from issuer.wiring import build_services
+from tests.real import settings_for
+
+
+@pytest.fixture
+def services(redis_url: str, dns: Dns, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """The services that the command has too: by the environment."""
+    settings = settings_for(redis_url, "https://ca.example/directory", dns)
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    return build_services(settings)
+
+
+def issuer(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def said(*arguments: str) -> str:
+    result = issuer(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output.strip()
+
+
+def refused(*arguments: str) -> str:
+    result = issuer(*arguments)
+    assert result.exit_code != 0
+    return result.output
+
+
+def test_a_made_accounts_key_opens_it(services: Services) -> None:
+    key = said("accounts", "create", "alice")
+    account = accounts.by_key(services, key)
+    assert (account.id, account.plan) == ("alice", Plan.HTTPS)
+
+
+def test_a_plan_can_be_named_and_changed(services: Services) -> None:
+    key = said("accounts", "create", "alice", "--plan", "basic")
+    assert accounts.by_key(services, key).plan is Plan.BASIC
+    assert said("accounts", "set-plan", "alice", "https")
+    assert accounts.by_key(services, key).plan is Plan.HTTPS
+
+
+def test_a_rotated_key_ends_the_old_one(services: Services) -> None:
+    old = said("accounts", "create", "alice")
+    new = said("accounts", "rotate-key", "alice")
+    assert accounts.by_key(services, old) is None
+    assert accounts.by_key(services, new).id == "alice"
+
+
+def test_the_list_shows_every_account_and_no_key_nor_hash(services: Services) -> None:
+    keys = [said("accounts", "create", name) for name in ("alice", "bob")]
+    shown = said("accounts", "list")
+    assert re.search(r"alice .* https ", shown)
+    assert re.search(r"bob .* https ", shown)
+    for account in services.store.accounts():
+        assert isinstance(account, Account)
+        assert account.key_hash not in shown
+    for key in keys:
+        assert key.partition(".")[2] not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("create", "taken"), "exists already"),
+        (("create", "Not A Name"), "lower-case letters"),
+        (("create", "a" * 41), "up to 40"),
+        (("create", "x", "--plan", "gold"), "gold"),
+        (("rotate-key", "nobody"), "no such account"),
+        (("set-plan", "nobody", "https"), "no such account"),
+        (("set-plan", "taken", "gold"), "gold"),
+    ],
+)
+def test_what_can_not_be_done_is_a_line_and_not_zero(services: Services, arguments, words) -> None:
+    accounts.create(services, "taken", Plan.HTTPS)
+    text = refused("accounts", *arguments)
+    assert words in text
+    assert [one.id for one in services.store.accounts()] == ["taken"]
+
+
+def test_redis_away_is_a_line_too(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}REDIS_URL", f"redis://:hush@127.0.0.1:{free_port()}/0")
+    text = refused("accounts", "list")
+    assert "temporarily unavailable" in text
+    assert "hush" not in text
+
+
+def test_a_new_encryption_key_needs_no_settings_and_encrypts() -> None:
+    first, second = said("new-encryption-key"), said("new-encryption-key")
+    assert first != second
+    assert Vault([first]).decrypt(Vault([first]).encrypt(b"text")) == b"text"
