@@ -50,7 +50,7 @@ class AccountKeeper:
         with self._thread_lock:
             if self._in_use is None:
                 stored = self._accounts.ca_account(self._directory_url)
-                self._use(stored if stored and stored.url else self._register())
+                self._use(stored if stored and stored.url else self._register(stored))
             assert self._in_use
             return self._in_use[1]
 
@@ -72,7 +72,7 @@ class AccountKeeper:
         with self._thread_lock:
             stored = self._accounts.ca_account(self._directory_url)
             if stored is None or stored.url in {None, signer.url}:
-                stored = self._register()
+                stored = self._register(stored)
             self._use(stored)
             return stored.url != signer.url
 
@@ -80,10 +80,13 @@ class AccountKeeper:
         if self._in_use is None or self._in_use[0] != account:
             self._in_use = account, Signer(self._key(account), account.url)
 
-    def _register(self) -> CaAccount:
-        """Ask the CA for the account of our key: made if it is not there, found if it is (§7.3.1)."""
+    def _register(self, seen: CaAccount | None) -> CaAccount:
+        """Ask the CA for the account of our key: made if it is not there, found if it is (§7.3.1). Not if another
+        worker has just done it: then the stored account is no longer the one `seen`."""
         with self._registering():
             stored = self._accounts.ca_account(self._directory_url)
+            if stored and stored.url and stored != seen:
+                return stored
             if stored is None:
                 stored = self._keep(self._fresh(), instead_of=None)
             try:

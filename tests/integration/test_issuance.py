@@ -177,3 +177,16 @@ def test_c07_authorizations_that_the_ca_reuses(
     assert second.domain.certificate.serial != first.domain.certificate.serial
     assert wire.count("/chalZ/") == answers
     wire.close()
+
+
+@pytest.mark.parametrize("kind", ["ec-p384", "rsa-2048"])
+def test_the_other_kinds_of_key(kind: str, redis_url: str, pebble: Pebble, dns: Dns, http_port: int, serve) -> None:
+    settings = settings_for(redis_url, pebble.directory_url, dns, acme_ca_bundle=str(pebble.bundle), key_type=kind)
+    services = build_services(settings)
+    serve(create_app(services, None), http_port)
+    name = published(dns, f"{kind}.customer.example")
+    opened(services, name)
+    certificate = finish(services, name).domain.certificate
+    key = services.vault.decrypt(certificate.key)
+    _, leaf = keys.read_chain(certificate.chain, key=key, name=name, now=services.clock())
+    assert leaf.public_key().key_size == int(kind[-4:].strip("p-"))
