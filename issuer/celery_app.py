@@ -8,13 +8,16 @@ from kombu.entity import Exchange, Queue
 
 from issuer import schedule, tasks
 from issuer.config import Settings
-from issuer.domain import CHAIN
+from issuer.domain import CHAIN, Agenda
 from issuer.ports import Services
 
-INTERACTIVE = "interactive"
+INTERACTIVE = Agenda.INTERACTIVE.value
+RENEWAL = Agenda.RENEWAL.value
 HOUSEKEEPING = "housekeeping"
-QUEUES = (INTERACTIVE, HOUSEKEEPING)
-"""Every queue; the Procfile's worker reads all of them."""
+LOOKUP = "lookup"
+QUEUES = (INTERACTIVE, HOUSEKEEPING, RENEWAL, LOOKUP)
+"""Every queue. The Procfile's `worker` reads the first two, `renewals` the others: nobody waits behind a renewal, or
+behind a question to somebody else's server. A process takes from its queues in turn."""
 VISIBILITY_SECONDS = 3600
 """Redis hands an unacknowledged message to another worker after this: longer than any step, waits included."""
 
@@ -29,7 +32,8 @@ def create_celery(settings: Settings, services: Callable[[], Services]) -> Celer
         task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],  # type: ignore[no-untyped-call]
         task_default_queue=INTERACTIVE,
         task_create_missing_queues=False,
-        task_routes={step.value: {"queue": INTERACTIVE} for step in CHAIN} | {"reconcile": {"queue": HOUSEKEEPING}},
+        task_routes={step.value: {"queue": INTERACTIVE} for step in CHAIN}
+        | {scan.name: {"queue": LOOKUP if scan.is_slow else HOUSEKEEPING} for scan in schedule.SCANS},
         task_acks_late=True,
         task_soft_time_limit=settings.soft_limit_seconds,
         task_time_limit=settings.hard_limit_seconds,

@@ -2,8 +2,13 @@
 
 from issuer import names
 from issuer.domain import Record, Status, status
-from issuer.ports import Account, Plan, Services, Verdict
+from issuer.ports import Account, Plan, Quota, Services, Verdict
 from issuer.problem import Problem, ProblemType
+
+TRIES_IN_AN_HOUR = 3
+"""That a request begins, of one name: Let's Encrypt refuses a name for which five validations failed in an hour."""
+HOUR_SECONDS = 3600
+WEEK_SECONDS = 7 * 86400
 
 
 def canonical_name(services: Services, text: str) -> str:
@@ -37,8 +42,27 @@ def may_issue(services: Services, account: Account, name: str, *, must_exist: bo
     if record is None and must_exist:
         raise not_initiated(name)
     if record:
-        _require_idle(record, services.clock())
+        _require_idle(record, services.clock(), is_renewal_asked_for=must_exist)
     return record
+
+
+def quota(services: Services, account: Account, name: str, held: Record | None) -> Quota:
+    """What a request counts against: a name's tries in an hour, or an account's new names below one registered domain
+    in a week, so that a wildcard in somebody's DNS does not become endless certificates."""
+    if held:
+        return Quota(f"tries:{name}", seconds=HOUR_SECONDS / TRIES_IN_AN_HOUR, burst=TRIES_IN_AN_HOUR)
+    burst = services.new_names_per_registered_domain
+    return Quota(f"names:{account.id}:{names.registered_domain(name)}", WEEK_SECONDS / max(burst, 1), burst)
+
+
+def over_quota(name: str, held: Record | None, retry_at: float) -> Problem:
+    """The answer when `quota` is spent."""
+    if held:
+        detail, hint = f"{name} has been tried {TRIES_IN_AN_HOUR} times within the hour", "mend what the status tells"
+    else:
+        detail = f"too many new names below {names.registered_domain(name)} within a week"
+        hint = "ask your provider for more"
+    return Problem(ProblemType.RATE_LIMITED, detail, message="too many requests", hint=hint, retry_at=retry_at)
 
 
 def require_cname(services: Services, name: str) -> None:
@@ -48,10 +72,13 @@ def require_cname(services: Services, name: str) -> None:
         raise Problem(ProblemType.INVALID_CNAME, pointing.found, hint=f"create the record {pointing.wanted}")
 
 
-def _require_idle(record: Record, now: float) -> None:
-    """No valid certificate, nothing under way, and no limit of the CA that still holds."""
+def _require_idle(record: Record, now: float, *, is_renewal_asked_for: bool) -> None:
+    """Nothing under way; a valid certificate only where its renewal has failed and is asked for again (PUT); and no
+    limit of the CA that still holds."""
     certificate, name = record.domain.certificate, record.domain.name
-    if status(record, now) is Status.PROCESSING or (certificate and certificate.is_valid(now)):
+    word = status(record, now)
+    is_kept = certificate and certificate.is_valid(now) and not (is_renewal_asked_for and word is Status.ERROR)
+    if word is Status.PROCESSING or is_kept:
         raise Problem(
             ProblemType.ALREADY_INITIATED,
             message=f"x509 key pair generation has already been initiated for {name}",

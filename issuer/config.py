@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     dns_timeout_seconds: float = Field(default=3, gt=0, le=4)
     key_type: Literal["ec-p256", "ec-p384", "rsa-2048"] = "ec-p256"
     step_seconds: int = Field(default=60, ge=2, le=600)
+    renewals_per_second: float = Field(default=20, gt=0, le=1000)
+    renewals_at_once: int = Field(default=500, ge=1, le=100_000)
+    new_names_per_registered_domain: int = Field(default=50, ge=0, le=1_000_000)
     reconcile_seconds: float = Field(default=10, ge=0.1, le=60)
     log_format: Literal["", "console", "json"] = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

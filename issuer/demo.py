@@ -134,7 +134,7 @@ def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Tell
         "GUNICORN_CMD_ARGS": f"--bind {LOOPBACK}:{port}",
         f"{PREFIX}LOG_FORMAT": "json",
     }
-    parts = {name: sandbox.procfile(name, environment) for name in ("worker", "beat", "web")}
+    parts = {name: sandbox.procfile(name, environment) for name in ("worker", "renewals", "beat", "web")}
     sandbox.wait_for_web(parts["web"], port)
     tell.say(f"web, worker and beat run; web answers at http://{LOOPBACK}:{port}")
     return parts["worker"].log

@@ -12,6 +12,9 @@ from issuer.problem import Problem
 
 PROCESSING_WITHIN_SECONDS = 120
 """An open issuance due within this time reads `processing`; one due later reads `error` (contract)."""
+ASSUMED_LOST_SECONDS = 60
+"""A message that has not led to a lease by then is taken for lost, and `reconcile` sends another."""
+DAY_SECONDS = 86400
 
 
 class Step(StrEnum):
@@ -30,6 +33,19 @@ class Reason(StrEnum):
 
     FIRST = "first"
     MANUAL = "manual"
+    RENEWAL = "renewal"
+
+
+class Agenda(StrEnum):
+    """What beat works off: lists of names by the time when something is due for them. A record is in at most one of
+    the first two, which are the names of the queues as well."""
+
+    INTERACTIVE = "interactive"  # open issuances that somebody waits for
+    RENEWAL = "renewal"  # open renewals
+    RENEW = "renew"  # a renewal is to be begun
+    EXPIRE = "expire"  # the certificate ends
+    RENEWAL_INFO = "renewal_info"  # the CA is to be asked when to renew
+    AWAY = "away"  # DNS is to be asked whether the name leads here again
 
 
 class Status(StrEnum):
@@ -59,7 +75,7 @@ MOVES: dict[Step, frozenset[Step]] = {
 class Certificate:
     """A certificate in force: chain (PEM, leaf first), its key (encrypted), and the leaf's facts.
 
-    not_after is inclusive (RFC 5280 §4.1.2.5). ca is the directory URL it came from.
+    not_after is inclusive (RFC 5280 §4.1.2.5). ca is the directory URL it came from. installed_at: in force since.
     """
 
     chain: str
@@ -68,6 +84,12 @@ class Certificate:
     not_before: float
     not_after: float
     ca: str
+    installed_at: float = 0
+
+    @property
+    def lifetime_seconds(self) -> float:
+        """How long it serves: what a CA dates back, and what passed before it was in force, does not count."""
+        return self.not_after + 1 - max(self.not_before, self.installed_at)
 
     def is_valid(self, now: float) -> bool:
         """True up to and including the second of notAfter."""
@@ -75,13 +97,44 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewalWindow:
+    """When a CA wants a certificate to be renewed (RFC 9773 §4.2). explanation_url: why, or empty."""
+
+    certificate_id: str
+    start: float
+    end: float
+    explanation_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
-    """What an account holds: a name (canonical form) and the certificate in force, if any."""
+    """What an account holds: a name (canonical form) and the certificate in force, if any.
+
+    renew_at: the moment drawn for the next renewal; window: the one it was drawn in, None where the CA gave none.
+    ask_at: when to ask the CA for its window. away_since: DNS has said clearly that the name leads elsewhere, and has
+    not taken it back; recheck_at: when to ask it again. is_end_told: the end of the certificate has been reported.
+    """
 
     name: str
     account: str
     created_at: float
     certificate: Certificate | None = None
+    renew_at: float | None = None
+    window: RenewalWindow | None = None
+    ask_at: float | None = None
+    away_since: float | None = None
+    recheck_at: float | None = None
+    is_end_told: bool = False
+
+    @property
+    def urgent_by(self) -> float:
+        """By when a renewal that is due should be done: of many, those with the least time go first.
+
+        A day after the end of the CA's window, or of our own moment (a CA that revokes has a day for it, or five), and
+        before the certificate ends.
+        """
+        end = self.window.end if self.window else self.renew_at or 0
+        return min(self.certificate.not_after if self.certificate else end, end + DAY_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +167,11 @@ class Issuance:
     def is_open(self) -> bool:
         """True while there is work to do."""
         return self.step in CHAIN
+
+    @property
+    def lane(self) -> Agenda:
+        """Whether somebody waits for it: its queue, and the list it is in while it is open."""
+        return Agenda.RENEWAL if self.reason is Reason.RENEWAL else Agenda.INTERACTIVE
 
     def advance(self, step: Step, **found: Any) -> Self:
         """On to the next step, due now. ValueError for an illegal move."""
@@ -158,9 +216,9 @@ class Issuance:
             csr=None,
         )
 
-    def wake(self, now: float) -> Self:
-        """Somebody asks to try now instead of at next_try_at."""
-        return replace(self, tries=0, waits=0, next_try_at=now)
+    def wake(self, now: float, reason: Reason) -> Self:
+        """To be tried now instead of at next_try_at, for this reason from now on."""
+        return replace(self, tries=0, waits=0, next_try_at=now, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +244,28 @@ class Record:
         """The same record with another state of its issuance."""
         return replace(self, issuance=issuance)
 
+    def with_domain(self, **changes: Any) -> Self:
+        """The same record with other values in its domain."""
+        return replace(self, domain=replace(self.domain, **changes))
+
     def install(self, certificate: Certificate) -> Self:
-        """Certificate and key into the domain, the issuance done: one value, saved in one write."""
+        """Certificate and key into the domain, the issuance done: one value, saved in one write. All that was planned
+        for the former certificate is dropped."""
         done = self.issuance.advance(Step.DONE, key=None, csr=None)
-        return replace(self, domain=replace(self.domain, certificate=certificate), issuance=done)
+        moved = self.with_domain(certificate=certificate, renew_at=None, window=None, ask_at=None, is_end_told=False)
+        return moved.with_issuance(done)
+
+    def due_times(self, look_again_at: float | None) -> dict[Agenda, float | None]:
+        """Which lists the record belongs in, and when; look_again_at is for the open issuance."""
+        domain, issuance = self.domain, self.issuance
+        certificate = None if domain.is_end_told else domain.certificate
+        times = dict.fromkeys(Agenda) | {
+            Agenda.RENEW: None if issuance.is_open else domain.renew_at,
+            Agenda.EXPIRE: certificate.not_after + 1 if certificate else None,
+            Agenda.RENEWAL_INFO: domain.ask_at,
+            Agenda.AWAY: domain.recheck_at,
+        }
+        return times | {issuance.lane: look_again_at} if issuance.is_open else times
 
 
 def new_issuance(name: str, reason: Reason, now: float) -> Issuance:

@@ -1,5 +1,6 @@
 """Certificate keys and CSRs, reading what the CA sent back, and encryption at rest."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import pairwise
@@ -21,8 +22,8 @@ from cryptography.x509.oid import NameOID
 from issuer.domain import Certificate
 from issuer.problem import Problem, ProblemType
 
-CLOCK_SKEW_SECONDS = 3600
-"""How far a certificate's notBefore may lie ahead of our clock."""
+CLOCK_SKEW_SECONDS = 7200
+"""How far a certificate's notBefore may lie ahead of our clock: more than the hour by which one may be set back."""
 
 UNSOUND = (
     ValueError,
@@ -134,7 +135,19 @@ def as_certificate(pem: str, *, key: bytes, name: str, ca: str, vault: Vault, no
         not_before=leaf.not_valid_before_utc.timestamp(),
         not_after=leaf.not_valid_after_utc.timestamp(),
         ca=ca,
+        installed_at=now,
     )
+
+
+def certificate_id(chain: str) -> str | None:
+    """What a CA knows the leaf of a chain by (RFC 9773 §4.1); None where it names no authority key."""
+    leaf = x509.load_pem_x509_certificate(chain.encode())
+    try:
+        authority = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except UNSOUND:
+        return None
+    serial = leaf.serial_number.to_bytes(leaf.serial_number.bit_length() // 8 + 1)  # as DER has it: signed
+    return f"{_base64url(authority)}.{_base64url(serial)}" if authority else None
 
 
 def issuer_name(chain: str) -> str:
@@ -142,6 +155,10 @@ def issuer_name(chain: str) -> str:
     leaf = x509.load_pem_x509_certificate(chain.encode())
     common_names = leaf.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(common_names[0].value) if common_names else leaf.issuer.rfc4514_string()
+
+
+def _base64url(value: bytes) -> str:
+    return urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 def _load(key: bytes) -> PrivateKey:

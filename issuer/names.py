@@ -88,6 +88,11 @@ def _require_host_name(mapped: str) -> None:
         raise _refusal(mapped, f"has more than {MAX_LABELS} labels", "use a name with fewer dots")
 
 
+def registered_domain(name: str) -> str:
+    """The part of a canonical name that somebody has registered: one label more than the public suffix."""
+    return _suffixes().privatesuffix(name) or ".".join(name.split(".")[-2:])
+
+
 def _a_label(label: str) -> str:
     """One label as IDNA 2008 has it; an `xn--` label only if decoding and encoding give it again."""
     try:

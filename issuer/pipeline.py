@@ -5,10 +5,9 @@ from celery import Celery, chain
 from kombu.exceptions import OperationalError
 
 from issuer import checks
-from issuer.domain import CHAIN, Domain, Reason, Record, new_issuance
-from issuer.ports import Account, Conflict, Services
+from issuer.domain import ASSUMED_LOST_SECONDS, CHAIN, Domain, Reason, Record, new_issuance
+from issuer.ports import Account, Conflict, OverQuota, Services
 from issuer.problem import Problem, ProblemType
-from issuer.tasks import ASSUMED_LOST_SECONDS
 
 MAX_CONFLICTS = 5
 
@@ -20,7 +19,7 @@ def resume(celery: Celery, record: Record) -> None:
     issuance = record.issuance
     rest = CHAIN[CHAIN.index(issuance.step) :]
     try:
-        chain(*(celery.tasks[step.value].si(issuance.id) for step in rest)).apply_async()
+        chain(*(celery.tasks[step.value].si(issuance.id).set(queue=issuance.lane.value) for step in rest)).apply_async()
     except (OperationalError, OSError) as error:
         log.warning("not queued, reconcile will do it", issuance=issuance.id, error=type(error).__name__)
 
@@ -39,6 +38,8 @@ def request(services: Services, celery: Celery, account: Account, text: str, *, 
             record = _open(services, account, name, held)
         except Conflict:
             continue
+        except OverQuota as spent:
+            raise checks.over_quota(name, held, spent.retry_at) from None
         log.info("issuance begun", domain=name, issuance=record.issuance.id, account=account.id)
         resume(celery, record)
         return record
@@ -46,12 +47,19 @@ def request(services: Services, celery: Celery, account: Account, text: str, *, 
 
 
 def _open(services: Services, account: Account, name: str, held: Record | None) -> Record:
-    """A new attempt, or the open one woken: its order and key may still be good."""
+    """A new attempt, or the open one woken: its order and key may still be good. Raises Conflict, OverQuota."""
     now = services.clock()
-    look_again_at = now + ASSUMED_LOST_SECONDS
-    if held is None:
-        first = new_issuance(name, Reason.FIRST, now)
-        return services.store.open(Domain(name, account.id, now), first, version=0, look_again_at=look_again_at)
-    is_open = held.issuance.is_open
-    issuance = held.issuance.wake(now) if is_open else new_issuance(name, Reason.MANUAL, now)
-    return services.store.open(held.domain, issuance, version=held.version, look_again_at=look_again_at)
+    domain, version = Domain(name, account.id, now), 0
+    issuance = new_issuance(name, Reason.FIRST, now)
+    if held:
+        domain, version = held.domain, held.version
+        is_open = held.issuance.is_open
+        issuance = held.issuance.wake(now, Reason.MANUAL) if is_open else new_issuance(name, Reason.MANUAL, now)
+    return services.store.open(
+        domain,
+        issuance,
+        version=version,
+        look_again_at=now + ASSUMED_LOST_SECONDS,
+        now=now,
+        quota=checks.quota(services, account, name, held),
+    )

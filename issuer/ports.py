@@ -1,11 +1,11 @@
 """What the product needs from the outside, as Protocols, and the bundle that carries it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from issuer.domain import Domain, Issuance, Record
+from issuer.domain import Agenda, Domain, Issuance, Record, RenewalWindow
 from issuer.keys import KeyType, Vault
 from issuer.problem import Problem
 
@@ -15,6 +15,36 @@ Clock = Callable[[], float]
 
 class Conflict(Exception):  # noqa: N818 - a refusal, not a fault
     """A write was refused: the record has moved on since it was read. Read it again."""
+
+
+class OverQuota(Exception):  # noqa: N818 - a refusal, not a fault
+    """A quota is spent. retry_at: when it has one again (epoch seconds)."""
+
+    def __init__(self, retry_at: float) -> None:
+        super().__init__(retry_at)
+        self.retry_at = retry_at
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How often something may be done: `burst` times at once, and once more every `seconds`. of: what it is counted
+    by. Burst 0: as often as you like."""
+
+    of: str
+    seconds: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRenewal:
+    """When a certificate is to be renewed (0: as soon as its turn comes), and at which CA it was issued."""
+
+    name: str
+    at: float
+    ca: str
+
+
+NO_QUOTA = Quota("none", seconds=1, burst=0)
 
 
 class Plan(StrEnum):
@@ -49,10 +79,20 @@ class Store(Protocol):
     def load(self, name: str) -> Record | None:
         """The record of a domain, or None."""
 
-    def open(self, domain: Domain, issuance: Issuance, *, version: int, look_again_at: float) -> Record:
+    def open(
+        self,
+        domain: Domain,
+        issuance: Issuance,
+        *,
+        version: int,
+        look_again_at: float,
+        now: float = 0,
+        quota: Quota = NO_QUOTA,
+    ) -> Record:
         """Save a domain with an issuance to work on, if its version is still `version` (0: not there yet).
 
-        look_again_at: when `claim_due` is to return it should its message get lost. Raises Conflict.
+        look_again_at: when `claim` is to return it should its message get lost. The quota is spent in the same write.
+        Raises Conflict, OverQuota.
         """
 
     def take(self, issuance_id: str, *, now: float, until: float) -> Record | None:
@@ -64,9 +104,22 @@ class Store(Protocol):
     def release(self, record: Record, *, look_again_at: float | None) -> Record:
         """Write and give the lease back; look_again_at None closes the issuance. Raises Conflict as `save`."""
 
-    def claim_due(self, *, now: float, limit: int, look_again_at: float) -> list[str]:
-        """Ids of at most `limit` open issuances whose look_again_at or lease has passed; each is put off to
+    def amend(self, record: Record, *, now: float) -> Record:
+        """Write the domain of a record that nobody has a lease of. Raises Conflict when it has, or has moved on."""
+
+    def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
+        """At most `limit` names for which something is due, the longest due first; each is put off to
         `look_again_at`, so that two callers do not get the same ones."""
+
+    def claim_renewals(self, *, now: float, per_second: float, at_once: int, look_again_at: float) -> list[str]:
+        """Names whose renewal is due, the most urgent first: as many as the pace allows since the last call and while
+        fewer than `at_once` renewals are open and due. Each is put off as by `claim`."""
+
+    def planned_renewals(self) -> Iterator[PlannedRenewal]:
+        """Every renewal that is planned, in no order."""
+
+    def names(self, agenda: Agenda, *, limit: int) -> tuple[int, list[str]]:
+        """How many names an agenda holds, and the first of them."""
 
     def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
         """Publish an HTTP-01 answer for all web processes (RFC 8555 §8.3)."""
@@ -146,13 +199,28 @@ class Authorization:
     ask_again_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RenewalInfo:
+    """What a CA says about when to renew (RFC 9773 §4.2). ask_again_at: None where it does not say."""
+
+    window: RenewalWindow
+    ask_again_at: float | None = None
+
+
 class CertificateAuthority(Protocol):
     """An ACME CA (RFC 8555). Every method raises Problem; none sleeps."""
 
     directory_url: str
 
-    def new_order(self, name: str) -> Order:
-        """Ask for a certificate for one name (§7.4)."""
+    def has_renewal_info(self) -> bool:
+        """True where the CA says when it wants a certificate to be renewed (RFC 9773)."""
+
+    def renewal_info(self, certificate_id: str) -> RenewalInfo:
+        """When the CA wants a certificate to be renewed (RFC 9773 §4)."""
+
+    def new_order(self, name: str, replaces: str | None = None) -> Order:
+        """Ask for a certificate for one name (§7.4). replaces: the id of the certificate it will take the place of
+        (RFC 9773 §5); a refusal of it is no refusal of the order."""
 
     def order(self, url: str) -> Order:
         """Look at an order (§7.4)."""
@@ -206,4 +274,7 @@ class Services:
     lease_seconds: int
     own_names: tuple[str, ...]
     allow_reserved_names: bool
+    renewals_per_second: float
+    renewals_at_once: int
+    new_names_per_registered_domain: int
     clock: Clock

@@ -1,46 +1,152 @@
-"""The beat table, and what it starts. Safe to run twice at once: the store hands each issuance to one caller."""
+"""The beat table, and what it starts: scans that take from an agenda what is due.
 
+Each may run twice at once, as the store hands each name to one caller. What a scan does not get done comes back by
+itself, as its names were only put off.
+"""
+
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import structlog
 from celery import Celery
 
-from issuer import pipeline
-from issuer.domain import domain_of
-from issuer.ports import Services
+from issuer import pipeline, renewal
+from issuer.domain import Agenda, Record
+from issuer.ports import Conflict, Services
+from issuer.problem import Problem, ProblemType
 
-BATCH = 500
-NEXT_LOOK_SECONDS = 300
-"""After a message has been sent again, how long until it is taken for lost once more."""
+BATCH = 1000
+AGAIN_SECONDS = 300
+"""How long until what was handed out is taken for lost."""
+ASK_AGAIN_SECONDS = 3600
+"""The same for questions to a CA and to DNS that got no answer."""
+THREADS = 8
+NOBODY_ANSWERS = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A beat entry. is_slow: it waits for others' servers, and must keep nobody waiting."""
+
+    name: str
+    run: Callable[[Services, Celery], int]
+    is_slow: bool = False
+
+
+def reconcile(services: Services, celery: Celery) -> int:
+    """Queue again every open issuance whose time has come, or whose lease ran out."""
+
+    def again(name: str) -> None:
+        record = services.store.load(name)
+        if record and record.issuance.is_open:
+            pipeline.resume(celery, record)
+
+    lanes = (Agenda.INTERACTIVE, Agenda.RENEWAL)
+    return sum(_each(again, _claim(services, lane, AGAIN_SECONDS)) for lane in lanes)
+
+
+def renew_due(services: Services, celery: Celery) -> int:
+    """Begin the renewals whose moment has come, the most urgent first, at the pace that is set."""
+    now = services.clock()
+    names = services.store.claim_renewals(
+        now=now,
+        per_second=services.renewals_per_second,
+        at_once=services.renewals_at_once,
+        look_again_at=now + AGAIN_SECONDS,
+    )
+    return _each(lambda name: _resume(celery, renewal.begin(services, name)), names)
+
+
+def expire_due(services: Services, _: Celery) -> int:
+    """Report the certificates that have ended."""
+    return _each(lambda name: renewal.tell_end(services, name), _claim(services, Agenda.EXPIRE, AGAIN_SECONDS))
+
+
+def recheck_away(services: Services, celery: Celery) -> int:
+    """Ask DNS for names that led elsewhere; those that lead here again are tried at once."""
+
+    def ask(name: str) -> None:
+        _resume(celery, renewal.recheck(services, name))
+
+    return _each(ask, _claim(services, Agenda.AWAY, ASK_AGAIN_SECONDS), threads=THREADS)
+
+
+def refresh_renewal_info(services: Services, _: Celery) -> int:
+    """Ask the CA when it wants certificates to be renewed, where it has an answer to that at all."""
+    if not services.ca.has_renewal_info():
+        return 0
+    names = _claim(services, Agenda.RENEWAL_INFO, ASK_AGAIN_SECONDS)
+    return _each(lambda name: renewal.refresh(services, name), names, threads=THREADS)
+
+
+SCANS = (
+    Scan("reconcile", reconcile),
+    Scan("renew_due", renew_due),
+    Scan("expire_due", expire_due),
+    Scan("recheck_away", recheck_away, is_slow=True),
+    Scan("refresh_renewal_info", refresh_renewal_info, is_slow=True),
+)
+
+
 def register(app: Celery, services: Callable[[], Services], every_seconds: float) -> None:
-    """Make the task, and have beat send it. A message older than its own interval is dropped unread."""
-
-    def body() -> None:
-        structlog.contextvars.clear_contextvars()
-        reconcile(services(), app)
-
-    app.task(body, name="reconcile", shared=False)
+    """Make a task of each scan, and have beat send it. A message older than its own interval is dropped unread."""
+    for scan in SCANS:
+        app.task(_body(scan, app, services), name=scan.name, shared=False)
     app.conf.beat_schedule = {
-        "reconcile": {
-            "task": "reconcile",
-            "schedule": every_seconds,
-            "options": {"expires": max(every_seconds, 1)},
-        }
+        scan.name: {"task": scan.name, "schedule": every_seconds, "options": {"expires": max(every_seconds, 1)}}
+        for scan in SCANS
     }
 
 
-def reconcile(services: Services, app: Celery) -> int:
-    """Queue again every open issuance whose time has come, or whose lease ran out; returns how many."""
+def _body(scan: Scan, app: Celery, services: Callable[[], Services]) -> Callable[[], None]:
+    def body() -> None:
+        structlog.contextvars.clear_contextvars()
+        try:
+            count = scan.run(services(), app)
+        except Problem as problem:
+            log.warning("scan not done", scan=scan.name, problem=problem.type.value, reason=str(problem))
+            return
+        if count:
+            log.info("scanned", scan=scan.name, names=count)
+
+    return body
+
+
+def _claim(services: Services, agenda: Agenda, put_off_seconds: float) -> list[str]:
     now = services.clock()
-    found = services.store.claim_due(now=now, limit=BATCH, look_again_at=now + NEXT_LOOK_SECONDS)
-    for issuance_id in found:
-        record = services.store.load(domain_of(issuance_id))
-        if record and record.issuance.id == issuance_id and record.issuance.is_open:
-            pipeline.resume(app, record)
-    if found:
-        log.info("reconciled", issuances=len(found))
-    return len(found)
+    return services.store.claim(agenda, now=now, limit=BATCH, look_again_at=now + put_off_seconds)
+
+
+def _resume(celery: Celery, record: Record | None) -> None:
+    if record:
+        pipeline.resume(celery, record)
+
+
+def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> int:
+    """Do the work for every name; returns for how many it was done. What one name breaks at stops none of the others,
+    but where nobody answers the rest is left for later."""
+    is_over = threading.Event()
+
+    def one(name: str) -> bool:
+        if is_over.is_set():
+            return False
+        try:
+            work(name)
+        except Conflict:
+            log.info("left: in other hands", domain=name)
+        except Problem as problem:
+            log.warning("left", domain=name, problem=problem.type.value, reason=str(problem))
+            if problem.type in NOBODY_ANSWERS:
+                is_over.set()
+        except Exception:  # a record that can not be read, whatever is wrong with it
+            log.exception("left: broken", domain=name)
+        else:
+            return True
+        return False
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(one, names))

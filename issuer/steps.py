@@ -28,7 +28,7 @@ def order(services: Services, record: Record) -> Record:
         key = keys.new_key(services.key_type)
         made = replace(issuance, key=services.vault.encrypt(key), csr=keys.new_csr(key, name))
         return record.with_issuance(made)
-    placed = services.ca.new_order(name)
+    placed = services.ca.new_order(name, _replaced(services, record))
     return record.with_issuance(
         issuance.advance(
             Step.CHALLENGE,
@@ -91,13 +91,22 @@ def install(services: Services, record: Record) -> Record:
 
 
 def _require_pointing(services: Services, record: Record) -> None:
-    """Raise unless the name leads here. An unknown answer is waited for once, then left to the CA's own look-up."""
+    """Raise unless the name leads here. An unknown answer is waited for once, then left to the CA's own look-up; but
+    where the last clear answer was no, only a yes goes on to the CA."""
     pointing = services.resolver.pointing(record.domain.name)
     hint = f"create the record {pointing.wanted}"
     if pointing.verdict is Verdict.NO:
         raise Problem(ProblemType.INVALID_CNAME, pointing.found, hint=hint)
-    if pointing.verdict is Verdict.UNKNOWN and record.issuance.tries == 0:
+    if pointing.verdict is Verdict.UNKNOWN and (record.issuance.tries == 0 or record.domain.away_since):
         raise Problem(ProblemType.DNS_UNKNOWN, pointing.found, hint=hint)
+
+
+def _replaced(services: Services, record: Record) -> str | None:
+    """The id of the certificate in force, where this CA has issued it and renews by such ids (RFC 9773 §5)."""
+    certificate = record.domain.certificate
+    if certificate is None or certificate.ca != services.ca.directory_url or not services.ca.has_renewal_info():
+        return None
+    return keys.certificate_id(certificate.chain)
 
 
 def _waiting(services: Services, issuance: Issuance, ask_again_at: float | None) -> Issuance:

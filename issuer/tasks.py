@@ -15,8 +15,8 @@ import structlog
 from celery import Celery, Task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
-from issuer import steps
-from issuer.domain import Issuance, Record, Step, domain_of
+from issuer import renewal, steps
+from issuer.domain import ASSUMED_LOST_SECONDS, Issuance, Record, Step, domain_of
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 
@@ -26,14 +26,13 @@ STEPS: dict[Step, Callable[[Services, Record], Record]] = {
     Step.FINALIZE: steps.finalize,
     Step.INSTALL: steps.install,
 }
-ASSUMED_LOST_SECONDS = 60
-"""A message that has not led to a lease by then is taken for lost, and `reconcile` sends another."""
 SOON_SECONDS = 60
 """The longest wait that is left to the queue; a longer one is left to the record and `reconcile`."""
+LONGEST_OF_TEN_SECONDS = 7200
 MAX_TRIES = 10
+"""Of an issuance for a name without a certificate; one that has had one is never given up."""
 MAX_BEGUN = 5
 """A step that was begun this often and never ended kills its worker: it is not begun again."""
-LONGEST_RETRY_SECONDS = 86400
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +74,10 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Onward, f
             log.info("left: stale, closed, or in other hands")
             return Onward.LEAVE, 0
         is_due = record.issuance.step is step and (record.issuance.next_try_at or 0) <= now
-        record = replace(_run(services, record), begun=0) if is_due else replace(record, begun=record.begun - 1)
+        if is_due:
+            record = renewal.planned(replace(_run(services, record), begun=0), services.clock())
+        else:
+            record = replace(record, begun=record.begun - 1)
         services.store.release(record, look_again_at=_look_again_at(record.issuance, services.clock()))
     except Conflict:
         log.warning("left: the lease was lost on the way")
@@ -86,10 +88,13 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Onward, f
     return _onward(step, record.issuance, services.clock()) if is_due else (Onward.LEAVE, 0)
 
 
-def next_try_at(problem: Problem, tries: int, now: float) -> float:
-    """When to try again after `tries` earlier failures: ten times longer each time, at most a day, a fifth more or
-    less so that many do not come back together; never before the problem's retry_at."""
-    pause = min(problem.first_retry_seconds * 10.0**tries, LONGEST_RETRY_SECONDS)
+def next_try_at(problem: Problem, record: Record, now: float) -> float:
+    """When to try again: after ten times as long as the last time, and from two hours on as rarely as
+    `renewal.longest_pause` has it; a fifth more or less, so that many do not come back together, and never before the
+    problem's retry_at."""
+    longest = renewal.longest_pause(record.domain, now)
+    pause = problem.first_retry_seconds * 10.0 ** min(record.issuance.tries, MAX_TRIES)
+    pause = longest if pause > LONGEST_OF_TEN_SECONDS else min(pause, longest)
     spread = random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
     return max(now + pause * spread, (problem.retry_at or 0) + pause * abs(spread - 1))
 
@@ -124,10 +129,12 @@ def _require_sound(services: Services, record: Record) -> None:
 def _after(record: Record, problem: Problem, now: float) -> Record:
     """The record after a failure: to be tried again, or given up."""
     issuance = record.issuance
-    if problem.is_permanent or issuance.tries + 1 >= MAX_TRIES:
+    if problem.type is ProblemType.INVALID_CNAME:
+        record = renewal.led_away(record, now)
+    if problem.is_permanent or (record.domain.certificate is None and issuance.tries + 1 >= MAX_TRIES):
         failed = issuance.fail(problem)
     else:
-        failed = issuance.retry(problem, next_try_at(problem, issuance.tries, now))
+        failed = issuance.retry(problem, next_try_at(problem, record, now))
     log.warning(
         "step failed",
         problem=problem.type.value,

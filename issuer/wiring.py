@@ -36,5 +36,8 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
         lease_seconds=settings.lease_seconds,
         own_names=(*settings.own_names, *settings.cname_targets),
         allow_reserved_names=settings.allow_reserved_names,
+        renewals_per_second=settings.renewals_per_second,
+        renewals_at_once=settings.renewals_at_once,
+        new_names_per_registered_domain=settings.new_names_per_registered_domain,
         clock=clock,
     )

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from issuer.domain import Domain, Reason, Record, new_issuance
 from issuer.keys import KeyType, Vault, new_encryption_key
-from issuer.ports import Account, Authorization, Challenge, Order, Plan, Pointing, Services, Verdict
+from issuer.ports import Account, Authorization, Challenge, Order, Plan, Pointing, RenewalInfo, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore
 
@@ -82,12 +82,21 @@ class FakeCa:
         self.lifetime = dt.timedelta(days=90)
         self.forge = as_asked
         self.authorizations_are_valid = False
+        self.renewal_infos: Callable[[str], RenewalInfo] | None = None
+        self.replaced: list[str | None] = []
         self.orders: dict[str, _FakeOrder] = {}
         self.certificates: dict[str, str] = {}
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._root = self._sign(self._key.public_key(), [], is_ca=True)
 
-    def new_order(self, name: str) -> Order:
+    def has_renewal_info(self) -> bool:
+        return self.renewal_infos is not None
+
+    def renewal_info(self, certificate_id: str) -> RenewalInfo:
+        return self._call("renewal_info", self.renewal_infos, certificate_id)
+
+    def new_order(self, name: str, replaces: str | None = None) -> Order:
+        self.replaced.append(replaces)
         return self._call("new_order", self._new_order, name)
 
     def order(self, url: str) -> Order:
@@ -181,6 +190,9 @@ class FakeCa:
             .not_valid_after(now + self.lifetime)
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         )
+        if not is_ca:
+            authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = builder.add_extension(authority, critical=False)
         if names:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
@@ -197,7 +209,7 @@ def fake_store() -> RedisStore:
     return RedisStore(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True))
 
 
-def fake_services(store: RedisStore | None = None) -> Services:
+def fake_services(store: RedisStore | None = None, *, new_names_per_registered_domain: int = 0) -> Services:
     """Services over fakes; `services.clock`, `.resolver` and `.ca` are the fakes themselves."""
     clock, store = FakeClock(), store or fake_store()
     return Services(
@@ -209,6 +221,9 @@ def fake_services(store: RedisStore | None = None) -> Services:
         lease_seconds=70,
         own_names=(TARGET,),
         allow_reserved_names=True,
+        renewals_per_second=20,
+        renewals_at_once=500,
+        new_names_per_registered_domain=new_names_per_registered_domain,
         clock=clock,
     )
 

@@ -23,6 +23,7 @@ def settings_for(redis_url: str, directory_url: str, dns: Dns, **more: object) -
         "cname_targets": TARGET,
         "dns_servers": dns.server,
         "allow_reserved_names": True,
+        "new_names_per_registered_domain": 0,
     }
     return load_settings(**values | more)
 

@@ -9,10 +9,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from issuer.celery_app import HOUSEKEEPING, INTERACTIVE, QUEUES, create_celery
+from issuer.celery_app import HOUSEKEEPING, INTERACTIVE, LOOKUP, QUEUES, RENEWAL, create_celery
 from issuer.config import PREFIX, Settings, load_settings
 from issuer.domain import CHAIN
 from issuer.keys import new_encryption_key
+from issuer.schedule import SCANS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("issuer", "web") for path in (ROOT / folder).rglob("*.py"))
@@ -26,13 +27,16 @@ def procfile() -> dict[str, str]:
 
 
 def test_the_procfile_names_the_declared_queues_and_no_other() -> None:
-    named = re.search(r"--queues (\S+)", procfile()["worker"])[1].split(",")
-    assert sorted(named) == sorted(QUEUES)
+    named = {name: re.search(r"--queues (\S+)", procfile()[name])[1].split(",") for name in ("worker", "renewals")}
+    assert named == {"worker": [INTERACTIVE, HOUSEKEEPING], "renewals": [RENEWAL, LOOKUP]}
+    assert {one for queues in named.values() for one in queues} == set(QUEUES)
     settings = load_settings(encryption_keys=new_encryption_key(), cname_targets="edge.platform.example")
     celery = create_celery(settings, lambda: None)
     assert sorted(queue.name for queue in celery.conf.task_queues) == sorted(QUEUES)
     routes = {name: route["queue"] for name, route in celery.conf.task_routes.items()}
-    assert routes == {step.value: INTERACTIVE for step in CHAIN} | {"reconcile": HOUSEKEEPING}
+    scans = {scan.name: LOOKUP if scan.is_slow else HOUSEKEEPING for scan in SCANS}
+    assert routes == {step.value: INTERACTIVE for step in CHAIN} | scans
+    assert {entry["task"] for entry in celery.conf.beat_schedule.values()} == set(scans)
     ours = {name for name in celery.tasks if not name.startswith("celery.")}
     assert ours == set(routes)
 
@@ -43,8 +47,8 @@ def test_each_queue_has_a_key_of_its_own() -> None:
     assert {(queue.exchange.name, queue.routing_key) for queue in queues} == {(name, name) for name in QUEUES}
 
 
-def test_the_procfile_has_web_worker_and_beat() -> None:
-    assert list(procfile()) == ["web", "worker", "beat"]
+def test_the_procfile_has_web_workers_and_beat() -> None:
+    assert list(procfile()) == ["web", "worker", "renewals", "beat"]
     assert "web.wsgi:app" in procfile()["web"]
 
 

@@ -72,8 +72,9 @@ def status_body(record: Record, now: float) -> dict[str, Any]:
         "error": error,
         "certificate": certificate.chain if certificate else None,
     }
-    if issuance.is_open and issuance.next_try_at:
-        body["next_attempt_at"] = datetime.fromtimestamp(issuance.next_try_at, UTC).isoformat(timespec="seconds")
+    next_try_at = issuance.next_try_at if issuance.is_open else record.domain.renew_at
+    if next_try_at and word is not Status.ACTIVE:
+        body["next_attempt_at"] = datetime.fromtimestamp(next_try_at, UTC).isoformat(timespec="seconds")
     return body
 
 

@@ -5,8 +5,10 @@ words for states (pending, ready, processing, valid, …) end here.
 """
 
 import json
+from datetime import datetime
 from typing import Any
 
+import structlog
 from acme import challenges, messages
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -16,13 +18,20 @@ from josepy.json_util import encode_b64jose
 from issuer.ca import problems
 from issuer.ca.account import AccountKeeper
 from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
+from issuer.domain import RenewalWindow
 from issuer.keys import Vault
-from issuer.ports import Authorization, CaAccounts, Challenge, Clock, Order
+from issuer.ports import Authorization, CaAccounts, Challenge, Clock, Order, RenewalInfo
 from issuer.problem import Problem, ProblemType
 
 NOT_FOUND = 404
+LATER = frozenset({429, 503})
+"""Answers that are about the moment, not about what was asked."""
+DIRECTORY_SECONDS = 86400
+"""How long a directory is taken for unchanged."""
 POST_AS_GET = b""
 PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
+
+log = structlog.get_logger(__name__)
 
 
 class AcmeAuthority:
@@ -41,16 +50,42 @@ class AcmeAuthority:
         self.directory_url = directory_url
         self._clock = clock
         self._transport = transport
-        self._directory_json: dict[str, Any] | None = None
+        self._directory_json: dict[str, Any] = {}
+        self._directory_until = 0.0
         self._keeper = AccountKeeper(
             directory_url, accounts, vault=vault, clock=clock, post=self._post_as, contact=contact
         )
 
-    def new_order(self, name: str) -> Order:
+    def has_renewal_info(self) -> bool:
+        """See `ports.CertificateAuthority`."""
+        return isinstance(self._directory().get("renewalInfo"), str)
+
+    def renewal_info(self, certificate_id: str) -> RenewalInfo:
+        """See `ports.CertificateAuthority`."""
+        try:
+            answer = self._transport.get(f"{self._directory()['renewalInfo'].rstrip('/')}/{certificate_id}")
+        except Refusal as refusal:
+            raise problems.from_refusal(refusal, self._clock()) from None
+        window = _window(certificate_id, answer.json())
+        return RenewalInfo(window, ask_again_at=problems.retry_after(answer.headers, self._clock()))
+
+    def new_order(self, name: str, replaces: str | None = None) -> Order:
         """See `ports.CertificateAuthority`. The account is found or made here, as every issuance begins here."""
-        wanted = messages.NewOrder(identifiers=[messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name)])
-        body = wanted.json_dumps().encode()
-        answer = self._keeper.with_account(lambda signer: self._post_as("newOrder", body, signer))
+        identifier = messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name)
+        wanted = messages.NewOrder(identifiers=[identifier]).to_json()
+
+        def ask(signer: Signer) -> Answer:
+            if replaces:
+                try:
+                    return self._post_as("newOrder", _json(wanted | {"replaces": replaces}), signer)
+                except Refusal as refusal:
+                    if refusal.answer.status in LATER or refusal.type == "accountDoesNotExist":
+                        raise
+                    said = problems.words(refusal.problem)
+                    log.info("the CA does not take it for a renewal", replaces=replaces, said=said)
+            return self._post_as("newOrder", _json(wanted), signer)
+
+        answer = self._keeper.with_account(ask)
         url = answer.headers.get("Location")
         if not url:
             raise unusable("it gave the new order no URL")
@@ -149,15 +184,32 @@ class AcmeAuthority:
         return self._transport.post(url, payload, signer, new_nonce_url=self._directory()["newNonce"])
 
     def _directory(self) -> dict[str, Any]:
-        if self._directory_json is None:
+        if not 0 < self._directory_until - self._clock() <= DIRECTORY_SECONDS:
             try:
                 directory = self._transport.get(self.directory_url).json()
             except Refusal as refusal:
                 raise problems.from_refusal(refusal, self._clock()) from None
             if not all(isinstance(directory.get(one), str) for one in ("newNonce", "newAccount", "newOrder")):
                 raise unusable(f"{self.directory_url} is not an ACME directory")
-            self._directory_json = directory
+            self._directory_json, self._directory_until = directory, self._clock() + DIRECTORY_SECONDS
         return self._directory_json
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, default=lambda part: part.to_json()).encode()
+
+
+def _window(certificate_id: str, document: dict[str, Any]) -> RenewalWindow:
+    """A CA's suggested window; times without a zone, and an end that is not after the start, are none (§4.2)."""
+    found = document.get("suggestedWindow")
+    try:
+        start, end = (datetime.fromisoformat(found[which]) for which in ("start", "end"))  # type: ignore[index]
+        if start.tzinfo is None or end.tzinfo is None or end <= start:
+            raise ValueError("no window")
+        span = start.timestamp(), end.timestamp()
+    except (TypeError, KeyError, ValueError, OverflowError):
+        raise unusable("its renewal info has no window") from None
+    return RenewalWindow(certificate_id, *span, explanation_url=str(document.get("explanationURL") or "")[:1000])
 
 
 def _parsed(kind: type[messages.ResourceBody], document: dict[str, Any], *required: str) -> Any:

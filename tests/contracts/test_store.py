@@ -7,17 +7,30 @@ from typing import Any
 
 import pytest
 
-from issuer.domain import Certificate, Domain, Issuance, Reason, Record, Step, new_issuance
+from issuer.domain import Agenda, Certificate, Domain, Issuance, Reason, Record, RenewalWindow, Step, new_issuance
 from issuer.ports import Conflict
 from issuer.problem import Problem, ProblemType
-from issuer.store import OPEN, RedisStore
+from issuer.store import LANES, RedisStore
 from tests.fakes import NAME, NOW
 
 KEY = f"issuer:domain:{NAME}"
 UNTIL = NOW + 70
 SAID = Problem(ProblemType.CAA, "said «no»", message="in short", hint="do this", retry_at=NOW + 0.125)
-CERTIFICATE = Certificate("CHAIN\n", "encrypted old key", "0f", NOW - 3600, NOW + 7_776_000, "https://ca.example/d")
-DOMAIN = Domain(NAME, "platform", NOW - 0.75, CERTIFICATE)
+CA = "https://ca.example/d"
+CERTIFICATE = Certificate("CHAIN\n", "encrypted old key", "0f", NOW - 3600, NOW + 7_776_000, CA, installed_at=NOW - 0.5)
+WINDOW = RenewalWindow("aki.serial", NOW + 100, NOW + 200, "https://ca.example/why")
+DOMAIN = Domain(
+    NAME,
+    "platform",
+    NOW - 0.75,
+    CERTIFICATE,
+    renew_at=NOW + 150,
+    window=WINDOW,
+    ask_at=NOW + 20,
+    away_since=NOW - 30,
+    recheck_at=NOW + 40,
+    is_end_told=True,
+)
 BARE = Domain(NAME, "platform", NOW)
 FULL = Issuance(
     id=f"{NAME}/1",
@@ -69,11 +82,11 @@ def everything(store: RedisStore) -> dict[str, object]:
 
 
 def due(store: RedisStore) -> dict[str, float]:
-    return dict(store._redis.zrange(OPEN, 0, -1, withscores=True))
+    return dict(store._redis.zrange(LANES[0], 0, -1, withscores=True))
 
 
 def test_the_full_records_of_this_file_leave_no_field_at_its_default() -> None:
-    for record in (CERTIFICATE, DOMAIN, FULL):
+    for record in (CERTIFICATE, WINDOW, DOMAIN, FULL):
         for field in fields(record):
             assert field.default is MISSING or getattr(record, field.name) != field.default, field.name
 
@@ -106,14 +119,14 @@ def test_every_step_comes_back_through_save_and_release(store: RedisStore, issua
 def test_what_is_not_there_is_none(store: RedisStore) -> None:
     assert store.load(NAME) is None
     assert store.take(f"{NAME}/1", now=NOW, until=UNTIL) is None
-    assert store.claim_due(now=NOW, limit=10, look_again_at=NOW) == []
+    assert store.claim(Agenda.INTERACTIVE, now=NOW, limit=10, look_again_at=NOW) == []
     assert everything(store) == {}
 
 
 def test_open_creates_once_and_puts_it_among_the_open(store: RedisStore) -> None:
     record = first(store, look_again_at=NOW + 60.5)
     assert (record.version, record.lease_until, record.begun) == (1, 0, 0)
-    assert due(store) == {record.issuance.id: NOW + 60.5}
+    assert due(store) == {NAME: NOW + 60.5}
     before = everything(store)
     with pytest.raises(Conflict):
         first(store)
@@ -141,7 +154,7 @@ def test_a_new_issuance_takes_the_place_of_the_old_one(store: RedisStore) -> Non
     old = first(store)
     new = store.open(old.domain, replace(FULL, id=f"{NAME}/new"), version=old.version, look_again_at=NOW + 5)
     assert new.version > old.version
-    assert due(store) == {f"{NAME}/new": NOW + 5}
+    assert due(store) == {NAME: NOW + 5}
     assert store.take(old.issuance.id, now=NOW, until=UNTIL) is None
     assert store.take(new.issuance.id, now=NOW, until=UNTIL).issuance.id == f"{NAME}/new"
 
@@ -152,8 +165,10 @@ def test_the_same_issuance_is_woken(store: RedisStore) -> None:
     later = replace(record.issuance, next_try_at=NOW + 9999, tries=4)
     store.release(replace(record, issuance=later), look_again_at=NOW + 9999)
     record = store.load(NAME)
-    woken = store.open(record.domain, record.issuance.wake(NOW), version=record.version, look_again_at=NOW + 60)
-    assert due(store) == {record.issuance.id: NOW + 60}
+    woken = store.open(
+        record.domain, record.issuance.wake(NOW, Reason.MANUAL), version=record.version, look_again_at=NOW + 60
+    )
+    assert due(store) == {NAME: NOW + 60}
     assert (woken.issuance.tries, woken.issuance.next_try_at, woken.begun) == (0, NOW, 0)
     assert store.load(NAME) == woken
 
@@ -163,7 +178,7 @@ def test_take_leases_raises_the_version_and_counts(store: RedisStore) -> None:
     record = taken(store)
     assert record == replace(opened, version=opened.version + 1, lease_until=UNTIL, begun=1)
     assert store.load(NAME) == record
-    assert due(store) == {record.issuance.id: UNTIL}
+    assert due(store) == {NAME: UNTIL}
 
 
 def test_g05_a_lease_ends_at_its_second_and_not_before(store: RedisStore) -> None:
@@ -177,12 +192,11 @@ def test_g05_a_lease_ends_at_its_second_and_not_before(store: RedisStore) -> Non
     assert (again.begun, again.lease_until, again.version) == (2, UNTIL + 70.25, held.version + 1)
 
 
-def test_a_stale_id_is_not_taken_and_is_forgotten(store: RedisStore) -> None:
+def test_a_stale_id_is_not_taken(store: RedisStore) -> None:
     record = first(store)
-    stale = f"{NAME}/stale"
-    store._redis.zadd(OPEN, {stale: NOW})
-    assert store.take(stale, now=NOW, until=UNTIL) is None
-    assert due(store) == {record.issuance.id: NOW + 60}
+    before = everything(store)
+    assert store.take(f"{NAME}/stale", now=NOW, until=UNTIL) is None
+    assert everything(store) == before
     assert store.load(NAME) == record
 
 
@@ -195,7 +209,7 @@ def test_save_keeps_the_lease_and_release_gives_it_back(store: RedisStore) -> No
     released = store.release(replace(record, begun=0), look_again_at=NOW + 61.5)
     found = store.load(NAME)
     assert (found.lease_until, found.begun, found.version) == (0, 0, record.version + 1)
-    assert due(store) == {record.issuance.id: NOW + 61.5}
+    assert due(store) == {NAME: NOW + 61.5}
     assert store.take(record.issuance.id, now=NOW, until=UNTIL).begun == 1
     assert released == found
 
@@ -206,7 +220,7 @@ def test_release_with_no_time_closes(store: RedisStore) -> None:
     assert due(store) == {}
     before = everything(store)
     assert store.take(opened.issuance.id, now=NOW + 1e6, until=NOW + 2e6) is None
-    assert store.claim_due(now=NOW + 1e6, limit=9, look_again_at=NOW) == []
+    assert store.claim(Agenda.INTERACTIVE, now=NOW + 1e6, limit=9, look_again_at=NOW) == []
     assert everything(store) == before
 
 
@@ -261,10 +275,10 @@ def test_e06_the_second_holder_goes_on_undisturbed(store: RedisStore) -> None:
     assert store.save(second).lease_until == UNTIL + 70
 
 
-@pytest.mark.parametrize("part", ["domain", "certificate", "issuance", "problem"])
+@pytest.mark.parametrize("part", ["domain", "certificate", "window", "issuance", "problem"])
 def test_fields_of_a_newer_version_are_left_out(store: RedisStore, part: str) -> None:
     opened = store.open(DOMAIN, FULL, version=0, look_again_at=NOW)
-    field = {"certificate": "domain", "problem": "issuance"}.get(part, part)
+    field = {"certificate": "domain", "window": "domain", "problem": "issuance"}.get(part, part)
     values = json.loads(store._redis.hget(KEY, field))
     (values if part == field else values[part])["from_the_future"] = {"a": 1}
     store._redis.hset(KEY, field, json.dumps(values))

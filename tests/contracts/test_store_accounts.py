@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from issuer.domain import Domain, Reason, new_issuance
+from issuer.domain import Agenda, Domain, Reason, new_issuance
 from issuer.ports import Account, CaAccount, Plan
 from issuer.problem import Problem, ProblemType
 from issuer.store import SCRIPTS, RedisStore
@@ -173,7 +173,7 @@ def test_e16_scripts_that_the_server_has_forgotten_are_sent_again(store: RedisSt
     store.open(Domain(NAME, "alice", NOW), issuance, version=0, look_again_at=NOW)
     for _ in range(2):
         store._redis.script_flush()
-        assert store.claim_due(now=NOW, limit=1, look_again_at=NOW) == [issuance.id]
+        assert store.claim(Agenda.INTERACTIVE, now=NOW, limit=1, look_again_at=NOW) == [NAME]
     store._redis.script_flush()
     assert store.release(store.take(issuance.id, now=NOW, until=NOW + 9), look_again_at=None).version == 3
 
@@ -190,7 +190,8 @@ def test_every_key_is_below_issuer(store: RedisStore) -> None:
 
 
 def test_the_scripts_have_only_the_names_that_the_store_calls() -> None:
-    assert set(SCRIPTS) == {"open", "take", "save", "release", "claim_due", "keep_ca_account"}
+    of_records = {"open", "take", "save", "release", "amend"}
+    assert set(SCRIPTS) == of_records | {"claim", "line_up", "claim_renewals", "keep_ca_account"}
 
 
 def test_ping_returns(store: RedisStore) -> None:

@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from issuer import keys
-from issuer.domain import Certificate, Domain, Reason, Record, Step, new_issuance
+from issuer.domain import Agenda, Certificate, Domain, Reason, Record, Step, new_issuance
 from issuer.keys import KeyType, Vault, new_encryption_key
 from issuer.ports import CaAccount, Conflict
-from issuer.store import OPEN, RedisStore
+from issuer.store import LANES, RedisStore
 from tests.fakes import NAME, NOW, FakeCa, FakeClock
 
 UNTIL = NOW + 70
@@ -48,7 +48,7 @@ def test_g10_of_50_that_open_at_once_one_wins(store: RedisStore) -> None:
     won = [one for one in results if one is not Conflict]
     assert len(won) == 1
     assert store.load(NAME) == won[0]
-    assert store._redis.zrange(OPEN, 0, -1) == [won[0].issuance.id]
+    assert store._redis.zrange(LANES[0], 0, -1) == [NAME]
 
 
 def test_g10_of_20_that_open_anew_at_once_one_wins(store: RedisStore) -> None:
@@ -57,7 +57,7 @@ def test_g10_of_20_that_open_anew_at_once_one_wins(store: RedisStore) -> None:
     results = at_once(20, lambda n: store.open(BARE, again[n], version=old.version, look_again_at=NOW))
     won = [one for one in results if one is not Conflict]
     assert len(won) == 1
-    assert store._redis.zrange(OPEN, 0, -1) == [won[0].issuance.id]
+    assert store._redis.zrange(LANES[0], 0, -1) == [NAME]
 
 
 def test_e01_of_16_that_take_at_once_one_gets_the_lease(store: RedisStore) -> None:
@@ -151,31 +151,36 @@ def test_f01_done_and_certificate_come_in_the_same_write(store: RedisStore) -> N
 
 
 def opened_at(store: RedisStore, *times: float) -> list[str]:
-    """Ids of open issuances to be looked at again at these times."""
+    """Names with an open issuance, to be looked at again at these times."""
     names = [f"{number}.customer.example" for number in range(len(times))]
-    return [first(store, name, at).issuance.id for name, at in zip(names, times, strict=True)]
+    return [first(store, name, at).domain.name for name, at in zip(names, times, strict=True)]
 
 
-def test_claim_due_gives_what_is_due_in_order_of_time_and_puts_it_off(store: RedisStore) -> None:
+def test_claim_gives_what_is_due_in_order_of_time_and_puts_it_off(store: RedisStore) -> None:
     late, early, exact, future, _ = opened_at(store, NOW - 1, NOW - 9, NOW, NOW + 0.01, NOW + 1e6)
-    assert store.claim_due(now=NOW, limit=10, look_again_at=NOW + 60) == [early, late, exact]
-    assert store.claim_due(now=NOW, limit=10, look_again_at=NOW + 60) == []
-    assert store.claim_due(now=NOW + 1, limit=10, look_again_at=NOW + 60) == [future]
-    assert store.claim_due(now=NOW + 59.99, limit=10, look_again_at=NOW + 999) == []
-    assert set(store.claim_due(now=NOW + 60, limit=10, look_again_at=NOW + 999)) == {early, late, exact, future}
+    assert store.claim(Agenda.INTERACTIVE, now=NOW, limit=10, look_again_at=NOW + 60) == [early, late, exact]
+    assert store.claim(Agenda.INTERACTIVE, now=NOW, limit=10, look_again_at=NOW + 60) == []
+    assert store.claim(Agenda.INTERACTIVE, now=NOW + 1, limit=10, look_again_at=NOW + 60) == [future]
+    assert store.claim(Agenda.INTERACTIVE, now=NOW + 59.99, limit=10, look_again_at=NOW + 999) == []
+    assert set(store.claim(Agenda.INTERACTIVE, now=NOW + 60, limit=10, look_again_at=NOW + 999)) == {
+        early,
+        late,
+        exact,
+        future,
+    }
 
 
-def test_claim_due_is_bounded_and_the_oldest_come_first(store: RedisStore) -> None:
+def test_claim_is_bounded_and_the_oldest_come_first(store: RedisStore) -> None:
     ids = opened_at(store, *(NOW - 10 + number for number in range(7)))
-    got = [store.claim_due(now=NOW, limit=3, look_again_at=NOW + 60) for _ in range(4)]
+    got = [store.claim(Agenda.INTERACTIVE, now=NOW, limit=3, look_again_at=NOW + 60) for _ in range(4)]
     assert got == [ids[:3], ids[3:6], ids[6:], []]
 
 
-def test_g05_claim_due_brings_back_what_a_dead_worker_held(store: RedisStore) -> None:
+def test_g05_claim_brings_back_what_a_dead_worker_held(store: RedisStore) -> None:
     issuance = first(store).issuance
     store.take(issuance.id, now=NOW, until=UNTIL)
-    assert store.claim_due(now=UNTIL - 0.01, limit=9, look_again_at=UNTIL + 60) == []
-    assert store.claim_due(now=UNTIL, limit=9, look_again_at=UNTIL + 60) == [issuance.id]
+    assert store.claim(Agenda.INTERACTIVE, now=UNTIL - 0.01, limit=9, look_again_at=UNTIL + 60) == []
+    assert store.claim(Agenda.INTERACTIVE, now=UNTIL, limit=9, look_again_at=UNTIL + 60) == [NAME]
     assert store.take(issuance.id, now=UNTIL, until=UNTIL + 70).begun == 2
 
 
@@ -185,7 +190,7 @@ def test_e09_of_8_that_claim_at_once_each_gets_others(store: RedisStore) -> None
     def claim(_: int) -> list[str]:
         mine: list[str] = []
         for _ in range(60):
-            got = store.claim_due(now=NOW, limit=3, look_again_at=NOW + 60)
+            got = store.claim(Agenda.INTERACTIVE, now=NOW, limit=3, look_again_at=NOW + 60)
             assert len(got) <= 3
             mine += got
         return mine

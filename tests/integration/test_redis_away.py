@@ -17,7 +17,7 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
 from issuer.schedule import reconcile
-from issuer.store import OPEN, RedisStore, connect
+from issuer.store import LANES, RedisStore, connect
 from tests.fakes import FakeResolver, fake_services
 from tests.front import Front, celery_for, worked
 
@@ -165,7 +165,7 @@ def assert_nothing_half_made(front: Front, records: OwnRedis) -> None:
     """No record of NEW or a complete one; FAILED as it was or complete and open."""
     new, failed = front.load(NEW), front.load(FAILED)
     there = [one for one in (new, failed) if one]
-    assert set(records.admin.zrange(OPEN, 0, -1)) == {one.issuance.id for one in there if one.issuance.is_open}
+    assert set(records.admin.zrange(LANES[0], 0, -1)) == {one.domain.name for one in there if one.issuance.is_open}
     assert set(records.admin.keys("issuer:domain:*")) == {
         f"issuer:domain:{one.domain.name}" for one in (new, failed) if one
     }
@@ -242,7 +242,7 @@ def assert_begun_and_found_again(front: Front, services: Services, records: OwnR
     record = front.load(NEW)
     now = services.clock()
     assert (record.issuance.step, record.domain.account) == (Step.ORDER, "platform")
-    assert records.admin.zrange(OPEN, 0, -1, withscores=True) == [(record.issuance.id, now + 60)]
+    assert records.admin.zrange(LANES[0], 0, -1, withscores=True) == [(NEW, now + 60)]
     celery = celery_for(services, f"{broker.url}/1")
     assert reconcile(services, celery) == 0
     services.clock.forward(60)

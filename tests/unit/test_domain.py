@@ -143,8 +143,9 @@ def test_a_closed_issuance_does_not_fail(step: Step) -> None:
 
 @pytest.mark.parametrize("step", OPEN)
 def test_wake_makes_it_due_now_and_keeps_all_it_has(step: Step) -> None:
-    woken = at(step).wake(NOW + 1)
-    assert changed(woken, at(step)) == {"tries", "waits", "next_try_at"}
+    waiting = replace(at(step), reason=Reason.RENEWAL)
+    woken = waiting.wake(NOW + 1, Reason.MANUAL)
+    assert changed(woken, waiting) == {"tries", "waits", "next_try_at", "reason"}
     assert (woken.tries, woken.waits, woken.next_try_at) == (0, 0, NOW + 1)
 
 

@@ -6,7 +6,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from issuer import tasks
-from issuer.domain import Reason, Step, new_issuance
+from issuer.domain import Agenda, Reason, Step, new_issuance
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.tasks import Onward
@@ -129,7 +129,7 @@ def test_temporary_problems_wait_longer_each_time_and_then_end_it(services: Serv
         if current.issuance.next_try_at:
             pauses.append(current.issuance.next_try_at - services.clock())
             services.clock.now = current.issuance.next_try_at
-    expected = [60, 600, 6000, 60_000] + [86_400] * 5
+    expected = [60, 600, 6000] + [86_400] * 6
     assert len(pauses) == tasks.MAX_TRIES - 1
     assert all(0.8 * plan <= pause <= 1.2 * plan for plan, pause in zip(expected, pauses, strict=True))
     assert current.issuance.step is Step.FAILED
@@ -142,7 +142,7 @@ def test_a_permanent_problem_ends_it_at_once(services: Services) -> None:
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     failed = services.store.load(NAME).issuance
     assert (failed.step, failed.tries, failed.key) == (Step.FAILED, 1, None)
-    assert services.store.claim_due(now=1e12, limit=9, look_again_at=1e12) == []
+    assert services.store.claim(Agenda.INTERACTIVE, now=1e12, limit=9, look_again_at=1e12) == []
 
 
 def test_never_again_before_the_ca_said(services: Services) -> None:
@@ -162,8 +162,8 @@ def test_a_short_wait_is_left_to_the_queue_and_a_long_one_to_reconcile(services:
     services.ca.before = raising(Problem(ProblemType.CA_SLOW))
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     due_at = services.store.load(NAME).issuance.next_try_at
-    assert services.store.claim_due(now=due_at - 1, limit=9, look_again_at=due_at) == []
-    assert services.store.claim_due(now=due_at, limit=9, look_again_at=due_at) == [record.issuance.id]
+    assert services.store.claim(Agenda.INTERACTIVE, now=due_at - 1, limit=9, look_again_at=due_at) == []
+    assert services.store.claim(Agenda.INTERACTIVE, now=due_at, limit=9, look_again_at=due_at) == [NAME]
 
 
 def test_e18_a_step_that_is_told_to_stop_is_saved_and_tried_again(services: Services) -> None:
@@ -202,5 +202,5 @@ def test_a_message_lost_on_the_way_is_found_after_a_minute(services: Services) -
     record = opened(services)
     tasks.attempt(services, Step.ORDER, record.issuance.id)
     now = services.clock()
-    assert services.store.claim_due(now=now + 59, limit=9, look_again_at=now) == []
-    assert services.store.claim_due(now=now + 61, limit=9, look_again_at=now + 300) == [record.issuance.id]
+    assert services.store.claim(Agenda.INTERACTIVE, now=now + 59, limit=9, look_again_at=now) == []
+    assert services.store.claim(Agenda.INTERACTIVE, now=now + 61, limit=9, look_again_at=now + 300) == [NAME]

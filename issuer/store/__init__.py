@@ -1,0 +1,249 @@
+"""Records in Redis. Every write to a record that depends on what was read is one script in `scripts.lua`.
+
+Keys, all below `issuer:`
+  domain:{name}       hash: domain and issuance (JSON), id, version, lease_until, begun, urgent_by, ca
+  agenda:{agenda}     sorted set: names by the time when something is due for them; one for each `Agenda`, and `ready`
+  pace, quota:{what}  string with an end: how much of an allowance is spent
+  token:{token}       string with an end: an HTTP-01 key authorization
+  account:{id}        string: a customer's account (JSON); accounts: the set of their ids
+  ca-account:{hash}   string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+
+from issuer.domain import PROCESSING_WITHIN_SECONDS, Agenda, Domain, Issuance, Record, domain_of
+from issuer.ports import NO_QUOTA, Account, CaAccount, Conflict, OverQuota, PlannedRenewal, Quota
+from issuer.problem import Problem, ProblemType
+from issuer.store import texts
+from issuer.store.connection import connect, redis_errors
+
+__all__ = ["RedisStore", "connect"]
+
+ROOT = "issuer:"
+ACCOUNTS = f"{ROOT}accounts"
+DOMAINS = f"{ROOT}domain:"
+AGENDAS = [f"{ROOT}agenda:{one}" for one in Agenda]
+LANES = AGENDAS[:2]
+READY = f"{ROOT}agenda:ready"
+PACE = f"{ROOT}pace"
+PACE_BURST_SECONDS = 60
+"""What a pause of the scheduler may save up: as much as is handed out in this time."""
+LINE_UP = 1000
+MAX_LINE_UPS = 50
+PAGE = 1000
+
+SHARED, *_SCRIPTS = Path(__file__).with_name("scripts.lua").read_text().split("-- script: ")[1:]
+SCRIPTS = {name: SHARED.partition("\n")[2] + text for name, _, text in (one.partition("\n") for one in _SCRIPTS)}
+
+
+class RedisStore:
+    """The `Store` and `CaAccounts` ports over one Redis database."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def load(self, name: str) -> Record | None:
+        """See `ports.Store`."""
+        with redis_errors():
+            values = cast("dict[str, str]", self._redis.hgetall(_domain_key(name)))
+        return texts.record(values) if values else None
+
+    def open(
+        self,
+        domain: Domain,
+        issuance: Issuance,
+        *,
+        version: int,
+        look_again_at: float,
+        now: float = 0,
+        quota: Quota = NO_QUOTA,
+    ) -> Record:
+        """See `ports.Store`."""
+        record = Record(domain, issuance)
+        keys = [_domain_key(domain.name), f"{ROOT}quota:{quota.of}", *AGENDAS, READY]
+        spent = (now, quota.seconds, quota.burst)
+        saved = self._run("open", keys, *_fenced(record, version), *spent, *_times(record, look_again_at))
+        if isinstance(saved, str):
+            raise OverQuota(float(saved))
+        return replace(record, version=_unless_refused(saved))
+
+    def take(self, issuance_id: str, *, now: float, until: float) -> Record | None:
+        """See `ports.Store`."""
+        name = domain_of(issuance_id)
+        values = self._run("take", [_domain_key(name), *LANES], name, issuance_id, now, until)
+        if not values:
+            return None
+        return texts.record(values if isinstance(values, dict) else dict(zip(values[::2], values[1::2], strict=True)))
+
+    def save(self, record: Record) -> Record:
+        """See `ports.Store`."""
+        domain, issuance = record.domain, record.issuance
+        written = (texts.domain_text(domain), texts.issuance_text(issuance))
+        saved = self._run("save", [_domain_key(domain.name)], issuance.id, record.version, *written)
+        return replace(record, version=_unless_refused(saved))
+
+    def release(self, record: Record, *, look_again_at: float | None) -> Record:
+        """See `ports.Store`."""
+        keys = [_domain_key(record.domain.name), *AGENDAS, READY]
+        fenced = _fenced(record, record.version)
+        saved = self._run("release", keys, *fenced, record.begun, *_times(record, look_again_at))
+        return replace(record, version=_unless_refused(saved), lease_until=0)
+
+    def amend(self, record: Record, *, now: float) -> Record:
+        """See `ports.Store`."""
+        keys = [_domain_key(record.domain.name), *AGENDAS[len(LANES) :], READY]
+        name, version, _, domain, _, urgent_by, ca = _fenced(record, record.version)
+        times = _times(record, None)[len(LANES) :]
+        saved = self._run("amend", keys, name, version, domain, urgent_by, ca, now, *times)
+        return replace(record, version=_unless_refused(saved))
+
+    def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
+        """See `ports.Store`."""
+        return cast("list[str]", self._run("claim", [f"{ROOT}agenda:{agenda}"], now, limit, look_again_at))
+
+    def claim_renewals(self, *, now: float, per_second: float, at_once: int, look_again_at: float) -> list[str]:
+        """See `ports.Store`."""
+        renew = f"{ROOT}agenda:{Agenda.RENEW}"
+        for _ in range(MAX_LINE_UPS):
+            if self._run("line_up", [renew, READY], now, LINE_UP, DOMAINS) < LINE_UP:
+                break
+        keys = [READY, renew, f"{ROOT}agenda:{Agenda.RENEWAL}", PACE]
+        allowed = (per_second, PACE_BURST_SECONDS, at_once, now + PROCESSING_WITHIN_SECONDS)
+        return cast("list[str]", self._run("claim_renewals", keys, now, look_again_at, *allowed))
+
+    def planned_renewals(self) -> Iterator[PlannedRenewal]:
+        """See `ports.Store`."""
+        for agenda in (f"{ROOT}agenda:{Agenda.RENEW}", READY):
+            cursor = None
+            while cursor != 0:
+                with redis_errors():
+                    cursor, found = cast("Any", self._redis.zscan(agenda, cursor or 0, count=PAGE))
+                    pipeline = self._redis.pipeline(transaction=False)
+                    for name, _ in found:
+                        pipeline.hget(_domain_key(name), "ca")
+                    cas = pipeline.execute()
+                for (name, at), ca in zip(found, cas, strict=True):
+                    yield PlannedRenewal(name, 0 if agenda == READY else at, ca or "")
+
+    def names(self, agenda: Agenda, *, limit: int) -> tuple[int, list[str]]:
+        """See `ports.Store`."""
+        key = f"{ROOT}agenda:{agenda}"
+        with redis_errors():
+            return self._redis.zcard(key), cast("list[str]", self._redis.zrange(key, 0, limit - 1))
+
+    def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
+        """See `ports.Store`."""
+        with redis_errors():
+            self._redis.set(f"{ROOT}token:{token}", key_authorization, ex=seconds)
+
+    def key_authorization(self, token: str) -> str | None:
+        """See `ports.Store`."""
+        return self._get(f"{ROOT}token:{token}")
+
+    def account(self, account_id: str) -> Account | None:
+        """See `ports.Store`."""
+        text = self._get(_account_key(account_id))
+        return texts.account(text) if text else None
+
+    def accounts(self) -> list[Account]:
+        """See `ports.Store`."""
+        with redis_errors():
+            ids = sorted(cast("set[str]", self._redis.smembers(ACCOUNTS)))
+            found = cast("list[str | None]", self._redis.mget([_account_key(one) for one in ids])) if ids else []
+        return [texts.account(text) for text in found if text]
+
+    def create_account(self, account: Account) -> None:
+        """See `ports.Store`."""
+        with redis_errors():
+            pipeline = self._redis.pipeline()
+            pipeline.set(_account_key(account.id), texts.account_text(account), nx=True)
+            pipeline.sadd(ACCOUNTS, account.id)
+            is_new = pipeline.execute()[0]
+        if not is_new:
+            raise Problem(ProblemType.ACCOUNT_EXISTS, account.id)
+
+    def change_account(self, account_id: str, **changes: str) -> None:
+        """See `ports.Store`."""
+        key = _account_key(account_id)
+
+        def change(watched: redis.client.Pipeline) -> None:
+            text = cast("str | None", watched.get(key))
+            watched.multi()
+            if text:
+                watched.set(key, json.dumps(json.loads(text) | changes))
+
+        with redis_errors():
+            self._redis.transaction(change, key)
+
+    def ping(self) -> None:
+        """See `ports.Store`."""
+        with redis_errors():
+            self._redis.ping()
+
+    def ca_account(self, directory_url: str) -> CaAccount | None:
+        """See `ports.CaAccounts`."""
+        text = self._get(_ca_key("ca-account", directory_url))
+        return texts.ca_account(text) if text else None
+
+    def keep_ca_account(self, directory_url: str, account: CaAccount, *, instead_of: CaAccount | None) -> CaAccount:
+        """See `ports.CaAccounts`."""
+        expected = texts.account_text(instead_of) if instead_of else ""
+        key = _ca_key("ca-account", directory_url)
+        return texts.ca_account(self._run("keep_ca_account", [key], expected, texts.account_text(account)))
+
+    def lock_ca_account(self, directory_url: str, *, seconds: int) -> bool:
+        """See `ports.CaAccounts`."""
+        with redis_errors():
+            return bool(self._redis.set(_ca_key("ca-lock", directory_url), 1, nx=True, ex=seconds))
+
+    def unlock_ca_account(self, directory_url: str) -> None:
+        """See `ports.CaAccounts`."""
+        with redis_errors():
+            self._redis.delete(_ca_key("ca-lock", directory_url))
+
+    def _get(self, key: str) -> str | None:
+        with redis_errors():
+            return cast("str | None", self._redis.get(key))
+
+    def _run(self, script: str, keys: list[str], *args: str | float) -> Any:
+        with redis_errors():
+            # The text goes along each time: no first call that is refused because the server does not know it yet.
+            return self._redis.eval(SCRIPTS[script], len(keys), *keys, *args)
+
+
+def _unless_refused(version: int) -> int:
+    if not version:
+        raise Conflict
+    return version
+
+
+def _domain_key(name: str) -> str:
+    return f"{DOMAINS}{name}"
+
+
+def _account_key(account_id: str) -> str:
+    return f"{ROOT}account:{account_id}"
+
+
+def _ca_key(kind: str, directory_url: str) -> str:
+    return f"{ROOT}{kind}:{hashlib.sha256(directory_url.encode()).hexdigest()[:32]}"
+
+
+def _fenced(record: Record, version: int) -> tuple[str, int, str, str, str, float, str]:
+    """What the scripts that write a record take first: name, version, id, domain, issuance, urgent_by, ca."""
+    domain, issuance = record.domain, record.issuance
+    ca = domain.certificate.ca if domain.certificate else ""
+    written = (texts.domain_text(domain), texts.issuance_text(issuance))
+    return domain.name, version, issuance.id, *written, domain.urgent_by, ca
+
+
+def _times(record: Record, look_again_at: float | None) -> list[str | float]:
+    """Times for `AGENDAS` and for READY, which a record only gets into by itself."""
+    return ["" if at is None else at for at in (*record.due_times(look_again_at).values(), None)]

@@ -1,0 +1,107 @@
+-- A domain is one hash: domain, issuance (JSON), id (of the issuance), version, lease_until, begun; and, for the scripts
+-- below and for looking at many at once, urgent_by and ca. An agenda is a sorted set of names by due time; `ready`
+-- holds the renewals that are due and wait for their turn, by urgency.
+-- Times come from the caller's clock, so that a test can move it.
+
+-- script: shared
+-- Put a record into its agendas: keys from KEYS[key], a time each from ARGV[arg], '' for none.
+local function place(name, key, arg)
+  for i = 0, #KEYS - key do
+    if ARGV[arg + i] == '' then redis.call('ZREM', KEYS[key + i], name)
+    else redis.call('ZADD', KEYS[key + i], ARGV[arg + i], name) end
+  end
+end
+-- GCRA: what has been spent, as the moment when all of it is earned back. One that lies further off than a whole
+-- burst comes from before the clock was set back.
+local function earned_back(key, now, burst_seconds)
+  return math.min(math.max(tonumber(redis.call('GET', key) or 0), now), now + burst_seconds)
+end
+
+-- script: open
+-- KEYS domain, quota, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, now, quota's seconds for one,
+-- its burst ('0' for no quota), times… · answers the new version, 0 for a conflict, or when the quota has one again
+if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[2] then return 0 end
+local now, seconds, burst = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+if burst > 0 then
+  local spent = earned_back(KEYS[2], now, seconds * burst) + seconds
+  if spent > now + seconds * burst then return string.format('%.3f', spent - seconds * burst) end
+  redis.call('SET', KEYS[2], string.format('%.3f', spent), 'EX', math.ceil(seconds * burst))
+end
+-- HSET before the rest: a Redis without memory refuses it, and then no half of a record has been written.
+redis.call('HSET', KEYS[1], 'domain', ARGV[4], 'issuance', ARGV[5], 'id', ARGV[3], 'begun', 0,
+  'urgent_by', ARGV[6], 'ca', ARGV[7])
+place(ARGV[1], 3, 11)
+return redis.call('HINCRBY', KEYS[1], 'version', 1)
+
+-- script: take
+-- KEYS domain, the two agendas of open issuances · ARGV name, id, now, until
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[2] then return false end
+local lane = (redis.call('ZSCORE', KEYS[2], ARGV[1]) and KEYS[2]) or (redis.call('ZSCORE', KEYS[3], ARGV[1]) and KEYS[3])
+if not lane then return false end
+if tonumber(redis.call('HGET', KEYS[1], 'lease_until') or 0) > tonumber(ARGV[3]) then return false end
+redis.call('HSET', KEYS[1], 'lease_until', ARGV[4])
+redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('HINCRBY', KEYS[1], 'begun', 1)
+redis.call('ZADD', lane, ARGV[4], ARGV[1])
+return redis.call('HGETALL', KEYS[1])
+
+-- script: save
+-- KEYS domain · ARGV id, version, domain, issuance
+local held = redis.call('HMGET', KEYS[1], 'id', 'version')
+if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'issuance', ARGV[4])
+return redis.call('HINCRBY', KEYS[1], 'version', 1)
+
+-- script: release
+-- KEYS domain, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, begun, times…
+local held = redis.call('HMGET', KEYS[1], 'id', 'version')
+if held[1] ~= ARGV[3] or held[2] ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'domain', ARGV[4], 'issuance', ARGV[5], 'lease_until', 0, 'begun', ARGV[8],
+  'urgent_by', ARGV[6], 'ca', ARGV[7])
+place(ARGV[1], 2, 9)
+return redis.call('HINCRBY', KEYS[1], 'version', 1)
+
+-- script: amend
+-- KEYS domain, agendas but those of open issuances… · ARGV name, version, domain, urgent_by, ca, now, times…
+local held = redis.call('HMGET', KEYS[1], 'version', 'lease_until')
+if held[1] ~= ARGV[2] or tonumber(held[2] or 0) > tonumber(ARGV[6]) then return 0 end
+redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'urgent_by', ARGV[4], 'ca', ARGV[5])
+place(ARGV[1], 2, 7)
+return redis.call('HINCRBY', KEYS[1], 'version', 1)
+
+-- script: claim
+-- KEYS agenda · ARGV now, limit, look_again_at
+local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[3], name) end
+return names
+
+-- script: line_up
+-- KEYS renew, ready · ARGV now, limit, prefix of domains' keys
+local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+for _, name in ipairs(names) do
+  redis.call('ZADD', KEYS[2], redis.call('HGET', ARGV[3] .. name, 'urgent_by') or 0, name)
+  redis.call('ZREM', KEYS[1], name)
+end
+return #names
+
+-- script: claim_renewals
+-- KEYS ready, renew, open renewals, pace · ARGV now, look_again_at, per second, burst's seconds, at once, soon
+local now, per_second, burst_seconds = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local spent = earned_back(KEYS[4], now, burst_seconds)
+local earned = math.floor((now + burst_seconds - spent) * per_second + 0.001)
+local room = tonumber(ARGV[5]) - redis.call('ZCOUNT', KEYS[3], '-inf', ARGV[6])
+local count = math.min(earned, room)
+if count < 1 then return {} end
+local names = redis.call('ZRANGE', KEYS[1], 0, count - 1)
+for _, name in ipairs(names) do
+  redis.call('ZREM', KEYS[1], name)
+  redis.call('ZADD', KEYS[2], ARGV[2], name)
+end
+redis.call('SET', KEYS[4], string.format('%.3f', spent + #names / per_second), 'EX', 2 * math.ceil(burst_seconds))
+return names
+
+-- script: keep_ca_account
+-- KEYS account · ARGV expected ('' for none), new
+local current = redis.call('GET', KEYS[1]) or ''
+if current == '' or current == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return ARGV[2] end
+return current

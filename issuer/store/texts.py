@@ -1,0 +1,65 @@
+"""Records as the texts that Redis holds, and back. A field that is missing has its default; one that this version does
+not know is passed over, as a newer version beside it may have written it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import Any, cast
+
+from issuer.domain import Certificate, Domain, Issuance, Reason, Record, RenewalWindow, Step
+from issuer.ports import Account, CaAccount, Plan
+from issuer.problem import Problem
+
+
+def domain_text(domain: Domain) -> str:
+    """JSON of a domain."""
+    return json.dumps(asdict(domain))
+
+
+def issuance_text(issuance: Issuance) -> str:
+    """JSON of an issuance."""
+    problem = issuance.problem
+    values = {one.name: getattr(issuance, one.name) for one in fields(issuance)}
+    return json.dumps(values | {"problem": problem.as_dict() if problem else None})
+
+
+def account_text(account: Account | CaAccount) -> str:
+    """JSON of a customer's account, or of ours at a CA."""
+    return json.dumps(asdict(account))
+
+
+def record(values: dict[str, str]) -> Record:
+    """The record of a domain's hash."""
+    domain = _known(Domain, json.loads(values["domain"]))
+    issuance = _known(Issuance, json.loads(values["issuance"]))
+    if certificate := domain.get("certificate"):
+        domain["certificate"] = Certificate(**_known(Certificate, certificate))
+    if window := domain.get("window"):
+        domain["window"] = RenewalWindow(**_known(RenewalWindow, window))
+    if problem := issuance.get("problem"):
+        issuance["problem"] = Problem.from_dict(problem)
+    issuance |= {"step": Step(issuance["step"]), "reason": Reason(issuance["reason"])}
+    issuance["authorization_urls"] = tuple(issuance["authorization_urls"])
+    return Record(
+        Domain(**domain),
+        Issuance(**issuance),
+        version=int(values["version"]),
+        lease_until=float(values.get("lease_until", 0)),
+        begun=int(values["begun"]),
+    )
+
+
+def account(text: str) -> Account:
+    """The inverse of `account_text`."""
+    values = _known(Account, json.loads(text))
+    return Account(**values | {"plan": Plan(values["plan"])})
+
+
+def ca_account(text: str) -> CaAccount:
+    """The inverse of `account_text`."""
+    return CaAccount(**_known(CaAccount, json.loads(text)))
+
+
+def _known(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(cast("Any", kind))}
+    return {name: value for name, value in values.items() if name in names}

@@ -1,0 +1,355 @@
+"""When certificates are renewed; by time travel over the real scans, the store and a CA that signs for real."""
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from issuer import keys, renewal
+from issuer.domain import Agenda, Certificate, Domain, Reason, Record, RenewalWindow, Status, Step, new_issuance, status
+from issuer.ports import RenewalInfo, Services
+from issuer.problem import Problem, ProblemType
+from tests.fakes import NAME, NOW, fake_services
+from tests.world import DAY, HOUR, World
+
+LIFETIMES = [HOUR, 160 * HOUR, 45 * DAY, 64 * DAY, 90 * DAY, 200 * DAY]
+
+
+@pytest.fixture
+def services() -> Services:
+    return fake_services()
+
+
+@pytest.fixture
+def world(services: Services) -> World:
+    return World(services)
+
+
+def lives(services: Services, seconds: float, backdated: float = 0) -> None:
+    services.ca.lifetime = dt.timedelta(seconds=seconds)
+    services.ca.not_before = dt.timedelta(seconds=-backdated)
+
+
+def orders(services: Services) -> int:
+    return services.ca.calls.count("new_order")
+
+
+def window(start: float, end: float, again: float | None = None, why: str = ""):
+    """What the CA says about every certificate."""
+    return lambda certificate_id: RenewalInfo(RenewalWindow(certificate_id, start, end, why), again)
+
+
+def window_of(world: World, *names: str, start: float, end: float):
+    """What the CA says about the certificates that these names have now; later ones have a window far off."""
+    ids = {keys.certificate_id(world.domain(name).certificate.chain) for name in names}
+    far = NOW + 400 * DAY
+    return lambda one: window(start, end)(one) if one in ids else window(far, far + DAY)(one)
+
+
+@pytest.mark.parametrize("lifetime", LIFETIMES)
+@pytest.mark.parametrize("backdated", [0, HOUR])
+def test_g02_nothing_is_due_from_birth_and_no_certificate_lapses(
+    world: World, services: Services, lifetime: float, backdated: float
+) -> None:
+    lives(services, lifetime, backdated)
+    world.issued(NAME)
+    for _ in range(10):
+        world.scan()
+        world.work()
+    assert orders(services) == 1
+    for _ in range(60):
+        world.run(lifetime / 12)
+        assert world.domain(NAME).certificate.is_valid(services.clock())
+        assert status(world.record(NAME), services.clock()) is Status.ACTIVE
+    share = 1 / 2 if lifetime < 10 * DAY else 2 / 3
+    assert abs(orders(services) - 1 - 5 / share) <= 1
+    assert world.record(NAME).issuance.reason is Reason.RENEWAL
+
+
+@pytest.mark.parametrize("lifetime", LIFETIMES)
+def test_g06_the_moment_is_drawn_once_around_two_thirds_or_a_half_and_lies_in_the_data(
+    world: World, services: Services, lifetime: float
+) -> None:
+    lives(services, lifetime)
+    names = [f"{number}.customer.example" for number in range(40)]
+    world.issued(*names)
+    share = 1 / 2 if lifetime < 10 * DAY else 2 / 3
+    drawn = {name: world.domain(name).renew_at for name in names}
+    parts = [(at - world.domain(name).certificate.installed_at) / lifetime for name, at in drawn.items()]
+    assert all(share - 0.0101 <= part <= share + 0.0101 for part in parts)
+    assert max(parts) - min(parts) > 0.01
+    world.run(lifetime / 4)
+    assert {name: world.domain(name).renew_at for name in names} == drawn
+
+
+def test_ari_the_moment_is_drawn_in_the_window_and_kept_while_it_stands(world: World, services: Services) -> None:
+    world.issued(NAME)
+    services.ca.renewal_infos = window_of(world, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
+    world.run(60)
+    domain = world.domain(NAME)
+    assert NOW + 50 * DAY <= domain.renew_at <= NOW + 52 * DAY
+    assert (domain.window.start, domain.window.end) == (NOW + 50 * DAY, NOW + 52 * DAY)
+    asked = services.ca.calls.count("renewal_info")
+    world.run(49 * DAY)
+    assert world.domain(NAME).renew_at == domain.renew_at
+    assert services.ca.calls.count("renewal_info") - asked >= 2 * 49
+    world.run(4 * DAY)
+    assert orders(services) == 2
+    assert world.record(NAME).issuance.created_at == pytest.approx(domain.renew_at, abs=30)
+
+
+def test_ari_draws_are_spread_over_the_whole_window(services: Services) -> None:
+    domain = Domain(NAME, "platform", NOW, certificate=a_certificate())
+    info = window(NOW + 50 * DAY, NOW + 52 * DAY)("id")
+    parts = [(renewal.with_window(domain, info, NOW).renew_at - NOW) / DAY - 50 for _ in range(400)]
+    assert all(0 <= part <= 2 for part in parts)
+    assert min(parts) < 0.1
+    assert max(parts) > 1.9
+
+
+def test_ari_a_window_that_moves_is_drawn_in_anew(world: World, services: Services) -> None:
+    world.issued(NAME)
+    services.ca.renewal_infos = window_of(world, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
+    world.run(60)
+    services.ca.renewal_infos = window_of(world, NAME, start=NOW + 10 * DAY, end=NOW + 11 * DAY)
+    world.run(DAY)
+    assert NOW + 10 * DAY <= world.domain(NAME).renew_at <= NOW + 11 * DAY
+    world.run(11 * DAY)
+    assert orders(services) == 2
+
+
+def test_ari_what_was_planned_is_dropped_at_the_swap(world: World, services: Services) -> None:
+    services.ca.renewal_infos = window(NOW + 3 * DAY, NOW + 4 * DAY, why="https://ca.example/why")
+    world.issued(NAME)
+    world.run(60)
+    old = world.domain(NAME)
+    services.ca.renewal_infos = window(NOW + 60 * DAY, NOW + 61 * DAY)
+    world.services.store.amend(replace(world.record(NAME), domain=replace(old, ask_at=NOW + 30 * DAY)), now=NOW)
+    world.run(4 * DAY)
+    new = world.domain(NAME)
+    assert new.certificate.serial != old.certificate.serial
+    assert new.window.certificate_id != old.window.certificate_id
+    assert new.window.start == NOW + 60 * DAY
+
+
+def test_ari_windows_in_the_past_are_renewed_at_once_but_not_below_the_floor(world: World, services: Services) -> None:
+    services.ca.renewal_infos = window(NOW - 2 * DAY, NOW - DAY)
+    world.issued(NAME)
+    world.run(0.95 * DAY)
+    assert orders(services) == 1
+    world.run(30 * DAY)
+    assert 28 <= orders(services) <= 31
+
+
+def test_ari_an_incident_moves_the_renewal_to_now(world: World, services: Services) -> None:
+    services.ca.renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
+    world.issued(NAME)
+    world.run(20 * DAY)
+    now = services.clock()
+    services.ca.renewal_infos = window(now - HOUR, now - 60, why="https://ca.example/incident")
+    with capture_logs() as logs:
+        world.run(DAY / 2)
+    assert orders(services) == 2
+    assert services.ca.replaced[-1] is not None
+    assert {one["explanation"] for one in logs if "explanation" in one} == {"https://ca.example/incident"}
+
+
+@pytest.mark.parametrize(
+    ("again", "least", "most"),
+    [
+        (None, 6 * HOUR, 6 * HOUR),
+        (0, 60, 60),
+        (30, 60, 60),
+        (7200, 7200, 7200),
+        (7 * DAY, DAY / 2, DAY / 2),
+    ],
+)
+def test_ari_is_asked_again_when_the_ca_says_within_limits(again: float | None, least: float, most: float) -> None:
+    domain = Domain(NAME, "platform", NOW, certificate=a_certificate())
+    info = window(NOW + 50 * DAY, NOW + 52 * DAY, None if again is None else NOW + again)("id")
+    assert NOW + least <= renewal.with_window(domain, info, NOW).ask_at <= NOW + most
+
+
+def test_ari_a_window_after_the_end_does_not_put_the_renewal_off_beyond_it(services: Services) -> None:
+    domain = Domain(NAME, "platform", NOW, certificate=a_certificate())
+    at = renewal.with_window(domain, window(NOW + 95 * DAY, NOW + 99 * DAY)("id"), NOW).renew_at
+    assert at == pytest.approx(NOW + 81 * DAY, abs=60)
+
+
+@pytest.mark.parametrize("fault", [ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED, ProblemType.CA_REFUSED])
+def test_ari_that_gets_no_answer_changes_nothing_and_is_asked_again(
+    world: World, services: Services, fault: ProblemType
+) -> None:
+    def fail(certificate_id: str) -> RenewalInfo:
+        raise Problem(fault)
+
+    services.ca.renewal_infos = fail
+    world.issued(NAME)
+    planned = world.domain(NAME).renew_at
+    world.run(5 * HOUR)
+    assert 4 <= services.ca.calls.count("renewal_info") <= 6
+    assert world.domain(NAME).renew_at == planned
+    services.clock.now = planned
+    world.run(60)
+    assert orders(services) == 2
+
+
+def test_a_ca_without_ari_is_not_asked(world: World, services: Services) -> None:
+    world.issued(NAME)
+    world.run(DAY)
+    assert "renewal_info" not in services.ca.calls
+    assert services.ca.replaced == [None]
+
+
+def test_replaces_is_sent_where_the_ca_is_the_issuer(world: World, services: Services) -> None:
+    world.issued(NAME, other := "other.customer.example")
+    services.ca.renewal_infos = window_of(world, NAME, other, start=NOW + 3 * DAY, end=NOW + 4 * DAY)
+    world.run(60)
+    expected = world.domain(NAME).window.certificate_id
+    record = world.record(other)
+    elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
+    services.store.amend(record.with_domain(certificate=elsewhere, renew_at=NOW + 4.5 * DAY), now=services.clock())
+    world.run(4 * DAY)
+    assert services.ca.replaced == [None, None, expected]
+    world.run(DAY)
+    assert services.ca.replaced == [None, None, expected, None]
+
+
+def test_the_most_urgent_come_first() -> None:
+    plain = Domain(NAME, "platform", NOW, a_certificate(), renew_at=NOW)
+    hour = replace(plain, certificate=a_certificate(HOUR))
+    incident = replace(plain, window=RenewalWindow("id", NOW - 2 * HOUR, NOW - HOUR))
+    ordinary = replace(plain, window=RenewalWindow("id", NOW - HOUR, NOW + DAY))
+    ends_soon = replace(plain, certificate=a_certificate(3 * HOUR), window=ordinary.window)
+    assert sorted([ordinary, plain, incident, ends_soon, hour], key=lambda one: one.urgent_by) == [
+        hour,
+        ends_soon,
+        incident,
+        plain,
+        ordinary,
+    ]
+
+
+def a_certificate(lifetime: float = 90 * DAY) -> Certificate:
+    return Certificate("CHAIN", "key", "0f", NOW, NOW + lifetime, "https://ca.example/d", installed_at=NOW)
+
+
+def test_renewals_go_to_their_own_queue_and_first_ones_do_not(world: World, services: Services) -> None:
+    world.issued(NAME)
+    services.clock.now = world.domain(NAME).renew_at
+    world.scan()
+    assert [queue for queue, _ in world.queued()] == ["renewal"]
+    services.clock.forward(61)
+    world.scan()
+    assert [queue for queue, _ in world.queued()] == ["renewal"]
+
+
+def test_one_broken_record_stops_nobody_else(world: World, services: Services) -> None:
+    services.ca.renewal_infos = window(NOW + 3 * DAY, NOW + 4 * DAY)
+    names = [f"{number}.customer.example" for number in range(9)]
+    world.issued(*names)
+    redis = services.store._redis
+    for name, text in zip(names[:5], ["{", "null", "[]", '{"name": 1}', "\x00"], strict=True):
+        redis.hset(f"issuer:domain:{name}", "domain", text)
+    redis.hdel(f"issuer:domain:{names[5]}", "issuance")
+    redis.delete(f"issuer:domain:{names[6]}")
+    services.clock.now = NOW + 5 * DAY
+    for _ in range(3):
+        world.scan()
+        assert {issuance.split("/")[0] for _, issuance in world.queued()} <= set(names[7:])
+        services.clock.forward(301)
+    assert {world.record(name).issuance.reason for name in names[7:]} == {Reason.RENEWAL}
+
+
+def test_e09_scans_that_run_twice_begin_each_renewal_once(world: World, services: Services) -> None:
+    names = [f"{number}.customer.example" for number in range(30)]
+    world.issued(*names)
+    services.clock.now = max(world.domain(name).renew_at for name in names)
+    twin = World(services)
+    for _ in range(3):
+        world.scan()
+        twin.scan()
+    found = world.queued()
+    assert len(found) == len(set(found)) == len(names)
+
+
+@pytest.mark.parametrize("method", ["new_order", "authorization", "answer", "finalize", "chain"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_g05_a_renewal_cut_off_anywhere_is_finished(world: World, services: Services, method: str, moment: str) -> None:
+    class Killed(BaseException):
+        pass
+
+    world.issued(NAME)
+    old = world.domain(NAME).certificate
+    services.clock.now = world.domain(NAME).renew_at
+
+    def kill(called: str) -> None:
+        if called == method:
+            setattr(services.ca, moment, lambda _: None)
+            raise Killed
+
+    setattr(services.ca, moment, kill)
+    with pytest.raises(Killed):
+        world.run(60)
+    assert world.domain(NAME).certificate == old
+    world.run(HOUR)
+    assert world.domain(NAME).certificate.serial != old.serial
+    assert world.record(NAME).issuance.step is Step.DONE
+    assert orders(services) <= 3
+
+
+def test_a_renewal_whose_beginning_was_cut_off_is_begun_again(world: World, services: Services) -> None:
+    world.issued(NAME)
+    services.clock.now = world.domain(NAME).renew_at
+    claimed = services.store.claim_renewals(now=services.clock(), per_second=1, at_once=9, look_again_at=NOW + 99 * DAY)
+    assert claimed == [NAME]
+    services.clock.now = NOW + 99 * DAY
+    world.scan()
+    assert world.record(NAME).issuance.reason is Reason.RENEWAL
+
+
+@pytest.mark.parametrize("seconds", [0, 100, DAY, 59.5 * DAY, 61 * DAY])
+def test_a_clock_that_steps_back_an_hour_does_no_harm(world: World, services: Services, seconds: float) -> None:
+    world.issued(NAME)
+    world.run(seconds)
+    before = orders(services)
+    services.clock.forward(-HOUR)
+    world.run(2 * HOUR)
+    assert orders(services) == before
+    world.run(90 * DAY)
+    assert world.domain(NAME).certificate.is_valid(services.clock())
+    assert orders(services) - before in {1, 2}
+
+
+@pytest.mark.parametrize("calls", range(1, 8))
+def test_a_clock_that_steps_back_within_a_renewal_does_no_harm(world: World, services: Services, calls: int) -> None:
+    services.ca.looks_until_ready = 1
+    world.issued(NAME)
+    services.clock.now = world.domain(NAME).renew_at
+    made = len(services.ca.calls)
+
+    def step_back(_: str) -> None:
+        if len(services.ca.calls) == made + calls:
+            services.clock.forward(-HOUR)
+
+    services.ca.before = step_back
+    world.run(3 * HOUR)
+    assert world.record(NAME).issuance.step is Step.DONE
+    assert orders(services) == 2
+
+
+def done() -> Record:
+    issuance = replace(new_issuance(NAME, Reason.FIRST, NOW), step=Step.DONE)
+    return Record(Domain(NAME, "platform", NOW, a_certificate()), issuance)
+
+
+def test_every_open_issuance_is_in_one_agenda() -> None:
+    record = done()
+    for reason in Reason:
+        for step in Step:
+            times = record.with_issuance(replace(record.issuance, reason=reason, step=step)).due_times(NOW)
+            lanes = [times[Agenda.INTERACTIVE], times[Agenda.RENEWAL]]
+            is_open = step not in {Step.DONE, Step.FAILED}
+            assert sorted(map(str, lanes)) == sorted(map(str, [NOW, None] if is_open else [None, None]))
+            assert list(times) == list(Agenda)

@@ -1,0 +1,91 @@
+"""The product without processes: its real scans and what they queue, at the times of a clock that jumps."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from celery import Celery
+from kombu.simple import SimpleQueue
+
+from issuer import tasks
+from issuer.celery_app import INTERACTIVE, RENEWAL
+from issuer.domain import CHAIN, Agenda, Domain, Record, domain_of
+from issuer.ports import Services
+from issuer.schedule import SCANS
+from issuer.store import AGENDAS, READY
+from issuer.tasks import Onward
+from tests.front import celery_for, issued
+
+DAY = 86400.0
+HOUR = 3600.0
+
+
+class World:
+    """Time goes on from one due moment to the next."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.clock = services.clock
+        self.celery: Celery = celery_for(services)
+        self.countdowns: list[tuple[float, str]] = []
+        self.queued()
+
+    def issued(self, *names: str) -> None:
+        for name in names:
+            issued(self.services, name)
+
+    def domain(self, name: str) -> Domain:
+        return self.services.store.load(name).domain
+
+    def record(self, name: str) -> Record:
+        return self.services.store.load(name)
+
+    def queued(self) -> list[tuple[str, str]]:
+        """Takes the messages off the queues: queue and issuance of each."""
+        return [(queue, one) for queue in (INTERACTIVE, RENEWAL) for one in self._messages(queue)]
+
+    def _messages(self, queue: str) -> Iterator[str]:
+        with self.celery.connection_for_read() as connection, closing(SimpleQueue(connection, queue)) as messages:
+            while True:
+                try:
+                    message = messages.get(block=False)
+                except messages.Empty:
+                    return
+                message.ack()
+                yield message.decode()[0][0]
+
+    def scan(self) -> None:
+        for scan in SCANS:
+            scan.run(self.services, self.celery)
+
+    def work(self) -> None:
+        """What workers do with what is queued, and with retries whose countdown is over."""
+        now = self.clock.now
+        ready = [issuance for at, issuance in self.countdowns if at <= now]
+        self.countdowns = [one for one in self.countdowns if one[0] > now]
+        for issuance_id in [issuance for _, issuance in self.queued()] + ready:
+            while (step := self.record(domain_of(issuance_id)).issuance.step) in CHAIN:
+                onward, seconds = tasks.attempt(self.services, step, issuance_id)
+                if onward is Onward.AGAIN:
+                    self.countdowns.append((now + seconds, issuance_id))
+                if onward is not Onward.NEXT:
+                    break
+
+    def run(self, seconds: float) -> None:
+        """Let time go by: scan and work whenever something is due."""
+        end = self.clock.now + seconds
+        while True:
+            self.scan()
+            self.work()
+            due = self.next_due()
+            if due is None or due > end:
+                break
+            self.clock.now = max(due, self.clock.now + 0.01)
+        self.clock.now = max(end, self.clock.now)
+
+    def next_due(self) -> float | None:
+        """The next moment for which an agenda holds something that a scan would take."""
+        taken = [key for key in AGENDAS if not key.endswith(Agenda.RENEWAL_INFO) or self.services.ca.has_renewal_info()]
+        redis = self.services.store._redis
+        firsts = [redis.zrange(key, 0, 0, withscores=True) for key in taken]
+        times = [found[0][1] for found in firsts if found] + [at for at, _ in self.countdowns]
+        return self.clock.now + 10 if redis.zcard(READY) else min(times, default=None)
