@@ -30,6 +30,7 @@ class ProblemType(StrEnum):
     CA_REFUSED = "ca-refused"
     CA_ACCOUNT = "ca-account"
     ORDER_LOST = "order-lost"
+    NO_RENEWAL_INFO = "no-renewal-info"
     BAD_CERTIFICATE = "bad-certificate"
     STORE_UNAVAILABLE = "store-unavailable"
     UNDECRYPTABLE = "undecryptable"
@@ -74,6 +75,7 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.CA_REFUSED: Rule("the CA refuses to issue for the domain", is_permanent=True),
     ProblemType.CA_ACCOUNT: Rule("the platform's account at the CA needs its operator", drops_order=True),
     ProblemType.ORDER_LOST: Rule("the CA has given up the order", drops_order=True),
+    ProblemType.NO_RENEWAL_INFO: Rule("the CA does not say when to renew the certificate"),
     ProblemType.BAD_CERTIFICATE: Rule("the CA sent a certificate that is not the one asked for", drops_order=True),
     ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable"),
     ProblemType.UNDECRYPTABLE: Rule("a stored key can not be decrypted with the configured encryption keys"),

@@ -55,6 +55,7 @@ class Wire:
     def __init__(self, pebble: Pebble) -> None:
         self.faults: list[Fault] = []
         self.seen: list[str] = []
+        self.bodies: list[tuple[str, bytes]] = []
         self._lock = threading.Lock()
         self._pool = urllib3.PoolManager(ca_certs=str(pebble.bundle), maxsize=16, retries=False)
         self._upstream = pebble.directory_url.removesuffix("/dir")
@@ -105,6 +106,7 @@ class Wire:
 
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                wire.bodies.append((self.path, body))
                 fault = wire._fault(self.path)
                 try:
                     answer = fault.before() if fault else None

@@ -65,6 +65,8 @@ class AcmeAuthority:
         try:
             answer = self._transport.get(f"{self._directory()['renewalInfo'].rstrip('/')}/{certificate_id}")
         except Refusal as refusal:
+            if refusal.answer.status < problems.SERVER_ERROR and refusal.answer.status not in LATER:
+                raise Problem(ProblemType.NO_RENEWAL_INFO, f"status {refusal.answer.status}") from None
             raise problems.from_refusal(refusal, self._clock()) from None
         window = _window(certificate_id, answer.json())
         return RenewalInfo(window, ask_again_at=problems.retry_after(answer.headers, self._clock()))
@@ -208,7 +210,7 @@ def _window(certificate_id: str, document: dict[str, Any]) -> RenewalWindow:
             raise ValueError("no window")
         span = start.timestamp(), end.timestamp()
     except (TypeError, KeyError, ValueError, OverflowError):
-        raise unusable("its renewal info has no window") from None
+        raise Problem(ProblemType.NO_RENEWAL_INFO, "its answer has no window") from None
     return RenewalWindow(certificate_id, *span, explanation_url=str(document.get("explanationURL") or "")[:1000])
 
 

@@ -11,10 +11,16 @@ local function place(name, key, arg)
     else redis.call('ZADD', KEYS[key + i], ARGV[arg + i], name) end
   end
 end
--- GCRA: what has been spent, as the moment when all of it is earned back. One that lies further off than a whole
--- burst comes from before the clock was set back.
+-- GCRA: what has been spent, as the moment when all of it is earned back, to the millisecond. One that lies further off
+-- than a whole burst comes from before the clock was set back.
+local function spend(key, spent, burst_seconds)
+  redis.call('SET', key, string.format('%.3f', spent), 'EX', 2 * math.ceil(burst_seconds))
+end
 local function earned_back(key, now, burst_seconds)
-  return math.min(math.max(tonumber(redis.call('GET', key) or 0), now), now + burst_seconds)
+  local spent = math.max(tonumber(redis.call('GET', key) or 0), now)
+  if spent <= now + burst_seconds + 0.01 then return spent end
+  spend(key, now + burst_seconds, burst_seconds)
+  return now + burst_seconds
 end
 
 -- script: open
@@ -24,8 +30,8 @@ if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[2] then return 0 end
 local now, seconds, burst = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 if burst > 0 then
   local spent = earned_back(KEYS[2], now, seconds * burst) + seconds
-  if spent > now + seconds * burst then return string.format('%.3f', spent - seconds * burst) end
-  redis.call('SET', KEYS[2], string.format('%.3f', spent), 'EX', math.ceil(seconds * burst))
+  if spent > now + seconds * burst + 0.01 then return string.format('%.3f', spent - seconds * burst) end
+  spend(KEYS[2], spent, seconds * burst)
 end
 -- HSET before the rest: a Redis without memory refuses it, and then no half of a record has been written.
 redis.call('HSET', KEYS[1], 'domain', ARGV[4], 'issuance', ARGV[5], 'id', ARGV[3], 'begun', 0,
@@ -97,7 +103,7 @@ for _, name in ipairs(names) do
   redis.call('ZREM', KEYS[1], name)
   redis.call('ZADD', KEYS[2], ARGV[2], name)
 end
-redis.call('SET', KEYS[4], string.format('%.3f', spent + #names / per_second), 'EX', 2 * math.ceil(burst_seconds))
+spend(KEYS[4], spent + #names / per_second, burst_seconds)
 return names
 
 -- script: keep_ca_account

@@ -19,6 +19,7 @@ from issuer.keys import (
     KeyType,
     Vault,
     as_certificate,
+    certificate_id,
     issuer_name,
     new_csr,
     new_encryption_key,
@@ -287,3 +288,37 @@ def test_f02_the_repr_of_a_vault_shows_no_key() -> None:
     vault = Vault([key])
     for text in (repr(vault), str(vault), f"{vault}"):
         assert key not in text
+
+
+def with_serial_and_authority(serial: int, authority: bytes | None) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([]))
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(dt.datetime.fromtimestamp(NOW, dt.UTC))
+        .not_valid_after(dt.datetime.fromtimestamp(NOW + 9, dt.UTC))
+    )
+    if authority is not None:
+        extension = x509.AuthorityKeyIdentifier(authority or None, None, None)
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+AUTHORITY = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")
+
+
+@pytest.mark.parametrize(
+    ("serial", "authority", "expected"),
+    [
+        (0x87654321, AUTHORITY, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"),  # the example of RFC 9773 §4.1
+        (0x7F, AUTHORITY, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.fw"),
+        (0x80, AUTHORITY, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIA"),
+        (1, b"\x01", "AQ.AQ"),
+        (1, None, None),
+    ],
+)
+def test_the_id_that_a_ca_knows_a_certificate_by(serial: int, authority: bytes | None, expected: str | None) -> None:
+    assert certificate_id(with_serial_and_authority(serial, authority)) == expected
