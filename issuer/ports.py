@@ -111,9 +111,12 @@ class Store(Protocol):
         """At most `limit` names for which something is due, the longest due first; each is put off to
         `look_again_at`, so that two callers do not get the same ones."""
 
-    def claim_renewals(self, *, now: float, per_second: float, at_once: int, look_again_at: float) -> list[str]:
-        """Names whose renewal is due, the most urgent first: as many as the pace allows since the last call and while
-        fewer than `at_once` renewals are open and due. Each is put off as by `claim`."""
+    def claim_renewals(
+        self, *, now: float, limit: int, look_again_at: float, per_second: float, at_once: int
+    ) -> list[str]:
+        """At most `limit` names whose renewal is due, the most urgent first: as many as the pace allows since the last
+        call, and as leave no more than `at_once` renewals open and due before `look_again_at`. Each is put off as by
+        `claim`."""
 
     def planned_renewals(self) -> Iterator[PlannedRenewal]:
         """Every renewal that is planned, in no order."""

@@ -18,6 +18,7 @@ from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 
 BATCH = 1000
+FEW = 50
 AGAIN_SECONDS = 300
 """How long until what was handed out is taken for lost."""
 ASK_AGAIN_SECONDS = 3600
@@ -51,14 +52,19 @@ def reconcile(services: Services, celery: Celery) -> int:
 
 def renew_due(services: Services, celery: Celery) -> int:
     """Begin the renewals whose moment has come, the most urgent first, at the pace that is set."""
-    now = services.clock()
-    names = services.store.claim_renewals(
-        now=now,
-        per_second=services.renewals_per_second,
-        at_once=services.renewals_at_once,
-        look_again_at=now + AGAIN_SECONDS,
-    )
-    return _each(lambda name: _resume(celery, renewal.begin(services, name)), names)
+
+    def few() -> list[str]:
+        # A few at a time: what has been begun counts when the next are handed out, here or in another scan.
+        now = services.clock()
+        return services.store.claim_renewals(
+            now=now,
+            limit=FEW,
+            look_again_at=now + AGAIN_SECONDS,
+            per_second=services.renewals_per_second,
+            at_once=services.renewals_at_once,
+        )
+
+    return sum(_each(lambda name: _resume(celery, renewal.begin(services, name)), names) for names in iter(few, []))
 
 
 def expire_due(services: Services, _: Celery) -> int:

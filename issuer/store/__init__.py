@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import redis
 
-from issuer.domain import PROCESSING_WITHIN_SECONDS, Agenda, Domain, Issuance, Record, domain_of
+from issuer.domain import Agenda, Domain, Issuance, Record, domain_of
 from issuer.ports import NO_QUOTA, Account, CaAccount, Conflict, OverQuota, PlannedRenewal, Quota
 from issuer.problem import Problem, ProblemType
 from issuer.store import texts
@@ -108,14 +108,16 @@ class RedisStore:
         """See `ports.Store`."""
         return cast("list[str]", self._run("claim", [f"{ROOT}agenda:{agenda}"], now, limit, look_again_at))
 
-    def claim_renewals(self, *, now: float, per_second: float, at_once: int, look_again_at: float) -> list[str]:
+    def claim_renewals(
+        self, *, now: float, limit: int, look_again_at: float, per_second: float, at_once: int
+    ) -> list[str]:
         """See `ports.Store`."""
         renew = f"{ROOT}agenda:{Agenda.RENEW}"
         for _ in range(MAX_LINE_UPS):
             if self._run("line_up", [renew, READY], now, LINE_UP, DOMAINS) < LINE_UP:
                 break
         keys = [READY, renew, f"{ROOT}agenda:{Agenda.RENEWAL}", PACE]
-        allowed = (per_second, PACE_BURST_SECONDS, at_once, now + PROCESSING_WITHIN_SECONDS)
+        allowed = (limit, per_second, PACE_BURST_SECONDS, at_once)
         return cast("list[str]", self._run("claim_renewals", keys, now, look_again_at, *allowed))
 
     def planned_renewals(self) -> Iterator[PlannedRenewal]:

@@ -91,12 +91,12 @@ end
 return #names
 
 -- script: claim_renewals
--- KEYS ready, renew, open renewals, pace · ARGV now, look_again_at, per second, burst's seconds, at once, soon
-local now, per_second, burst_seconds = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- KEYS ready, renew, open renewals, pace · ARGV now, look_again_at, limit, per second, burst's seconds, at once
+local now, per_second, burst_seconds = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local spent = earned_back(KEYS[4], now, burst_seconds)
 local earned = math.floor((now + burst_seconds - spent) * per_second + 0.001)
-local room = tonumber(ARGV[5]) - redis.call('ZCOUNT', KEYS[3], '-inf', ARGV[6])
-local count = math.min(earned, room)
+local room = tonumber(ARGV[6]) - redis.call('ZCOUNT', KEYS[3], '-inf', ARGV[2])
+local count = math.min(earned, room, tonumber(ARGV[3]))
 if count < 1 then return {} end
 local names = redis.call('ZRANGE', KEYS[1], 0, count - 1)
 for _, name in ipairs(names) do

@@ -73,9 +73,11 @@ class Running:
 
 @pytest.fixture
 def own_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    """What runs for one test."""
+    """What runs for one test, and is told to stop all at once."""
     with Sandbox(tmp_path) as sandbox:
         yield sandbox
+        for part in sandbox._parts:
+            part.process.terminate()
 
 
 @pytest.fixture

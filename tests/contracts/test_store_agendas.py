@@ -42,8 +42,10 @@ def agendas(store: RedisStore, name: str = NAME) -> dict[str, float]:
     return {agenda: at for agenda, at in scores.items() if at is not None}
 
 
-def claimed(store: RedisStore, now: float = NOW, *, per_second: float = 1000, at_once: int = 1000) -> list[str]:
-    return store.claim_renewals(now=now, per_second=per_second, at_once=at_once, look_again_at=now + 300)
+def claimed(
+    store: RedisStore, now: float = NOW, *, per_second: float = 1000, at_once: int = 1000, limit: int = 1000
+) -> list[str]:
+    return store.claim_renewals(now=now, limit=limit, look_again_at=now + 300, per_second=per_second, at_once=at_once)
 
 
 def test_a_record_is_in_the_agendas_that_its_times_say(store: RedisStore) -> None:
@@ -124,6 +126,7 @@ def test_renewals_are_handed_out_when_due_by_urgency_and_put_off(store: RedisSto
     held(store, "future.example", renew_at=NOW + 1)
     order = ["ends.example", "incident.example", "ordinary.example", "window.example"]
     assert claimed(store, at_once=2) == order[:2]
+    assert claimed(store, limit=0) == []
     assert claimed(store) == order[2:]
     assert claimed(store) == []
     assert claimed(store, NOW + 1) == ["future.example"]

@@ -323,7 +323,9 @@ def test_g05_a_renewal_cut_off_anywhere_is_finished(world: World, services: Serv
 def test_a_renewal_whose_beginning_was_cut_off_is_begun_again(world: World, services: Services) -> None:
     world.issued(NAME)
     services.clock.now = world.domain(NAME).renew_at
-    claimed = services.store.claim_renewals(now=services.clock(), per_second=1, at_once=9, look_again_at=NOW + 99 * DAY)
+    claimed = services.store.claim_renewals(
+        now=services.clock(), limit=9, look_again_at=NOW + 99 * DAY, per_second=1, at_once=9
+    )
     assert claimed == [NAME]
     services.clock.now = NOW + 99 * DAY
     world.scan()

@@ -1,0 +1,58 @@
+"""A POST while 20,000 renewals are due, with the Procfile's processes: nobody waits behind them."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import redis
+
+from issuer.config import Settings
+from issuer.domain import Agenda, Certificate, Domain, Reason, Step, new_issuance
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from issuer.sandbox import Dns
+from issuer.schedule import FEW
+from tests.acceptance.conftest import Platform, Running
+from tests.real import published
+
+BACKLOG = 20_000
+DAY = 86400
+
+
+def due(services: Services, number: int, now: float, *, is_begun: bool) -> None:
+    """A domain whose renewal is due, or one that has been begun, has failed, and is to be tried again now."""
+    name = f"{number}.backlog.example"
+    directory = services.ca.directory_url
+    certificate = Certificate("CHAIN", "key", "0f", now - 60 * DAY, now + 30 * DAY, directory, now - 60 * DAY)
+    issuance = new_issuance(name, Reason.RENEWAL, now)
+    if is_begun:
+        issuance = issuance.retry(Problem(ProblemType.CA_UNAVAILABLE, "away"), now)
+    else:
+        issuance = replace(issuance, step=Step.DONE)
+    domain = Domain(name, "platform", now, certificate, renew_at=now - 60)
+    services.store.open(domain, issuance, version=0, look_again_at=now)
+
+
+@pytest.mark.parametrize("is_begun", [False, True], ids=["due", "retries"])
+def test_e11_a_post_is_not_kept_waiting_by_20_000_renewals(
+    running: Running, platform: Platform, services: Services, settings: Settings, dns: Dns, *, is_begun: bool
+) -> None:
+    now = time.time()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: due(services, number, now, is_begun=is_begun), range(BACKLOG)))
+    running.start("renewals")
+    with redis.Redis.from_url(settings.celery_broker_url) as broker:
+        until = time.monotonic() + 30
+        while not broker.llen("renewal"):
+            assert time.monotonic() < until, "no renewal was queued"
+            time.sleep(0.05)
+        for number in range(3):
+            name = published(dns, f"new-{number}.customer.example")
+            assert platform.call("POST", f"/v2/x509/{name}")[0] == 202
+            platform.wait_until(name, "active")
+            assert broker.llen("renewal") > 0
+        assert is_begun or broker.llen("renewal") <= services.renewals_at_once + 4 * FEW
+    begun, waiting = services.store.names(Agenda.RENEWAL, limit=0)[0], sum(1 for _ in services.store.planned_renewals())
+    assert begun + waiting > BACKLOG // 2
+    assert is_begun or begun <= services.renewals_at_once + 4 * FEW
