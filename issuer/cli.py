@@ -1,15 +1,17 @@
 """The command `issuer`: what an operator types."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from issuer import accounts as customer_accounts
 from issuer import demo as demonstration
+from issuer import forecast
 from issuer.config import load_settings
 from issuer.keys import new_encryption_key
 from issuer.ports import Plan, Services
@@ -18,6 +20,27 @@ from issuer.sandbox import SandboxError
 from issuer.wiring import build_services
 
 PLANS = click.Choice([plan.value for plan in Plan])
+
+
+SHORTEST_SECONDS, LONGEST_SECONDS = 600, 10 * 365 * 86400
+BAR = 24
+"""How wide the longest bar is, in characters."""
+
+
+class Lifetime(click.ParamType[float]):
+    """Days or hours, as seconds: `90d`, `90`, `160h`."""
+
+    name = "lifetime"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds of a text. Fails for what is no lifetime of a certificate."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d{1,5}(?:\.\d{1,3})?)([dh]?)", value, re.ASCII)
+        seconds = float(found[1]) * (3600 if found[2] == "h" else 86400) if found else 0
+        if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+            self.fail(f"{value!r} is not a lifetime such as 90d or 160h", param, ctx)
+        return seconds
 
 
 class Commands(click.Group):
@@ -81,6 +104,20 @@ def set_plan(account: str, plan: str) -> None:
     click.echo(f"{account} is on plan {plan}")
 
 
+@main.command("plan")
+@click.option("--domains", type=click.IntRange(1, 100_000_000), help="Imagine so many domains, issued from now on.")
+@click.option("--lifetime", type=Lifetime(), help="How long their certificates serve: 90d or 160h.")
+def plan(domains: int | None, lifetime: float | None) -> None:
+    """Show the coming renewals, day by day and CA by CA, against what the CA allows."""
+    if (domains is None) != (lifetime is None):
+        raise click.UsageError("--domains and --lifetime go together")
+    services = _services()
+    if domains is None or lifetime is None:
+        _show_forecast(forecast.of_stored(services), services)
+    else:
+        _show_forecast(forecast.of_imagined(services, domains, lifetime), services)
+
+
 @main.command("demo")
 @click.option("--once", is_flag=True, help="End by itself instead of running on.")
 @click.option("--domain", help="The name to get a certificate for; a new one below .example by default.")
@@ -91,6 +128,25 @@ def demo(*, once: bool, domain: str | None, root: Path | None, port: int | None,
     """Show the whole way from a POST to a certificate, with real parts on this machine."""
     folder = folder or demonstration.FOLDER
     demonstration.run(demonstration.Wishes(once=once, domain=domain, root=root, port=port, folder=folder.absolute()))
+
+
+def _show_forecast(found: forecast.Forecast, services: Services) -> None:
+    console = Console()
+    console.print(f"{found.domains:,} certificates with a renewal planned, {found.under_way:,} renewals under way")
+    count, some = found.moved_away
+    if count:
+        more = ", …" if count > len(some) else ""
+        console.print(f"moved away: {count:,} names lead elsewhere ({', '.join(some)}{more})")
+    if not found.renewals:
+        return
+    table = Table("day (UTC)", Column("CA", overflow="fold"), Column("renewals", justify="right"), "")
+    most = max(found.renewals.values())
+    for (day, ca), renewals in sorted(found.renewals.items()):
+        table.add_row(f"{day}", ca, f"{renewals:,}", "█" * max(round(BAR * renewals / most), 1))
+    console.print(table)
+    for (day, ca), renewals in sorted(found.renewals.items()):
+        if remark := forecast.remark(renewals, ca, services):
+            console.print(f"{day}, {ca}: {remark}")
 
 
 def _services() -> Services:

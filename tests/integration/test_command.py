@@ -1,6 +1,8 @@
 """The command `issuer` as an operator types it, on a real Redis."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner, Result
@@ -8,6 +10,7 @@ from click.testing import CliRunner, Result
 from issuer import accounts
 from issuer.cli import main
 from issuer.config import PREFIX
+from issuer.domain import Certificate, Domain, Reason, Step, new_issuance
 from issuer.keys import Vault
 from issuer.ports import Account, Plan, Services
 from issuer.sandbox import Dns, free_port
@@ -102,3 +105,43 @@ def test_a_new_encryption_key_needs_no_settings_and_encrypts() -> None:
     first, second = said("new-encryption-key"), said("new-encryption-key")
     assert first != second
     assert Vault([first]).decrypt(Vault([first]).encrypt(b"text")) == b"text"
+
+
+def test_plan_shows_stored_renewals_by_day(services: Services) -> None:
+    assert said("plan") == "0 certificates with a renewal planned, 0 renewals under way"
+    now = services.clock()
+    for number in range(3):
+        name = f"{number}.customer.example"
+        certificate = Certificate("", "", "0f", now, now + 90 * 86400, "https://ca.example/directory", now)
+        domain = Domain(name, "alice", now, certificate, renew_at=now + 86400, recheck_at=now)
+        done = replace(new_issuance(name, Reason.FIRST, now), step=Step.DONE)
+        services.store.open(domain, done, version=0, look_again_at=now)
+    output = said("plan")
+    assert "3 certificates with a renewal planned, 0 renewals under way" in output
+    assert "moved away: 3 names lead elsewhere (0.customer.example, 1.customer.example," in output
+    day = datetime.fromtimestamp(now + 86400, UTC).date()
+    assert re.search(rf"{day} │ ca\.example │ +3 │ █{{24}}", output)
+
+
+def test_plan_imagines_a_herd(services: Services) -> None:
+    output = said("plan", "--domains", "5000000", "--lifetime", "160h")
+    assert "5,000,000 certificates" in output
+    assert "at our pace of 20/s it takes" in output
+    assert "█" in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--domains", "5"),
+        ("--lifetime", "90d"),
+        ("--domains", "0", "--lifetime", "90d"),
+        ("--domains", "5", "--lifetime", "90x"),
+        ("--domains", "5", "--lifetime", "1e9"),
+        ("--domains", "5", "--lifetime", "0h"),
+        ("--domains", "5", "--lifetime", "99999d"),
+        ("--domains", "5", "--lifetime", "-3d"),
+    ],
+)
+def test_plan_says_what_is_wrong_with_its_options(services: Services, arguments: tuple[str, ...]) -> None:
+    assert "Error: " in refused("plan", *arguments)

@@ -1,0 +1,79 @@
+"""How many renewals come on which day, at which CA: of the stored domains, or of imagined ones.
+
+A herd is seen before it comes.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from urllib.parse import urlsplit
+
+from issuer import renewal
+from issuer.domain import DAY_SECONDS, Agenda, Certificate
+from issuer.ports import Services
+
+NEW_ORDERS_PER_DAY = {"acme-v02.api.letsencrypt.org": 2400}
+"""What a CA allows an account by default (Let's Encrypt: 300 in 3 hours); renewals by ARI are exempt from it."""
+SAMPLE = 10_000
+"""So many domains are imagined in full; each stands for its share."""
+SOME = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Renewals by day (UTC) and CA (host). domains: all that have one planned. under_way: renewals that are open.
+    moved_away: how many names lead elsewhere, and some of them."""
+
+    renewals: Counter[tuple[date, str]]
+    domains: int
+    under_way: int = 0
+    moved_away: tuple[int, list[str]] = field(default_factory=lambda: (0, []))
+
+
+def of_stored(services: Services) -> Forecast:
+    """What the domains in the store have planned; what is due already counts for today. Raises Problem."""
+    now, found, domains = services.clock(), Counter[tuple[date, str]](), 0
+    for planned in services.store.planned_renewals():
+        found[_day(max(planned.at, now)), _host(planned.ca)] += 1
+        domains += 1
+    under_way, _ = services.store.names(Agenda.RENEWAL, limit=0)
+    return Forecast(found, domains, under_way, services.store.names(Agenda.AWAY, limit=SOME))
+
+
+def of_imagined(services: Services, domains: int, lifetime_seconds: float) -> Forecast:
+    """What `domains` certificates would plan that are issued from now on, as fast as the pace allows, and are renewed
+    by their lifetime: for one and a half lifetimes, and for a day at least."""
+    now, found = services.clock(), Counter[tuple[date, str]]()
+    end = now + max(1.5 * lifetime_seconds, DAY_SECONDS)
+    sample = min(domains, SAMPLE)
+    for number in range(sample):
+        share = domains // sample + (number < domains % sample)
+        issued_at = now + number * domains / sample / services.renewals_per_second
+        while (issued_at := renewal.moment_by_lifetime(_imagined(issued_at, lifetime_seconds))) < end:
+            found[_day(issued_at), _host(services.ca.directory_url)] += share
+    return Forecast(found, domains)
+
+
+def remark(count: int, ca: str, services: Services) -> str:
+    """What is to be said of so many renewals on one day at one CA, if anything."""
+    per_day = services.renewals_per_second * DAY_SECONDS
+    allowed = NEW_ORDERS_PER_DAY.get(ca)
+    remarks = []
+    if allowed and count > allowed:
+        remarks.append(f"over the CA's {allowed:,} new orders a day, from which renewals by ARI are exempt")
+    if count > per_day:
+        remarks.append(f"at our pace of {services.renewals_per_second:g}/s it takes {count / per_day:.1f} days")
+    return "; ".join(remarks)
+
+
+def _imagined(issued_at: float, lifetime_seconds: float) -> Certificate:
+    not_after = issued_at + lifetime_seconds - 1
+    return Certificate("", "", serial="", not_before=issued_at, not_after=not_after, ca="", installed_at=issued_at)
+
+
+def _day(at: float) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
+
+
+def _host(directory_url: str) -> str:
+    return urlsplit(directory_url).hostname or "unknown"

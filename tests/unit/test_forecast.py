@@ -1,0 +1,93 @@
+"""The coming renewals, counted by day and CA."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+
+from issuer import forecast
+from issuer.domain import Reason, new_issuance
+from issuer.ports import Services, Verdict
+from tests.fakes import NOW, fake_services, opened
+from tests.world import DAY, World
+
+
+@pytest.fixture
+def services() -> Services:
+    return fake_services()
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def day(at: float) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
+
+
+@pytest.mark.usefixtures("_zone")
+def test_stored_domains_by_day_and_ca(services: Services) -> None:
+    world = World(services)
+    names = [f"{number}.customer.example" for number in range(6)]
+    world.issued(*names)
+    store, now = services.store, services.clock()
+    plans = [now + 3 * DAY, now + 3 * DAY, now + 9 * DAY, now - 5 * DAY, now + 9 * DAY]
+    for name, at in zip(names, plans, strict=False):
+        record = world.record(name)
+        ca = "https://other.example/dir" if name == names[4] else record.domain.certificate.ca
+        certificate = replace(record.domain.certificate, ca=ca)
+        store.amend(record.with_domain(renew_at=at, certificate=certificate), now=now)
+    last = world.record(names[5])
+    store.open(last.domain, new_issuance(names[5], Reason.RENEWAL, now), version=last.version, look_again_at=now)
+    opened(services, "new.customer.example")
+    found = forecast.of_stored(services)
+    assert dict(found.renewals) == {
+        (day(now), "ca.example"): 1,
+        (day(now + 3 * DAY), "ca.example"): 2,
+        (day(now + 9 * DAY), "ca.example"): 1,
+        (day(now + 9 * DAY), "other.example"): 1,
+    }
+    assert (found.domains, found.under_way, found.moved_away) == (5, 1, (0, []))
+
+
+def test_names_that_moved_away_are_told(services: Services) -> None:
+    world = World(services)
+    names = [f"{number}.customer.example" for number in range(7)]
+    world.issued(*names)
+    services.resolver.verdicts = dict.fromkeys(names, Verdict.NO)
+    world.run(63 * DAY)
+    count, some = forecast.of_stored(services).moved_away
+    assert (count, len(some)) == (7, forecast.SOME)
+    assert set(some) < set(names)
+
+
+@pytest.mark.parametrize(("domains", "lifetime"), [(1_000_000, 90 * DAY), (12_345, 45 * DAY), (7, 200 * DAY)])
+def test_imagined_domains_come_around_two_thirds_of_their_lifetime(
+    services: Services, domains: int, lifetime: float
+) -> None:
+    found = forecast.of_imagined(services, domains, lifetime)
+    issued_within = domains / services.renewals_per_second
+    first = {at: count for (at, _), count in found.renewals.items() if at <= day(NOW + lifetime)}
+    assert sum(first.values()) == domains
+    assert min(first) >= day(NOW + 0.65 * lifetime)
+    assert max(first) <= day(NOW + 0.68 * lifetime + issued_within)
+    assert {ca for _, ca in found.renewals} == {"ca.example"}
+
+
+def test_imagined_domains_with_short_lives_are_counted_for_a_whole_day(services: Services) -> None:
+    found = forecast.of_imagined(services, 10, 3600)
+    assert 10 * 44 <= sum(found.renewals.values()) <= 10 * 50
+
+
+def test_what_is_too_much_is_said(services: Services) -> None:
+    assert forecast.remark(2400, "acme-v02.api.letsencrypt.org", services) == ""
+    assert "2,400 new orders a day" in forecast.remark(2401, "acme-v02.api.letsencrypt.org", services)
+    assert forecast.remark(1_728_000, "ca.example", services) == ""
+    assert forecast.remark(3_456_000, "ca.example", services) == "at our pace of 20/s it takes 2.0 days"
