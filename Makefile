@@ -21,6 +21,10 @@ test: $(READY) ## all tests, on real Redis and a real ACME CA
 	@sh deploy/debian.sh redis-server pebble
 	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
+bench: $(READY) ## mass revocation, simulated on a real Redis (DOMAINS=100000)
+	@sh deploy/debian.sh redis-server
+	@$(VENV)/bin/python -m tests.bench.mass_revocation --domains $(or $(DOMAINS),100000)
+
 lint: $(READY) ## style, types, and which module may import which
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -47,4 +51,4 @@ $(READY): pyproject.toml requirements.lock
 	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test bench lint lock clean

@@ -18,6 +18,8 @@ SHORT_LIFETIME_SECONDS = 10 * DAY_SECONDS
 """Below it a certificate is renewed at half its lifetime, else at two thirds."""
 JITTER = 0.01
 """Of the lifetime, to both sides: what was issued together is not renewed together."""
+FLOOR_SECONDS = 6 * HOUR_SECONDS
+"""Between two automatic issuances of one domain, whatever a CA's window says; less where certificates live shortly."""
 LATEST = 0.9
 """Of the lifetime: no window of a CA puts a renewal off beyond it."""
 AWAY_AFTER_SECONDS = 3 * DAY_SECONDS
@@ -140,8 +142,7 @@ def tell_end(services: Services, name: str) -> None:
 
 
 def _soonest(certificate: Certificate) -> float:
-    """The floor between two automatic issuances of one domain, whatever a CA's window says."""
-    return certificate.installed_at + min(DAY_SECONDS, certificate.lifetime_seconds / 20)
+    return certificate.installed_at + min(FLOOR_SECONDS, certificate.lifetime_seconds / 20)
 
 
 def _recheck_seconds(away_for: float) -> float:

@@ -1,0 +1,165 @@
+"""Every certificate is to be replaced: the CA's renewal windows jump into the past for all domains at once.
+
+The scans, the store and Redis are the real ones; the clock, the CA and the workers are imagined: an hour passes in
+seconds, and a renewal that was queued is done by the next scan. Run by `make bench`.
+"""
+
+import argparse
+import heapq
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from issuer import renewal
+from issuer.domain import Certificate, Domain, Reason, Record, RenewalWindow, Step, domain_of, new_issuance
+from issuer.ports import RenewalInfo
+from issuer.sandbox import Sandbox
+from issuer.store import RedisStore, connect
+from tests.fakes import NOW, FakeClock, fake_services
+from tests.world import DAY, HOUR, World
+
+SCAN_SECONDS = 10
+LIFETIME = 90 * DAY
+RETRY_AFTER = 6 * HOUR
+SHORT_OF_TIME = 100
+"""One of so many certificates ends within the day anyway, and must be replaced before it does."""
+
+
+@dataclass
+class Ca:
+    """An imagined CA: it says when to renew, and signs nothing. From `revoked_at` on all that is older must go."""
+
+    clock: FakeClock
+    directory_url: str = "https://ca.example/directory"
+    revoked_at: float = NOW
+    ends: dict[str, float] = field(default_factory=dict)
+    made: int = 0
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        template = fake_services().ca
+        key = template._key
+        self._leaf = template._sign(key.public_key(), ["track.customer.example"])
+        self._der = self._leaf.public_bytes(Encoding.DER)
+        self._serial = self._leaf.serial_number.to_bytes(20)
+
+    def has_renewal_info(self) -> bool:
+        return True
+
+    def certificate(self, issued_at: float, ends_at: float) -> Certificate:
+        """One with a serial number of its own. Its signature is wrong, and nobody looks."""
+        self.made += 1
+        serial = b"\x01" + self.made.to_bytes(19)
+        der = self._der.replace(self._serial[-len(serial) :], serial, 1)
+        leaf = x509.load_der_x509_certificate(der)
+        assert leaf.serial_number == int.from_bytes(serial)
+        pem = leaf.public_bytes(Encoding.PEM).decode()
+        return Certificate(pem, "key", f"{leaf.serial_number:x}", issued_at, ends_at, self.directory_url, issued_at)
+
+    def renewal_info(self, certificate_id: str) -> RenewalInfo:
+        self.asked += 1
+        is_old = certificate_id in self.ends
+        end = self.ends.get(certificate_id, self.clock() + LIFETIME)
+        start, stop = (self.revoked_at - HOUR, self.revoked_at - 60) if is_old else (end - 31 * DAY, end - 29 * DAY)
+        window = RenewalWindow(certificate_id, start, stop, "https://ca.example/incident" if is_old else "")
+        return RenewalInfo(window, ask_again_at=self.clock() + RETRY_AFTER)
+
+
+@dataclass
+class Outcome:
+    """When each domain was renewed, and which were too late."""
+
+    renewed_at: list[float] = field(default_factory=list)
+    lapsed: int = 0
+    per_scan: Counter[float] = field(default_factory=Counter)
+
+
+def main() -> None:
+    """Run it and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--domains", type=int, default=100_000)
+    count = parser.parse_args().domains
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
+        store = RedisStore(connect(f"{sandbox.redis()}/0"))
+        services = fake_services(store)
+        ca = Ca(services.clock)
+        world = World(replace(services, ca=ca))
+        print(f"filling a real Redis with {count:,} domains", flush=True)
+        for number in range(count):
+            _fill(store, ca, number, count)
+        print("the CA moves every renewal window into the past", flush=True)
+        began = time.perf_counter()
+        outcome = _run(world, ca, count)
+        _report(outcome, ca, count, world.services.renewals_per_second, time.perf_counter() - began)
+
+
+def _fill(store: RedisStore, ca: Ca, number: int, count: int) -> None:
+    """A domain with a certificate somewhere in its life, whose CA is asked again within the Retry-After."""
+    name = f"{number}.customer.example"
+    age = 55 * DAY * number / count
+    ends_at = NOW + (2 * HOUR + 22 * HOUR * number / count if number % SHORT_OF_TIME == 0 else LIFETIME - age)
+    certificate = ca.certificate(NOW - age, ends_at)
+    ca.ends[renewal.keys.certificate_id(certificate.chain) or ""] = ends_at
+    ask_at = NOW + RETRY_AFTER * ((number * 7919) % count) / count
+    domain = Domain(name, "platform", NOW, certificate, renew_at=ends_at - LIFETIME / 3, ask_at=ask_at)
+    done = replace(new_issuance(name, Reason.FIRST, NOW), step=Step.DONE)
+    store.open(domain, done, version=0, look_again_at=NOW)
+
+
+def _run(world: World, ca: Ca, count: int) -> Outcome:
+    outcome, told = Outcome(), NOW
+    while len(outcome.renewed_at) < count:
+        world.scan()
+        for _, issuance_id in world.queued():
+            _renew(world, ca, issuance_id, outcome)
+        world.clock.forward(SCAN_SECONDS)
+        if world.clock() - told >= HOUR:
+            told = world.clock()
+            print(f"  {(told - NOW) / HOUR:4.0f} h: {len(outcome.renewed_at):,} renewed", flush=True)
+    return outcome
+
+
+def _renew(world: World, ca: Ca, issuance_id: str, outcome: Outcome) -> None:
+    """What a worker does, without a CA to talk to: under a lease, with the plan for the next renewal."""
+    store, now = world.services.store, world.clock()
+    record = store.take(issuance_id, now=now, until=now + 70)
+    if record is None:
+        return
+    assert domain_of(issuance_id) == record.domain.name
+    assert record.domain.certificate
+    outcome.lapsed += not record.domain.certificate.is_valid(now)
+    outcome.renewed_at.append(now)
+    outcome.per_scan[now] += 1
+    store.release(_installed(record, ca.certificate(now, now + LIFETIME), now), look_again_at=None)
+
+
+def _installed(record: Record, certificate: Certificate, now: float) -> Record:
+    at_install = replace(record.issuance, step=Step.INSTALL)
+    return renewal.planned(record.with_issuance(at_install).install(certificate), now)
+
+
+def _report(outcome: Outcome, ca: Ca, count: int, per_second: float, wall_seconds: float) -> None:
+    hours = (max(outcome.renewed_at) - NOW) / HOUR
+    busiest = sum(heapq.nlargest(int(HOUR / SCAN_SECONDS), outcome.per_scan.values()))
+    print(
+        f"{count:,} domains renewed in {hours:.1f} h of simulated time, {outcome.lapsed} after their certificate's end"
+    )
+    print(f"in the busiest hour {busiest / HOUR:.1f} a second (the pace: {per_second:g}); ", end="")
+    print(f"the CA was asked {ca.asked:,} times for renewal info")
+    print(
+        f"{wall_seconds:.0f} s of real time, {1000 * wall_seconds / count:.1f} ms a domain for scans, store and queue"
+    )
+    known, begun = RETRY_AFTER / HOUR, 1_000_000 / per_second / HOUR
+    print(f"so 1,000,000 domains: all are known of after {known:.0f} h, and 1,000,000 at {per_second:g} a second are ")
+    print(f"begun within {begun:.1f} h of the first: {max(known, begun):.1f} h")
+
+
+if __name__ == "__main__":
+    main()
