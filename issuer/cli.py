@@ -23,7 +23,7 @@ PLANS = click.Choice([plan.value for plan in Plan])
 
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 600, 10 * 365 * 86400
-BAR = 24
+BAR = 16
 """How wide the longest bar is, in characters."""
 
 
@@ -144,9 +144,8 @@ def _show_forecast(found: forecast.Forecast, services: Services) -> None:
     for (day, ca), renewals in sorted(found.renewals.items()):
         table.add_row(f"{day}", ca, f"{renewals:,}", "█" * max(round(BAR * renewals / most), 1))
     console.print(table)
-    for (day, ca), renewals in sorted(found.renewals.items()):
-        if remark := forecast.remark(renewals, ca, services):
-            console.print(f"{day}, {ca}: {remark}")
+    for remark in forecast.remarks(found, services.renewals_per_second):
+        console.print(remark)
 
 
 def _services() -> Services:

@@ -54,16 +54,21 @@ def of_imagined(services: Services, domains: int, lifetime_seconds: float) -> Fo
     return Forecast(found, domains)
 
 
-def remark(count: int, ca: str, services: Services) -> str:
-    """What is to be said of so many renewals on one day at one CA, if anything."""
-    per_day = services.renewals_per_second * DAY_SECONDS
-    allowed = NEW_ORDERS_PER_DAY.get(ca)
-    remarks = []
-    if allowed and count > allowed:
-        remarks.append(f"over the CA's {allowed:,} new orders a day, from which renewals by ARI are exempt")
-    if count > per_day:
-        remarks.append(f"at our pace of {services.renewals_per_second:g}/s it takes {count / per_day:.1f} days")
-    return "; ".join(remarks)
+def remarks(found: Forecast, per_second: float) -> list[str]:
+    """What is to be said of days with more renewals than a CA allows, or than our own pace takes on."""
+    over_ca, over_pace = Counter[tuple[str, int]](), 0
+    for (_, ca), count in found.renewals.items():
+        allowed = NEW_ORDERS_PER_DAY.get(ca)
+        if allowed and count > allowed:
+            over_ca[ca, allowed] += 1
+        over_pace += count > per_second * DAY_SECONDS
+    said = [
+        f"on {days} of these days over the {allowed:,} that {ca} allows an account; renewals by ARI are exempt"
+        for (ca, allowed), days in over_ca.items()
+    ]
+    if over_pace:
+        said.append(f"on {over_pace} of these days more than a pace of {per_second:g} a second takes on")
+    return said
 
 
 def _imagined(issued_at: float, lifetime_seconds: float) -> Certificate:

@@ -1,6 +1,7 @@
 """The coming renewals, counted by day and CA."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -86,8 +87,15 @@ def test_imagined_domains_with_short_lives_are_counted_for_a_whole_day(services:
     assert 10 * 44 <= sum(found.renewals.values()) <= 10 * 50
 
 
-def test_what_is_too_much_is_said(services: Services) -> None:
-    assert forecast.remark(2400, "acme-v02.api.letsencrypt.org", services) == ""
-    assert "2,400 new orders a day" in forecast.remark(2401, "acme-v02.api.letsencrypt.org", services)
-    assert forecast.remark(1_728_000, "ca.example", services) == ""
-    assert forecast.remark(3_456_000, "ca.example", services) == "at our pace of 20/s it takes 2.0 days"
+def test_what_is_too_much_is_said() -> None:
+    def said(*days: tuple[int, str, int]) -> list[str]:
+        return forecast.remarks(
+            forecast.Forecast(Counter({(date(2027, 1, n), ca): count for n, ca, count in days}), 1), 20
+        )
+
+    le = "acme-v02.api.letsencrypt.org"
+    assert said((1, le, 2400), (1, "ca.example", 1_728_000)) == []
+    assert said((1, le, 2401), (2, le, 9999), (3, le, 1)) == [
+        "on 2 of these days over the 2,400 that acme-v02.api.letsencrypt.org allows an account; renewals by ARI are exempt"
+    ]
+    assert said((1, "ca.example", 1_728_001)) == ["on 1 of these days more than a pace of 20 a second takes on"]
