@@ -5,12 +5,15 @@ itself, as its names were only put off.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from celery import Celery
+from celery.schedules import schedule
 
 from issuer import pipeline, renewal
 from issuer.domain import Agenda, Record
@@ -24,6 +27,7 @@ AGAIN_SECONDS = 300
 ASK_AGAIN_SECONDS = 3600
 """The same for questions to a CA and to DNS that got no answer."""
 THREADS = 8
+SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 NOBODY_ANSWERS = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
 
 log = structlog.get_logger(__name__)
@@ -102,10 +106,16 @@ def register(app: Celery, services: Callable[[], Services], every_seconds: float
     """Make a task of each scan, and have beat send it. A message older than its own interval is dropped unread."""
     for scan in SCANS:
         app.task(_body(scan, app, services), name=scan.name, shared=False)
+    every = schedule(every_seconds, nowfun=steady_now, app=app)
     app.conf.beat_schedule = {
-        scan.name: {"task": scan.name, "schedule": every_seconds, "options": {"expires": max(every_seconds, 1)}}
+        scan.name: {"task": scan.name, "schedule": every, "options": {"expires": max(every_seconds, 1)}}
         for scan in SCANS
     }
+
+
+def steady_now() -> datetime:
+    """Beat's own time, of no day: a system clock that is set back does not keep it from sending."""
+    return SOME_DAY + timedelta(seconds=time.monotonic())
 
 
 def _body(scan: Scan, app: Celery, services: Callable[[], Services]) -> Callable[[], None]:
