@@ -84,7 +84,8 @@ def refresh(services: Services, name: str) -> None:
     certificate = record.domain.certificate if record else None
     if record is None or certificate is None:
         return
-    certificate_id = keys.certificate_id(certificate.chain) if certificate.ca == services.ca.directory_url else None
+    is_asked = certificate.ca == services.ca.directory_url and certificate.is_valid(now)
+    certificate_id = keys.certificate_id(certificate.chain) if is_asked else None
     if certificate_id is None:
         services.store.amend(record.with_domain(ask_at=None), now=now)
         return

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
 from celery.schedules import schedule
 
 from issuer import pipeline, renewal
@@ -125,6 +126,9 @@ def _body(scan: Scan, app: Celery, services: Callable[[], Services]) -> Callable
             count = scan.run(services(), app)
         except Problem as problem:
             log.warning("scan not done", scan=scan.name, problem=problem.type.value, reason=str(problem))
+            return
+        except SoftTimeLimitExceeded:
+            log.warning("scan cut short, the rest comes back by itself", scan=scan.name)
             return
         if count:
             log.info("scanned", scan=scan.name, names=count)

@@ -196,6 +196,28 @@ def test_ari_that_gets_no_answer_changes_nothing_and_is_asked_again(
     assert orders(services) == 2
 
 
+def test_ari_is_not_asked_about_a_certificate_that_has_ended_or_is_of_another_ca(
+    world: World, services: Services
+) -> None:
+    services.ca.renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
+    world.issued(NAME, other := "other.customer.example")
+    record = world.record(other)
+    elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
+    services.store.amend(record.with_domain(certificate=elsewhere), now=services.clock())
+    world.scan()
+    assert services.ca.calls.count("renewal_info") == 1
+    services.ca.before = lambda method: raise_for(method, "new_order")
+    services.clock.now = NOW + 91 * DAY
+    world.scan()
+    assert services.ca.calls.count("renewal_info") == 1
+    assert [world.domain(name).ask_at for name in (NAME, other)] == [None, None]
+
+
+def raise_for(method: str, failing: str) -> None:
+    if method == failing:
+        raise Problem(ProblemType.CA_UNAVAILABLE)
+
+
 def asked_of_40(world: World, fault: ProblemType) -> int:
     """How often the CA is asked about 40 certificates when it answers with this."""
 
