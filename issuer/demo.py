@@ -136,7 +136,7 @@ def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Tell
     }
     parts = {name: sandbox.procfile(name, environment) for name in ("worker", "renewals", "beat", "web")}
     sandbox.wait_for_web(parts["web"], port)
-    tell.say(f"web, worker and beat run; web answers at http://{LOOPBACK}:{port}")
+    tell.say(f"web, worker, renewals and beat run; web answers at http://{LOOPBACK}:{port}")
     return parts["worker"].log
 
 
