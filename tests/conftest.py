@@ -80,11 +80,11 @@ def pebble(module_sandbox: Sandbox, dns: Dns, http_port: int) -> Pebble:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., None]]:
-    """Serve WSGI applications on ports of the loopback address, in threads, until the test ends."""
+    """Serve WSGI applications on ports of a loopback address, in threads, until the test ends."""
     servers = []
 
-    def start(app, port: int) -> None:
-        server = make_server(LOOPBACK, port, app, threaded=True)
+    def start(app, port: int, host: str = LOOPBACK) -> None:
+        server = make_server(host, port, app, threaded=True)
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
