@@ -28,14 +28,17 @@ from web.app import create_app
 DAY = 86400
 
 
+def product(redis_url: str, ca: SecondCa) -> Services:
+    """What one of its processes has. The CA wants a contact of every account, which RFC 8555 leaves to the client."""
+    return build_services(settings_for(redis_url, ca.directory_url, ca.dns, acme_contact="operator@platform.example"))
+
+
 @pytest.fixture
 def services_at(redis_url: str, serve: Callable[..., None]) -> Callable[[SecondCa], Services]:
     """The product and its web process, for one CA."""
 
     def build(ca: SecondCa) -> Services:
-        # It wants a contact of every account, which RFC 8555 leaves to the client.
-        settings = settings_for(redis_url, ca.directory_url, ca.dns, acme_contact="operator@platform.example")
-        services = build_services(settings)
+        services = product(redis_url, ca)
         serve(create_app(services, None), WEB_PORT, host=ca.web)
         return services
 
@@ -123,6 +126,15 @@ def test_e01_each_step_run_twice_gives_one_certificate(services: Services, other
     tasks.STEPS[step](services, replace(record, begun=2))
     assert active(services, record)
     assert other_ca.issued() == before + 1
+
+
+def test_c06_an_account_whose_url_was_lost_is_found_by_its_key(redis_url: str, other_ca: SecondCa) -> None:
+    first = product(redis_url, other_ca)
+    assert first.ca.new_order("account.customer.example").url
+    known = first.store.ca_account(other_ca.directory_url)
+    first.store.keep_ca_account(other_ca.directory_url, replace(known, url=None), instead_of=known)
+    assert product(redis_url, other_ca).ca.new_order("account.customer.example").url
+    assert first.store.ca_account(other_ca.directory_url) == known
 
 
 def test_a_validation_that_fails_says_why_and_starts_over(services: Services, other_ca: SecondCa) -> None:
