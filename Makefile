@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+SECOND_CA := .venv-acme2certifier
+SECOND_CA_READY := $(SECOND_CA)/.ready
 ONCE ?=
 DOMAIN ?=
 ROOT ?=
@@ -17,7 +19,7 @@ demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 
 	@$(VENV)/bin/issuer demo $(if $(ONCE),--once) $(if $(DOMAIN),--domain $(DOMAIN)) $(if $(ROOT),--root $(ROOT)) \
 		$(if $(DEMO_PORT),--port $(DEMO_PORT))
 
-test: $(READY) ## all tests, on real Redis and a real ACME CA
+test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs
 	@sh deploy/debian.sh redis-server pebble
 	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
@@ -36,10 +38,13 @@ lock: ## pin the newest versions that pyproject.toml allows
 	@$(VENV)-lock/bin/pip install --quiet uv
 	@$(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade --all-extras --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	@echo "acme2certifier gunicorn" | tr ' ' '\n' | $(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade \
+		--python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
+		--custom-compile-command "make lock" --output-file tests/acme2certifier.txt -
 	@rm -r $(VENV)-lock
 
-clean: ## remove the virtual environment and the demo's data
-	rm -rf $(VENV) .demo
+clean: ## remove the virtual environments and the demo's data
+	rm -rf $(VENV) $(SECOND_CA) .demo
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -49,6 +54,12 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/pip install -qq --disable-pip-version-check --requirement requirements.lock
 	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(SECOND_CA_READY): tests/acme2certifier.txt | $(READY)
+	@echo "setting up $(SECOND_CA): a second ACME server, which the tests run as a process of its own (ten seconds or so)"
+	@$(PYTHON) -m venv --clear $(SECOND_CA)
+	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
 .PHONY: help demo test bench lint lock clean

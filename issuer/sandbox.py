@@ -69,8 +69,8 @@ class Part:
 class Dns:
     """pebble-challtestsrv: a DNS whose answers are set over HTTP."""
 
-    def __init__(self, port: int, management_port: int) -> None:
-        self.server = f"{LOOPBACK}:{port}"
+    def __init__(self, server: str, management_port: int) -> None:
+        self.server = server
         self._management = f"http://{LOOPBACK}:{management_port}"
 
     def cname(self, host: str, target: str) -> None:
@@ -151,14 +151,14 @@ class Sandbox:
         self._ready(part, lambda: _redis_answers(port))
         return f"redis://{LOOPBACK}:{port}"
 
-    def dns(self) -> Dns:
-        """pebble-challtestsrv. Every name it does not know has the address 127.0.0.1."""
-        port, management_port = free_port(), free_port()
+    def dns(self, server: str | None = None, default: str = LOOPBACK) -> Dns:
+        """pebble-challtestsrv, listening at `server`. Every name it does not know has the address `default`."""
+        server, management_port = server or f"{LOOPBACK}:{free_port()}", free_port()
         off = [f"-{one}=" for one in ("defaultIPv6", "http01", "https01", "tlsalpn01")]
-        where = [f"-dns01={LOOPBACK}:{port}", f"-management={LOOPBACK}:{management_port}"]
+        where = [f"-defaultIPv4={default}", f"-dns01={server}", f"-management={LOOPBACK}:{management_port}"]
         part = self.start("dns", [self._program("pebble-challtestsrv"), *off, *where])
         self._ready(part, lambda: _accepts(management_port))
-        return Dns(port, management_port)
+        return Dns(server, management_port)
 
     def pebble(
         self, dns_server: str, http_port: int, environment: Mapping[str, str] | None = None, **config: Any

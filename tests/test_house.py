@@ -98,6 +98,16 @@ def test_the_lock_pins_what_the_project_asks_for() -> None:
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text
 
 
+def test_the_second_ca_is_pinned_and_nowhere_among_our_own_dependencies() -> None:
+    lines = [line for line in (ROOT / "tests" / "acme2certifier.txt").read_text().splitlines() if line[0] != "#"]
+    pins = {canonicalize_name(pin.name): str(pin.specifier) for pin in map(Requirement, lines)}
+    assert {"acme2certifier", "gunicorn"} <= set(pins)
+    assert all(pin.startswith("==") for pin in pins.values())
+    assert "acme2certifier" not in (ROOT / "requirements.lock").read_text()
+    for path in [*SOURCES, *(ROOT / "tests").rglob("*.py")]:
+        assert not re.search(r"^\s*(import|from) acme2certifier", path.read_text(), re.MULTILINE), path
+
+
 def test_ci_runs_the_command_of_the_readme_and_allows_no_skip() -> None:
     assert "make test" in (ROOT / "README.md").read_text()
     assert re.search(r"^make test .*--no-skips", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)

@@ -98,7 +98,7 @@ class AcmeAuthority:
         try:
             return self._order(url, self._post(url, POST_AS_GET))
         except Refusal as refusal:
-            if refusal.answer.status == NOT_FOUND:
+            if refusal.answer.status == NOT_FOUND or refusal.type == "orderNotReady":
                 lost = problems.problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
                 return Order(url, finalize_url="", authorization_urls=(), problem=lost)
             raise problems.from_refusal(refusal, self._clock()) from None

@@ -23,6 +23,8 @@ from issuer.problem import Problem, ProblemType
 LOCK_SECONDS = 60
 NEW_KEY_AFTER_SECONDS = 3600
 """A deactivated account is replaced, but not one that was made within this time: something else is wrong then."""
+FOUND = 200
+"""The status of an answer about an account that was there already; 201 is that of a new one (§7.3, §7.3.1)."""
 GONE = frozenset({"deactivated", "revoked"})
 ACCOUNT_TROUBLE = frozenset({"accountDoesNotExist", "unauthorized"})
 
@@ -118,7 +120,9 @@ class AccountKeeper:
             if refusal.type == "unauthorized":
                 return None
             raise
-        status, url = answer.json().get("status"), answer.headers.get("Location")
+        # For an account that is there already, the URL is all that an answer has to tell.
+        status = answer.json().get("status", "valid" if answer.status == FOUND else None)
+        url = answer.headers.get("Location")
         if status in GONE:
             return None
         if status != "valid" or not url:

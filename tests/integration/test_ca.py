@@ -87,6 +87,31 @@ def test_c06_an_account_whose_url_was_lost_is_found_by_its_key(new_ca, wire: Wir
     assert real_store.ca_account(wire.directory_url) == known
 
 
+@pytest.mark.parametrize(("kept", "is_found"), [({"Location"}, True), (set(), False)])
+def test_c06_a_found_account_needs_its_url_alone(new_ca, wire: Wire, real_store: RedisStore, kept, is_found) -> None:
+    new_ca().new_order(NAME)
+    known = real_store.ca_account(wire.directory_url)
+    lost = real_store.keep_ca_account(wire.directory_url, replace(known, url=None), instead_of=known)
+
+    def bare(answer: Answer) -> Answer:
+        status, headers, _ = answer
+        assert status == 200
+        return status, {name: value for name, value in headers.items() if name in kept | {"Replay-Nonce"}}, b"{}"
+
+    wire.add(Fault("/sign-me-up", after=bare))
+    if is_found:
+        assert new_ca().new_order(NAME).url
+    else:
+        assert problem_of(lambda: new_ca().new_order(NAME)).type is ProblemType.CA_UNAVAILABLE
+    assert real_store.ca_account(wire.directory_url) == (known if is_found else lost)
+
+
+def test_c06_a_new_account_without_a_status_is_none(new_ca, wire: Wire, real_store: RedisStore) -> None:
+    wire.add(Fault("/sign-me-up", after=lambda answer: (*answer[:2], b"{}")))
+    assert problem_of(lambda: new_ca().new_order(NAME)).type is ProblemType.CA_UNAVAILABLE
+    assert real_store.ca_account(wire.directory_url).url is None
+
+
 def test_c06_a_cut_registration_is_found_again(new_ca, wire: Wire, real_store: RedisStore) -> None:
     wire.add(Fault("/sign-me-up", after=cut))
     assert problem_of(lambda: new_ca().new_order(NAME)).type is ProblemType.CA_UNAVAILABLE

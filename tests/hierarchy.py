@@ -1,0 +1,76 @@
+"""A root, and an issuing CA below it, as files for a CA that is run by the tests."""
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+YEARS = dt.timedelta(days=3650)
+REISSUE_SECONDS = 0.5
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+class Hierarchy:
+    """lifetime: how long the issuing CA's certificate (`file`) always has yet to live, within REISSUE_SECONDS; it is
+    made anew all the time then, with the same key and name. None: years."""
+
+    def __init__(self, folder: Path, lifetime: dt.timedelta | None) -> None:
+        self.root_file, self.file, self.key_file = (folder / f"{one}.pem" for one in ("root", "ca", "ca-key"))
+        self._lifetime = lifetime
+        self._root_key, self._key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        self.root_file.write_bytes(self._certificate("root", self._root_key, YEARS))
+        self.key_file.write_bytes(self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self._issue()
+
+    @contextmanager
+    def kept_short(self) -> Iterator[None]:
+        """While it is in use."""
+        stop = threading.Event()
+
+        def reissue() -> None:
+            while not stop.wait(REISSUE_SECONDS):
+                self._issue()
+
+        thread = threading.Thread(target=reissue if self._lifetime else stop.wait)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _issue(self) -> None:
+        draft = self.file.with_suffix(".new")
+        draft.write_bytes(self._certificate("issuing CA", self._key, self._lifetime or YEARS))
+        draft.rename(self.file)  # at once, for whoever reads it
+
+    def _certificate(self, name: str, key: ec.EllipticCurvePrivateKey, lifetime: dt.timedelta) -> bytes:
+        subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, "root"))
+        now, public_key = dt.datetime.now(dt.UTC), key.public_key()
+        builder = x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number())
+        builder = builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + lifetime)
+        for extension, is_critical in (
+            (x509.BasicConstraints(ca=True, path_length=None), True),
+            (SIGNS, True),
+            (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(self._root_key.public_key()), False),
+        ):
+            builder = builder.add_extension(extension, critical=is_critical)
+        return builder.sign(self._root_key, hashes.SHA256()).public_bytes(Encoding.PEM)

@@ -1,0 +1,255 @@
+"""Whole issuances at acme2certifier, an ACME server that is no kin of Pebble, and its renewal info (RFC 9773)."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.verification import PolicyBuilder, Store
+from josepy.json_util import encode_b64jose
+
+from issuer import keys, renewal, tasks
+from issuer.domain import CHAIN, Certificate, Reason, Record, Status, Step, new_issuance, status
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from issuer.sandbox import Sandbox
+from issuer.wiring import build_services
+from tests.acme2certifier import WEB_PORT, SecondCa, second_ca, why_not
+from tests.real import opened, published, run_to_end, settings_for
+from web.app import create_app
+
+DAY = 86400
+
+
+def product(redis_url: str, ca: SecondCa) -> Services:
+    """What one of its processes has. The CA wants a contact of every account, which RFC 8555 leaves to the client."""
+    return build_services(settings_for(redis_url, ca.directory_url, ca.dns, acme_contact="operator@platform.example"))
+
+
+@pytest.fixture
+def services_at(redis_url: str, serve: Callable[..., None]) -> Callable[[SecondCa], Services]:
+    """The product and its web process, for one CA."""
+
+    def build(ca: SecondCa) -> Services:
+        services = product(redis_url, ca)
+        serve(create_app(services, None), WEB_PORT, host=ca.web)
+        return services
+
+    return build
+
+
+@pytest.fixture
+def services(services_at: Callable[[SecondCa], Services], other_ca: SecondCa) -> Services:
+    return services_at(other_ca)
+
+
+@pytest.fixture
+def issue(services: Services, other_ca: SecondCa) -> Callable[[str], Certificate]:
+    return lambda name: active(services, opened(services, published(other_ca.dns, name)))
+
+
+@pytest.fixture
+def moved_window(other_ca: SecondCa) -> Iterator[Callable[..., None]]:
+    """Let the CA think otherwise about when to renew, until the test ends."""
+
+    def move(**renewal_info: object) -> None:
+        other_ca.stop()
+        other_ca.start(**renewal_info)
+
+    yield move
+    move()
+
+
+def active(services: Services, record: Record) -> Certificate:
+    """What a record's open issuance brings, without one failure on its way."""
+    record = run_to_end(services, record)
+    assert status(record, services.clock()) is Status.ACTIVE, record.issuance.problem
+    assert record.issuance.tries == 0, record.issuance.problem
+    return record.domain.certificate
+
+
+def certificate_id(certificate: Certificate) -> str:
+    """By RFC 9773 §4.1, and not by the product's code: the serial's DER is its two's complement."""
+    leaf = x509.load_pem_x509_certificate(certificate.chain.encode())
+    authority = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    digits = f"{leaf.serial_number:x}"
+    serial = bytes.fromhex(digits.zfill(len(digits) + len(digits) % 2))
+    serial = b"\0" + serial if serial[0] & 0x80 else serial
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (authority, serial))
+
+
+def asked(ca: SecondCa, certificate_id: str) -> urllib3.BaseHTTPResponse:
+    directory = urllib3.request("GET", ca.directory_url, retries=False).json()
+    return urllib3.request("GET", f"{directory['renewalInfo']}/{certificate_id}", retries=False)
+
+
+def window(answer: urllib3.BaseHTTPResponse) -> tuple[float, float]:
+    start, end = (datetime.fromisoformat(answer.json()["suggestedWindow"][which]) for which in ("start", "end"))
+    return start.timestamp(), end.timestamp()
+
+
+def test_a_whole_issuance_whose_chain_leads_to_the_root(services: Services, other_ca: SecondCa, issue) -> None:
+    name = "whole.customer.example"
+    certificate = issue(name)
+    key = services.vault.decrypt(certificate.key)
+    chain, leaf = keys.read_chain(certificate.chain, key=key, name=name, now=services.clock())
+    roots = x509.load_pem_x509_certificates(other_ca.root.read_bytes())
+    verifier = PolicyBuilder().store(Store(roots)).build_server_verifier(x509.DNSName(name))
+    assert len(verifier.verify(leaf, x509.load_pem_x509_certificates(chain.encode())[1:])) == 3
+    assert certificate.not_after - certificate.not_before == 90 * DAY
+
+
+def test_many_at_once(services: Services, other_ca: SecondCa, issue) -> None:
+    before = other_ca.issued()
+    with ThreadPoolExecutor(6) as pool:
+        certificates = list(pool.map(issue, [f"many-{number}.customer.example" for number in range(24)]))
+    assert len({certificate.serial for certificate in certificates}) == 24
+    assert other_ca.issued() == before + 24
+
+
+@pytest.mark.parametrize("step", CHAIN)
+def test_e01_each_step_run_twice_gives_one_certificate(services: Services, other_ca: SecondCa, step: Step) -> None:
+    before = other_ca.issued()
+    name = published(other_ca.dns, f"twice-{step}.customer.example")
+    record = opened(services, name)
+    while (record := services.store.load(name)).issuance.step is not step:
+        _, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
+        time.sleep(seconds)
+    tasks.STEPS[step](services, record)
+    tasks.STEPS[step](services, replace(record, begun=2))
+    assert active(services, record)
+    assert other_ca.issued() == before + 1
+
+
+def test_c06_an_account_whose_url_was_lost_is_found_by_its_key(redis_url: str, other_ca: SecondCa) -> None:
+    first = product(redis_url, other_ca)
+    assert first.ca.new_order("account.customer.example").url
+    known = first.store.ca_account(other_ca.directory_url)
+    first.store.keep_ca_account(other_ca.directory_url, replace(known, url=None), instead_of=known)
+    assert product(redis_url, other_ca).ca.new_order("account.customer.example").url
+    assert first.store.ca_account(other_ca.directory_url) == known
+
+
+def test_a_validation_that_fails_says_why_and_starts_over(services: Services, other_ca: SecondCa) -> None:
+    name = published(other_ca.dns, "unanswered.customer.example")
+
+    class Silent:
+        def __getattr__(self, method: str) -> object:
+            return getattr(services.store, method)
+
+        def put_token(self, *args: object, **more: object) -> None:
+            pass
+
+    record = run_to_end(replace(services, store=Silent()), opened(services, name))
+    assert record.issuance.problem.type is ProblemType.VALIDATION_FAILED
+    # Its SQLite handler does not store why, so that it can not say so; what to look at is in our own words.
+    assert record.issuance.problem.detail == "the authorization is invalid"
+    assert "port 80" in record.issuance.problem.hint
+    assert "HTTP request failed: 404" in other_ca.part.log.read_text()
+    assert (record.issuance.step, record.issuance.order_url) == (Step.ORDER, None)
+    soon = replace(record.issuance, next_try_at=services.clock())
+    services.store.open(record.domain, soon, version=record.version, look_again_at=services.clock())
+    assert status(run_to_end(services, record), services.clock()) is Status.ACTIVE
+
+
+def test_renewal_info_of_a_certificate(services: Services, other_ca: SecondCa, issue) -> None:
+    certificate = issue("renewal-info.customer.example")
+    id_ = certificate_id(certificate)
+    assert keys.certificate_id(certificate.chain) == id_
+    answer = asked(other_ca, id_)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.headers["Retry-After"] == str(DAY)
+    assert list(answer.json()) == ["suggestedWindow"]
+    start, end = window(answer)
+    assert (start, end) == (certificate.not_before + 0.85 * 90 * DAY, certificate.not_after)
+    assert services.ca.has_renewal_info()
+    info = services.ca.renewal_info(id_)
+    assert (info.window.start, info.window.end) == (start, end)
+    assert info.ask_again_at == pytest.approx(services.clock() + DAY, abs=2)
+
+
+def test_an_id_of_no_certificate_has_no_renewal_info(services: Services, other_ca: SecondCa, issue) -> None:
+    authority, serial = certificate_id(issue("ids.customer.example")).split(".")
+    wrong = {
+        f"{'_' * 26}8.{serial}": 404,
+        f"{authority}.{'_' * 21}w": 404,
+        f"{authority}.{serial}.{serial}": 404,
+        f"{authority}.AAAA": 400,
+        "": 400,
+        authority: 400,
+    }
+    for id_, code in wrong.items():
+        answer = asked(other_ca, id_)
+        assert (answer.status, answer.json()["type"]) == (code, "urn:ietf:params:acme:error:malformed"), id_
+        with pytest.raises(Problem) as caught:
+            services.ca.renewal_info(id_)
+        assert caught.value.type is ProblemType.NO_RENEWAL_INFO
+
+
+def test_it_takes_any_replaces_and_minds_none(services: Services, other_ca: SecondCa, issue) -> None:
+    name = "replaced.customer.example"
+    first = issue(name)
+    id_ = certificate_id(first)
+    before = window(asked(other_ca, id_))
+    for replaces in (id_, id_, "unknown.AAAA"):
+        assert services.ca.new_order(name, replaces).authorization_urls
+    record = services.store.load(name)
+    again = new_issuance(name, Reason.RENEWAL, services.clock())
+    record = services.store.open(record.domain, again, version=record.version, look_again_at=0)
+    assert active(services, record).serial != first.serial
+    assert window(asked(other_ca, id_)) == before
+    assert services.ca.new_order(name, id_).authorization_urls
+    assert "alreadyReplaced" not in other_ca.part.log.read_text()
+
+
+def test_a_revoked_certificate_keeps_its_window(services: Services, other_ca: SecondCa, issue) -> None:
+    certificate = issue("revoked.customer.example")
+    before = window(asked(other_ca, certificate_id(certificate)))
+    der = x509.load_pem_x509_certificate(certificate.chain.encode()).public_bytes(Encoding.DER)
+    body = json.dumps({"certificate": encode_b64jose(der), "reason": 1}).encode()
+    assert services.ca._post_as("revokeCert", body, services.ca._keeper.signer()).status == 200
+    assert window(asked(other_ca, certificate_id(certificate))) == before
+
+
+def test_a_window_that_has_passed_puts_the_renewal_as_early_as_may_be(
+    services: Services, moved_window: Callable[..., None], issue
+) -> None:
+    name = "passed.customer.example"
+    certificate = issue(name)
+    renewal.refresh(services, name)
+    planned = services.store.load(name).domain
+    assert planned.window.start < planned.renew_at < planned.window.end
+    moved_window(renewalthreshold_pctg=-50, renewal_window_duration=3600, retry_after_timeout=7)
+    renewal.refresh(services, name)
+    domain = services.store.load(name).domain
+    assert domain.window.end - domain.window.start == 3600
+    assert domain.window.end < certificate.not_before
+    assert domain.renew_at == certificate.installed_at + DAY
+    assert domain.ask_at == pytest.approx(services.clock() + 60, abs=2)
+
+
+def test_a_certificate_of_seconds_is_renewed_in_the_cas_window(
+    module_sandbox: Sandbox, services_at: Callable[[SecondCa], Services]
+) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    name = "short.customer.example"
+    with second_ca(module_sandbox, timedelta(seconds=20), renewalthreshold_pctg=0, renewal_window_duration=1) as ca:
+        services = services_at(ca)
+        first = active(services, opened(services, published(ca.dns, name)))
+        assert first.not_after - first.not_before == pytest.approx(20, abs=1)
+        renewal.refresh(services, name)
+        domain = services.store.load(name).domain
+        assert (domain.window.start, domain.window.end) == (first.not_before, first.not_before + 1)
+        time.sleep(max(0, domain.renew_at - services.clock()))
+        second = active(services, renewal.begin(services, name))
+        assert second.serial != first.serial
+        assert second.not_before < first.not_before + 9, "the lifetime alone would have put it off to half of it"
+        assert ca.issued() == 2
