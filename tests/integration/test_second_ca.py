@@ -231,7 +231,7 @@ def test_a_window_that_has_passed_puts_the_renewal_as_early_as_may_be(
     domain = services.store.load(name).domain
     assert domain.window.end - domain.window.start == 3600
     assert domain.window.end < certificate.not_before
-    assert domain.renew_at == certificate.installed_at + DAY
+    assert domain.renew_at == certificate.installed_at + renewal.FLOOR_SECONDS
     assert domain.ask_at == pytest.approx(services.clock() + 60, abs=2)
 
 
