@@ -1,6 +1,7 @@
 """Real parts for the tests: started once on free loopback ports, waited for, stopped by pid."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -94,3 +95,13 @@ def serve() -> Iterator[Callable[..., None]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The time zone of this machine."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

@@ -14,6 +14,8 @@ from issuer.ca.transport import Refusal
 from issuer.problem import TABLE, Problem, ProblemType
 
 DEFAULT_RATE_LIMIT_SECONDS = 3600
+LEAST_WAIT_SECONDS = 1
+"""What a CA that says «at once» gets: it would be asked without a pause."""
 MAX_WAIT_SECONDS = 7 * 86400
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
@@ -82,17 +84,25 @@ def words(document: dict[str, Any]) -> str:
 
 
 def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
-    """Retry-After as epoch seconds, between now and a week on; None when absent or unreadable (RFC 9110 §10.2.3)."""
-    text = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,4000}", text, re.ASCII):
-        at = now + min(int(text), MAX_WAIT_SECONDS)
-    else:
-        try:
-            date = parsedate_to_datetime(text)
-            at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(at, now), now + MAX_WAIT_SECONDS)
+    """Retry-After as epoch seconds, a second to a week from now; None when absent or unreadable (RFC 9110 §10.2.3).
+
+    Seconds with a fraction or a sign, and several at once, of which the longest counts, are no HTTP, but are sent.
+    """
+    text = headers.get("Retry-After", "")
+    found = [_at(part, now) for part in (text, *text.split(","))]
+    times = [at for at in found if at is not None]
+    return min(max(*times, now + LEAST_WAIT_SECONDS), now + MAX_WAIT_SECONDS) if times else None
+
+
+def _at(text: str, now: float) -> float | None:
+    text = text.strip()
+    if re.fullmatch(r"[+-]?\d{1,4000}(\.\d{0,20})?", text, re.ASCII):
+        return now + min(float(text[:20]), MAX_WAIT_SECONDS)
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _sentences(document: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from itertools import product
 
 import pytest
@@ -23,18 +22,9 @@ ASCTIME = time.asctime(time.gmtime(SOON))
 INSTANT = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(SOON))
 
 UNREADABLE = (
-    "| |-5|+5|1.5|60, 60|1e3|soon|60s|\u0663|\u00b2|0x10|Sun|GMT|,|2030-01-01T00:00:00Z|06 Nov 1994 99:99 GMT"
+    "| |1e3|--5|1.5.5|soon|60s|\u0663|\u00b2|0x10|Sun|GMT|,|2030-01-01T00:00:00Z|06 Nov 1994 99:99 GMT"
     "|Sun, 99 Nov 1994 08:49:37 GMT"
 )
-
-
-@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
-def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", request.param)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 def headers(text: str | None) -> HTTPHeaderDict:
@@ -50,12 +40,21 @@ def said(type_: str, detail: str = "as the CA has it", **more: object) -> dict[s
     return {"type": f"{URN}{type_}", "detail": detail, **more}
 
 
-@pytest.mark.usefixtures("_zone")
+@pytest.mark.usefixtures("zone")
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("0", 0),
+        ("0", 1),
+        ("-5", 1),
+        ("0.2", 1),
         ("1", 1),
+        ("1.5", 1.5),
+        ("1.", 1),
+        ("+5", 5),
+        ("60, 60", 60),
+        ("5, 120, 0", 120),
+        (f"5, {IMF}", 5000),
+        (f"{IMF}, {IMF}", 5000),
         ("60", 60),
         (" 60 ", 60),
         ("0060", 60),
@@ -70,34 +69,34 @@ def said(type_: str, detail: str = "as the CA has it", **more: object) -> dict[s
         (IMF.replace("GMT", "+0000"), 5000),
         (IMF.replace("GMT", "-0000"), 5000),
         (IMF.replace("GMT", "+0100"), 5000 - HOUR),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-        ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 1),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 1),
         ("Fri, 31 Dec 9999 23:59:59 GMT", WEEK),
     ],
 )
-def test_c04_retry_after_is_between_now_and_a_week_on(text: str, seconds: float) -> None:
+def test_c04_retry_after_is_between_a_second_and_a_week_on(text: str, seconds: float) -> None:
     assert retry_after(headers(text), NOW) == NOW + seconds
 
 
-@pytest.mark.usefixtures("_zone")
+@pytest.mark.usefixtures("zone")
 @pytest.mark.parametrize("text", [None, *UNREADABLE.split("|")])
 def test_c04_what_is_no_retry_after_is_none(text: str | None) -> None:
     assert retry_after(headers(text), NOW) is None
 
 
-def test_c04_the_header_twice_is_none_and_no_fault() -> None:
+def test_c04_of_two_headers_the_longer_wait_counts() -> None:
     twice = HTTPHeaderDict()
     twice.add("Retry-After", "60")
-    twice.add("retry-after", "60")
-    assert retry_after(twice, NOW) is None
+    twice.add("retry-after", "90")
+    assert retry_after(twice, NOW) == NOW + 90
 
 
-@pytest.mark.usefixtures("_zone")
+@pytest.mark.usefixtures("zone")
 @pytest.mark.parametrize(
     ("detail", "header", "seconds"),
     [
         ("too many", "120", 120),
-        ("too many", "0", 0),
+        ("too many", "0", 1),
         ("too many", IMF, 5000),
         (f"too many, retry after {INSTANT} UTC", "120", 120),
         (f"too many, retry after {INSTANT} UTC", None, 5000),

@@ -1,8 +1,6 @@
 """The coming renewals, counted by day and CA."""
 
-import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -20,20 +18,11 @@ def services() -> Services:
     return fake_services()
 
 
-@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
-def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", request.param)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
 def day(at: float) -> date:
     return datetime.fromtimestamp(at, UTC).date()
 
 
-@pytest.mark.usefixtures("_zone")
+@pytest.mark.usefixtures("zone")
 def test_stored_domains_by_day_and_ca(services: Services) -> None:
     world = World(services)
     names = [f"{number}.customer.example" for number in range(6)]
