@@ -99,6 +99,7 @@ local room = tonumber(ARGV[6]) - redis.call('ZCOUNT', KEYS[3], '-inf', ARGV[2])
 local count = math.min(earned, room, tonumber(ARGV[3]))
 if count < 1 then return {} end
 local names = redis.call('ZRANGE', KEYS[1], 0, count - 1)
+if #names == 0 then return {} end
 for _, name in ipairs(names) do
   redis.call('ZREM', KEYS[1], name)
   redis.call('ZADD', KEYS[2], ARGV[2], name)

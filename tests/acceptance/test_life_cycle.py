@@ -23,8 +23,8 @@ HALF = LIFETIME / 2
 
 @pytest.fixture(scope="module")
 def pebble(module_sandbox: Sandbox, dns: Dns, http_port: int) -> Pebble:
-    """A CA whose certificates end after seconds."""
-    environment = {"PEBBLE_WFE_NONCEREJECT": "0"}
+    """A CA whose certificates end after seconds, and that wants each renewal to be proved anew."""
+    environment = {"PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
     return module_sandbox.pebble(dns.server, http_port, environment, certificateValidityPeriod=LIFETIME)
 
 

@@ -135,6 +135,11 @@ def test_renewals_are_handed_out_when_due_by_urgency_and_put_off(store: RedisSto
     assert set(claimed(store, NOW + 301)) == {*order, "future.example"}
 
 
+def test_a_claim_of_nothing_writes_nothing(store: RedisStore) -> None:
+    assert claimed(store) == []
+    assert store._redis.keys() == []
+
+
 def test_a_renewal_that_was_begun_is_not_handed_out_again(store: RedisStore) -> None:
     record = held(store)
     claimed(store)
