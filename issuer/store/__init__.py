@@ -34,7 +34,7 @@ LANES = AGENDAS[:2]
 READY = f"{ROOT}agenda:ready"
 PACE = f"{ROOT}pace"
 PACE_BURST_SECONDS = 60
-"""What a pause of the scheduler may save up: as much as is handed out in this time."""
+"""What a pause of the scheduler may save up: as much as is handed out in this time, and one at least."""
 LINE_UP = 1000
 MAX_LINE_UPS = 50
 PAGE = 1000
@@ -117,7 +117,7 @@ class RedisStore:
             if self._run("line_up", [renew, READY], now, LINE_UP, DOMAINS) < LINE_UP:
                 break
         keys = [READY, renew, f"{ROOT}agenda:{Agenda.RENEWAL}", PACE]
-        allowed = (limit, per_second, PACE_BURST_SECONDS, at_once)
+        allowed = (limit, per_second, max(PACE_BURST_SECONDS, 1 / per_second), at_once)
         return cast("list[str]", self._run("claim_renewals", keys, now, look_again_at, *allowed))
 
     def planned_renewals(self) -> Iterator[PlannedRenewal]:

@@ -94,7 +94,7 @@ return #names
 -- KEYS ready, renew, open renewals, pace · ARGV now, look_again_at, limit, per second, burst's seconds, at once
 local now, per_second, burst_seconds = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local spent = earned_back(KEYS[4], now, burst_seconds)
-local earned = math.floor((now + burst_seconds - spent) * per_second + 0.001)
+local earned = math.floor((now + burst_seconds - spent + 0.001) * per_second)
 local room = tonumber(ARGV[6]) - redis.call('ZCOUNT', KEYS[3], '-inf', ARGV[2])
 local count = math.min(earned, room, tonumber(ARGV[3]))
 if count < 1 then return {} end

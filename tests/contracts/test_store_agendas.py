@@ -180,6 +180,13 @@ def test_the_pace_saves_up_a_minute_and_then_gives_what_the_time_has_earned(stor
     assert len(claimed(store, NOW + 9000, per_second=2)) == 120
 
 
+def test_the_slowest_pace_hands_out_one_after_the_other(store: RedisStore) -> None:
+    for number in range(3):
+        held(store, f"{number}.example", renew_at=NOW - 1000)
+    counts = [len(claimed(store, NOW + seconds, per_second=0.001)) for seconds in (0, 0, 999, 1000, 1999, 2000)]
+    assert counts == [1, 0, 0, 1, 0, 1]
+
+
 def test_a_clock_that_was_set_back_slows_the_pace_for_a_minute_and_no_longer(store: RedisStore) -> None:
     for number in range(200):
         held(store, f"{number}.example", renew_at=NOW - 9999)
