@@ -97,7 +97,7 @@ def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
 def _at(text: str, now: float) -> float | None:
     text = text.strip()
     if re.fullmatch(r"[+-]?\d{1,4000}(\.\d{0,20})?", text, re.ASCII):
-        return now + min(float(text[:20]), MAX_WAIT_SECONDS)
+        return now + min(float(text), MAX_WAIT_SECONDS)
     try:
         date = parsedate_to_datetime(text)
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
