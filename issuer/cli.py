@@ -20,8 +20,6 @@ from issuer.sandbox import SandboxError
 from issuer.wiring import build_services
 
 PLANS = click.Choice([plan.value for plan in Plan])
-
-
 SHORTEST_SECONDS, LONGEST_SECONDS = 600, 10 * 365 * 86400
 BAR = 16
 """How wide the longest bar is, in characters."""

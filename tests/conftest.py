@@ -11,6 +11,7 @@ from werkzeug.serving import make_server
 from issuer.sandbox import LOOPBACK, Dns, Pebble, Sandbox, free_port
 from issuer.store import RedisStore, connect
 from tests.acme2certifier import NEEDS_ROOT
+from tests.wire import Wire
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,6 +80,14 @@ def pebble(module_sandbox: Sandbox, dns: Dns, http_port: int) -> Pebble:
     return module_sandbox.pebble(
         dns.server, http_port, {"PEBBLE_WFE_NONCEREJECT": "0"}, certificateValidityPeriod=90 * 86400
     )
+
+
+@pytest.fixture
+def wire(pebble: Pebble) -> Iterator[Wire]:
+    """A wire to the CA, for faults on the way."""
+    wire = Wire(pebble)
+    yield wire
+    wire.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 from issuer import tasks
 from issuer.config import Settings, load_settings
-from issuer.domain import CHAIN, Domain, Reason, Record, new_issuance
+from issuer.domain import CHAIN, Domain, Reason, Record, Step, new_issuance
 from issuer.keys import new_encryption_key
 from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
@@ -57,3 +57,11 @@ def run_to_end(services: Services, record: Record, *, at_most: int = 200) -> Rec
             return services.store.load(record.domain.name)
         time.sleep(seconds)
     raise AssertionError(f"still {record.issuance.step} after {at_most} attempts")
+
+
+def run_to_step(services: Services, name: str, step: Step) -> Record:
+    """The same, until it stands at a step."""
+    while (record := services.store.load(name)).issuance.step is not step:
+        _, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
+        time.sleep(seconds)
+    return record

@@ -15,7 +15,7 @@ import urllib3
 from issuer import accounts
 from issuer.config import PREFIX, Settings
 from issuer.ports import Plan, Services
-from issuer.sandbox import LOOPBACK, Dns, Part, Pebble, Sandbox
+from issuer.sandbox import LOOPBACK, Dns, Part, Sandbox
 from issuer.wiring import build_services
 from tests.real import settings_for
 from tests.wire import Wire
@@ -78,13 +78,6 @@ def own_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
         yield sandbox
         for part in sandbox._parts:
             part.process.terminate()
-
-
-@pytest.fixture
-def wire(pebble: Pebble) -> Iterator[Wire]:
-    wire = Wire(pebble)
-    yield wire
-    wire.close()
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ def test_e02_a_message_that_never_came_is_sent_by_reconcile(
     name = published(dns, "never.customer.example")
     record = opened(services, name)
     services.store.open(record.domain, record.issuance, version=record.version, look_again_at=services.clock())
-    platform.wait_until(name, "active")
+    assert platform.wait_until(name, "active")["certificate"]
+    assert services.store.load(name).issuance.id == record.issuance.id
 
 
 def test_work_that_was_queued_while_no_worker_ran_is_done_when_one_comes(

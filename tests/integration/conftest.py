@@ -1,11 +1,19 @@
-"""The second CA, for the modules that ask for it."""
+"""The adapter over the wire, and the second CA, for the modules that ask for them."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from issuer.ca import AcmeAuthority
+from issuer.ca.transport import Transport
+from issuer.keys import Vault
 from issuer.sandbox import Sandbox
+from issuer.store import RedisStore
 from tests.acme2certifier import SecondCa, second_ca, why_not
+from tests.fakes import FakeClock
+from tests.real import ENCRYPTION_KEY
+from tests.wire import Wire
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +23,20 @@ def other_ca(module_sandbox: Sandbox) -> Iterator[SecondCa]:
         pytest.skip(reason)
     with second_ca(module_sandbox) as ca:
         yield ca
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(time.time())
+
+
+@pytest.fixture
+def new_ca(real_store: RedisStore, wire: Wire, clock: FakeClock) -> Callable[[], AcmeAuthority]:
+    """Each call is another worker process, as far as the CA and the store can tell."""
+    vault = Vault([ENCRYPTION_KEY])
+
+    def make() -> AcmeAuthority:
+        transport = Transport(ca_bundle=str(wire.bundle), timeout_seconds=2)
+        return AcmeAuthority(wire.directory_url, real_store, vault=vault, clock=clock, transport=transport)
+
+    return make

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,42 +10,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from issuer.ca import AcmeAuthority
-from issuer.ca.transport import MAX_ANSWER_BYTES, Transport
-from issuer.keys import Vault
+from issuer.ca.transport import MAX_ANSWER_BYTES
 from issuer.problem import Problem, ProblemType
-from issuer.sandbox import Pebble
 from issuer.store import RedisStore
 from tests.fakes import FakeClock
-from tests.real import ENCRYPTION_KEY
 from tests.wire import Answer, Fault, Wire, cut
 
 NAME = "track.customer.example"
 DAY = 86400
 ACME_JSON = {"Content-Type": "application/problem+json"}
-
-
-@pytest.fixture
-def wire(pebble: Pebble) -> Iterator[Wire]:
-    wire = Wire(pebble)
-    yield wire
-    wire.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(time.time())
-
-
-@pytest.fixture
-def new_ca(real_store: RedisStore, wire: Wire, clock: FakeClock) -> Callable[[], AcmeAuthority]:
-    """Each call is another worker process, as far as the CA and the store can tell."""
-    vault = Vault([ENCRYPTION_KEY])
-
-    def make() -> AcmeAuthority:
-        transport = Transport(ca_bundle=str(wire.bundle), timeout_seconds=2)
-        return AcmeAuthority(wire.directory_url, real_store, vault=vault, clock=clock, transport=transport)
-
-    return make
 
 
 def refusing(

@@ -1,7 +1,6 @@
 """Whole issuances against Pebble, without the queue: lost answers, repeated steps, bad nonces."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,16 +12,9 @@ from issuer.ports import Services
 from issuer.problem import ProblemType
 from issuer.sandbox import Dns, Pebble, Sandbox, free_port
 from issuer.wiring import build_services
-from tests.real import issued, opened, published, run_to_end, settings_for
+from tests.real import issued, opened, published, run_to_end, run_to_step, settings_for
 from tests.wire import Fault, Wire, cut
 from web.app import create_app
-
-
-@pytest.fixture
-def wire(pebble: Pebble) -> Iterator[Wire]:
-    wire = Wire(pebble)
-    yield wire
-    wire.close()
 
 
 @pytest.fixture
@@ -91,10 +83,8 @@ def test_c02_an_answer_lost_on_the_wire_costs_no_second_certificate(
 @pytest.mark.parametrize("step", CHAIN)
 def test_e01_each_step_run_twice_against_a_real_ca(services, dns: Dns, certificates, step: Step) -> None:
     name = published(dns, f"twice-{step}.customer.example")
-    record = opened(services, name)
-    while (record := services.store.load(name)).issuance.step is not step:
-        _, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
-        time.sleep(seconds)
+    opened(services, name)
+    record = run_to_step(services, name, step)
     tasks.STEPS[step](services, record)
     tasks.STEPS[step](services, replace(record, begun=2))
     assert status(finish(services, name), services.clock()) is Status.ACTIVE

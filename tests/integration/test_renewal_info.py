@@ -1,21 +1,15 @@
 """Renewal info and `replaces` (RFC 9773) over the wire: Pebble has no ARI, so the wire puts it into its directory."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from josepy.json_util import decode_b64jose
 
 from issuer.ca import AcmeAuthority
-from issuer.ca.transport import Transport
-from issuer.keys import Vault
 from issuer.problem import Problem, ProblemType
-from issuer.sandbox import Pebble
-from issuer.store import RedisStore
 from tests.fakes import FakeClock
-from tests.real import ENCRYPTION_KEY
 from tests.wire import Answer, Fault, Wire, cut
 
 NAME = "track.customer.example"
@@ -24,29 +18,18 @@ START, END = 1_790_000_000.25, 1_790_086_400.5
 
 
 @pytest.fixture
-def wire(pebble: Pebble) -> Iterator[Wire]:
-    wire = Wire(pebble)
-
+def wire(wire: Wire) -> Wire:
     def with_renewal_info(answer: Answer) -> Answer:
         status, headers, body = answer
         return status, headers, json.dumps(json.loads(body) | {"renewalInfo": f"https://{wire.host}/ari"}).encode()
 
     wire.add(Fault("/dir", times=99, after=with_renewal_info))
-    yield wire
-    wire.close()
+    return wire
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(time.time())
-
-
-@pytest.fixture
-def ca(real_store: RedisStore, wire: Wire, clock: FakeClock) -> AcmeAuthority:
-    transport = Transport(ca_bundle=str(wire.bundle), timeout_seconds=2)
-    return AcmeAuthority(
-        wire.directory_url, real_store, vault=Vault([ENCRYPTION_KEY]), clock=clock, transport=transport
-    )
+def ca(new_ca: Callable[[], AcmeAuthority]) -> AcmeAuthority:
+    return new_ca()
 
 
 def saying(document: object, headers: dict[str, str] | None = None, status: int = 200) -> Callable[[], Answer]:

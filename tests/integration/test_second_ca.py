@@ -22,7 +22,7 @@ from issuer.problem import Problem, ProblemType
 from issuer.sandbox import Sandbox
 from issuer.wiring import build_services
 from tests.acme2certifier import WEB_PORT, SecondCa, second_ca, why_not
-from tests.real import opened, published, run_to_end, settings_for
+from tests.real import opened, published, run_to_end, run_to_step, settings_for
 from web.app import create_app
 
 DAY = 86400
@@ -118,10 +118,8 @@ def test_many_at_once(services: Services, other_ca: SecondCa, issue) -> None:
 def test_e01_each_step_run_twice_gives_one_certificate(services: Services, other_ca: SecondCa, step: Step) -> None:
     before = other_ca.issued()
     name = published(other_ca.dns, f"twice-{step}.customer.example")
-    record = opened(services, name)
-    while (record := services.store.load(name)).issuance.step is not step:
-        _, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
-        time.sleep(seconds)
+    opened(services, name)
+    record = run_to_step(services, name, step)
     tasks.STEPS[step](services, record)
     tasks.STEPS[step](services, replace(record, begun=2))
     assert active(services, record)
