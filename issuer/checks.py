@@ -1,6 +1,6 @@
 """May we issue for this name, for this account, now? The contract's order: name, plan, holder, state, limit, CNAME."""
 
-from issuer import names
+from issuer import choice, names
 from issuer.domain import Record, Status, status
 from issuer.ports import Account, Plan, Quota, Services, Verdict
 from issuer.problem import Problem, ProblemType
@@ -43,6 +43,8 @@ def may_issue(services: Services, account: Account, name: str, *, must_exist: bo
         raise not_initiated(name)
     if record:
         _require_idle(record, services.clock(), is_renewal_asked_for=must_exist)
+    if record and must_exist and (room_at := choice.room_at(services, record.domain)):
+        raise Problem(ProblemType.OVER_BUDGET, retry_at=room_at)
     return record
 
 

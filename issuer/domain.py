@@ -15,6 +15,8 @@ PROCESSING_WITHIN_SECONDS = 120
 ASSUMED_LOST_SECONDS = 60
 """A message that has not led to a lease by then is taken for lost, and `reconcile` sends another."""
 DAY_SECONDS = 86400
+MAX_EVENTS = 12
+MAX_EVENT_TEXT = 300
 
 
 class Step(StrEnum):
@@ -71,6 +73,18 @@ MOVES: dict[Step, frozenset[Step]] = {
 """From each step to the ones it may be followed by; back to `order` when the CA's order is lost."""
 
 
+WITHOUT_ORDER: dict[str, Any] = {
+    "step": Step.ORDER,
+    "ca": None,
+    "order_url": None,
+    "finalize_url": None,
+    "authorization_urls": (),
+    "is_answered": False,
+    "certificate_url": None,
+}
+"""What an issuance has of its order, as it is before there is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """A certificate in force: chain (PEM, leaf first), its key (encrypted), and the leaf's facts.
@@ -107,12 +121,22 @@ class RenewalWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """A line of an issuance's timeline: what was found or done, at which step."""
+
+    at: float
+    step: Step
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """What an account holds: a name (canonical form) and the certificate in force, if any.
 
     renew_at: the moment drawn for the next renewal; window: the one it was drawn in, None where the CA gave none.
     ask_at: when to ask the CA for its window. away_since: DNS has said clearly that the name leads elsewhere, and has
     not taken it back; recheck_at: when to ask it again. is_end_told: the end of the certificate has been reported.
+    ca, profile: the operator's choice for this domain (a directory URL, a profile of its CA); None: as set for all.
     """
 
     name: str
@@ -125,6 +149,8 @@ class Domain:
     away_since: float | None = None
     recheck_at: float | None = None
     is_end_told: bool = False
+    ca: str | None = None
+    profile: str | None = None
 
     @property
     def urgent_by(self) -> float:
@@ -141,9 +167,10 @@ class Domain:
 class Issuance:
     """One attempt to get a certificate.
 
-    ca is the directory URL that the order was placed at. key is encrypted, csr is PEM; both are saved before the CA is
-    asked for anything. tries counts failures of this attempt, waits the times in a row that the CA was asked and was
-    not ready. next_try_at: not to be looked at before, or None when it is due now. problem: the last one.
+    ca is the directory URL of the CA that is asked; passed_over are those that have failed it since its last try. key
+    is encrypted, csr is PEM; both are saved before the CA is asked for anything. tries counts failures of this
+    attempt, waits the times in a row that the CA was asked and was not ready. next_try_at: not to be looked at before,
+    or None when it is due now. problem: the last one. events: its timeline, the last lines of it.
     """
 
     id: str
@@ -151,6 +178,7 @@ class Issuance:
     created_at: float
     step: Step = Step.ORDER
     ca: str | None = None
+    passed_over: tuple[str, ...] = ()
     key: str | None = field(default=None, repr=False)
     csr: str | None = None
     order_url: str | None = None
@@ -162,6 +190,7 @@ class Issuance:
     waits: int = 0
     next_try_at: float | None = None
     problem: Problem | None = None
+    events: tuple[Event, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -184,23 +213,41 @@ class Issuance:
         return replace(self, waits=self.waits + 1, next_try_at=until, **found)
 
     def retry(self, problem: Problem, at: float) -> Self:
-        """A temporary problem: the same step again at `at`, or a new order where the problem cost this one."""
+        """A temporary problem: the same step again at `at`, or a new order where the problem cost this one. One that
+        does not count leaves the tries as they are."""
         if not self.is_open:
             raise ValueError(f"no move from {self.step} to a new try")
-        again = replace(self, tries=self.tries + 1, waits=0, next_try_at=at, problem=problem, is_answered=False)
-        if not problem.drops_order:
-            return again
-        return replace(
-            again,
-            step=Step.ORDER,
-            ca=None,
-            key=None,
-            csr=None,
-            order_url=None,
-            finalize_url=None,
-            authorization_urls=(),
-            certificate_url=None,
+        again = replace(
+            self,
+            tries=self.tries + problem.is_counted,
+            waits=0 if problem.is_counted else self.waits + 1,
+            next_try_at=at,
+            problem=problem,
+            is_answered=False,
+            passed_over=(),
         )
+        if problem.drops_order:
+            return replace(again, **WITHOUT_ORDER, key=None, csr=None)
+        return replace(again, ca=None) if self.order_url is None else again
+
+    def go_elsewhere(self, problem: Problem, now: float) -> Self:
+        """Its CA has failed it: over to another one, with an order there, at once."""
+        if not self.is_open or self.ca is None:
+            raise ValueError(f"no move from {self.step} to another CA")
+        passed_over = (*self.passed_over, self.ca)
+        return replace(
+            self,
+            **WITHOUT_ORDER,
+            waits=0,
+            next_try_at=now,
+            problem=problem,
+            passed_over=passed_over,
+        )
+
+    def note(self, at: float, text: str) -> Self:
+        """The same with one more line in its timeline; the oldest goes where there are too many."""
+        event = Event(at, self.step, text[:MAX_EVENT_TEXT])
+        return replace(self, events=(*self.events, event)[-MAX_EVENTS:])
 
     def fail(self, problem: Problem) -> Self:
         """Given up for good; its key is of no more use and is forgotten."""
@@ -218,7 +265,7 @@ class Issuance:
 
     def wake(self, now: float, reason: Reason) -> Self:
         """To be tried now instead of at next_try_at, for this reason from now on."""
-        return replace(self, tries=0, waits=0, next_try_at=now, reason=reason)
+        return replace(self, tries=0, waits=0, next_try_at=now, reason=reason, passed_over=())
 
 
 @dataclass(frozen=True, slots=True)

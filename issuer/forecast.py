@@ -50,7 +50,7 @@ def of_imagined(services: Services, domains: int, lifetime_seconds: float) -> Fo
         share = domains // sample + (number < domains % sample)
         issued_at = now + number * domains / sample / services.renewals_per_second
         while (issued_at := renewal.moment_by_lifetime(_imagined(issued_at, lifetime_seconds))) < end:
-            found[_day(issued_at), _host(services.ca.directory_url)] += share
+            found[_day(issued_at), _host(services.cas[0].directory_url)] += share
     return Forecast(found, domains)
 
 

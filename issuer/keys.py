@@ -150,6 +150,15 @@ def certificate_id(chain: str) -> str | None:
     return f"{_base64url(authority)}.{_base64url(serial)}" if authority else None
 
 
+def top_issuer(chain: str) -> str:
+    """The common name of whom the last certificate of a chain is signed by; empty where there is none to read."""
+    try:
+        names = x509.load_pem_x509_certificates(chain.encode())[-1].issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except UNSOUND:
+        return ""
+    return str(names[0].value) if names else ""
+
+
 def issuer_name(chain: str) -> str:
     """Who signed the leaf of a chain, in words for a person."""
     leaf = x509.load_pem_x509_certificate(chain.encode())

@@ -1,6 +1,6 @@
 """What the product needs from the outside, as Protocols, and the bundle that carries it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -28,11 +28,12 @@ class OverQuota(Exception):  # noqa: N818 - a refusal, not a fault
 @dataclass(frozen=True, slots=True)
 class Quota:
     """How often something may be done: `burst` times at once, and once more every `seconds`. of: what it is counted
-    by. Burst 0: as often as you like."""
+    by. Burst 0: as often as you like. cost: how much of it is used up; with 0 there must only be room for one."""
 
     of: str
     seconds: float
     burst: int
+    cost: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,44 @@ class PlannedRenewal:
     name: str
     at: float
     ca: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A CA is not to be asked before `until`: it rests, or our requests are too many for the moment."""
+
+    until: float
+    is_rest: bool
+
+
+Rate = tuple[int, float] | None
+"""So many in so many seconds; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaLimits:
+    """What a CA allows, mirrored here so that it is not asked in vain: new orders of our account, certificates below
+    one registered domain and for one name, failed authorizations of one name, requests in a second (0: any)."""
+
+    new_orders: Rate = None
+    per_registered_domain: Rate = None
+    per_name: Rate = None
+    failed_authorizations: Rate = None
+    requests_per_second: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CaPolicy:
+    """How we use a CA. weight: its share of the domains whose first choice it is. profile: asked for in orders.
+    preferred_chain: the common name of an issuer that the chain should lead to. eab_key_id, eab_hmac_key (base64url):
+    External Account Binding (RFC 8555 §7.3.4); empty where it wants none."""
+
+    weight: int = 0
+    profile: str = ""
+    preferred_chain: str = ""
+    eab_key_id: str = ""
+    eab_hmac_key: str = field(default="", repr=False)
+    limits: CaLimits = CaLimits()
 
 
 NO_QUOTA = Quota("none", seconds=1, burst=0)
@@ -66,11 +105,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class CaAccount:
-    """Our account at a CA: its key (encrypted PEM), its URL once the CA has told it."""
+    """Our account at a CA: its key (encrypted), its URL once the CA has told it. next_key: the one that is to take the
+    key's place, saved before the CA hears of it."""
 
     key: str = field(repr=False)
     url: str | None
     created_at: float
+    next_key: str | None = field(default=None, repr=False)
 
 
 class Store(Protocol):
@@ -146,6 +187,29 @@ class Store(Protocol):
         """Return when the store answers."""
 
 
+class Limits(Protocol):
+    """What all workers know together of each CA: whether it rests, and how much of what it allows is used. CAs go by
+    their directory URLs; Problem(store-unavailable) as in `Store`."""
+
+    def ask(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
+        """None where the CA may be asked now, for one step; else until when not. After a rest one caller is let through
+        to try it, the others wait for how that goes."""
+
+    def failed(self, ca: str, *, now: float, until: float | None = None, is_certain: bool = False) -> float | None:
+        """The CA did not answer; until when it rests now, if it does. until: what it has asked for, as epoch seconds.
+        is_certain: one failure is enough."""
+
+    def answered(self, ca: str) -> None:
+        """The CA works: what it failed before is forgotten."""
+
+    def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
+        """Use up what all the quotas cost, or nothing of any and say when there is room again; also where the CA has
+        refused `name`, or so many others that it is likely to be next."""
+
+    def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
+        """The CA has refused an order for a name because of a limit that holds until then."""
+
+
 class CaAccounts(Protocol):
     """Where the CA adapter keeps its accounts: one per directory URL, for all workers."""
 
@@ -210,10 +274,34 @@ class RenewalInfo:
     ask_again_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """Our account at a CA as it may be shown. thumbprint: of its key (RFC 7638). is_rolling_over: a new key has been
+    saved for it, which the CA is not known to have yet."""
+
+    url: str | None
+    thumbprint: str
+    created_at: float
+    is_rolling_over: bool
+
+
 class CertificateAuthority(Protocol):
     """An ACME CA (RFC 8555). Every method raises Problem; none sleeps."""
 
     directory_url: str
+    policy: CaPolicy
+
+    def caa_identities(self) -> tuple[str, ...]:
+        """The domains that stand for it in CAA records (§9.7.6); none where it does not say."""
+
+    def account_url(self) -> str:
+        """The URL of our account, made or found if need be (§7.3)."""
+
+    def known_account(self) -> KnownAccount | None:
+        """What is stored of our account; the CA is not asked."""
+
+    def roll_over(self) -> None:
+        """A new key for our account (§7.3.5). May be cut off anywhere and called again."""
 
     def has_renewal_info(self) -> bool:
         """True where the CA says when it wants a certificate to be renewed (RFC 9773)."""
@@ -221,9 +309,9 @@ class CertificateAuthority(Protocol):
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         """When the CA wants a certificate to be renewed (RFC 9773 §4)."""
 
-    def new_order(self, name: str, replaces: str | None = None) -> Order:
+    def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
         """Ask for a certificate for one name (§7.4). replaces: the id of the certificate it will take the place of
-        (RFC 9773 §5); a refusal of it is no refusal of the order."""
+        (RFC 9773 §5); a refusal of it is no refusal of the order. profile: in place of the policy's."""
 
     def order(self, url: str) -> Order:
         """Look at an order (§7.4)."""
@@ -250,6 +338,14 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """An answer to a question about the outside: the verdict, and what was found in words."""
+
+    verdict: Verdict
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pointing:
     """Whether a name leads to us. found: what DNS has for it, in words. wanted: the record to create."""
 
@@ -264,13 +360,17 @@ class Resolver(Protocol):
     def pointing(self, name: str) -> Pointing:
         """Follow the name's CNAMEs, or compare its addresses, to our targets. Never raises; bounded in time."""
 
+    def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
+        """Whether CAA records let a CA issue for a name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything that checks and steps work with."""
 
     store: Store
-    ca: CertificateAuthority
+    limits: Limits
+    cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
     vault: Vault
     key_type: KeyType
@@ -281,3 +381,7 @@ class Services:
     renewals_at_once: int
     new_names_per_registered_domain: int
     clock: Clock
+
+    def ca_at(self, directory_url: str | None) -> CertificateAuthority | None:
+        """The CA of a directory URL, if it is one of ours."""
+        return next((ca for ca in self.cas if ca.directory_url == directory_url), None)

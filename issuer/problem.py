@@ -27,6 +27,10 @@ class ProblemType(StrEnum):
     RATE_LIMITED = "rate-limited"
     CA_UNAVAILABLE = "ca-unavailable"
     CA_SLOW = "ca-slow"
+    CA_RESTS = "ca-rests"
+    CA_MISUNDERSTOOD = "ca-misunderstood"
+    PACED = "paced"
+    OVER_BUDGET = "over-budget"
     CA_REFUSED = "ca-refused"
     CA_ACCOUNT = "ca-account"
     ORDER_LOST = "order-lost"
@@ -39,49 +43,74 @@ class ProblemType(StrEnum):
     BUSY = "busy"
 
 
+class Actor(StrEnum):
+    """Who must act before a problem ends: `must_act` in an answer."""
+
+    OWNER = "owner"  # of the domain
+    PLATFORM = "platform"  # whose customer that is, or its operators
+    NOBODY = "nobody"  # it passes by itself
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What follows from a problem's type.
 
-    is_permanent: ends the issuance at once. drops_order: the CA's order is of no more use, the next try starts
-    over with a new order and a new key. first_retry_seconds: how long to wait before the first retry. message: the
-    short sentence that its reader sees first.
+    message: the short sentence that its reader sees first. actor: who must act. is_permanent: ends the issuance at
+    once. drops_order: the CA's order is of no more use, the next try starts over with a new order and a new key.
+    is_counted: counts as a failed try of the issuance. first_retry_seconds: how long to wait before the first retry.
     """
 
     message: str
+    actor: Actor
     is_permanent: bool = False
     drops_order: bool = False
+    is_counted: bool = True
     first_retry_seconds: float = 60
 
 
+OWNER, PLATFORM, NOBODY = Actor
 TABLE: dict[ProblemType, Rule] = {
-    ProblemType.INVALID_NAME: Rule("no certificate can be had for this name", is_permanent=True),
-    ProblemType.INVALID_CNAME: Rule("invalid CNAME record"),
-    ProblemType.PLAN: Rule("upgrade your account to enable this feature", is_permanent=True),
-    ProblemType.NOT_FOUND: Rule("domain not found", is_permanent=True),
-    ProblemType.NOT_INITIATED: Rule("x509 key pair generation has not been initiated", is_permanent=True),
-    ProblemType.ALREADY_INITIATED: Rule("x509 key pair generation has already been initiated", is_permanent=True),
-    ProblemType.INVALID_REQUEST: Rule("the request can not be understood", is_permanent=True),
-    ProblemType.UNAUTHORIZED: Rule("this call needs a valid API key", is_permanent=True),
-    ProblemType.ACCOUNT_EXISTS: Rule("an account of this name exists already", is_permanent=True),
-    ProblemType.DNS_UNKNOWN: Rule("the domain's DNS could not be looked up"),
-    ProblemType.VALIDATION_FAILED: Rule("the CA could not validate the domain", drops_order=True),
-    ProblemType.CAA: Rule(
-        "a CAA record forbids the CA to issue for the domain", drops_order=True, first_retry_seconds=600
+    ProblemType.INVALID_NAME: Rule("no certificate can be had for this name", OWNER, is_permanent=True),
+    ProblemType.INVALID_CNAME: Rule("invalid CNAME record", OWNER),
+    ProblemType.PLAN: Rule("upgrade your account to enable this feature", PLATFORM, is_permanent=True),
+    ProblemType.NOT_FOUND: Rule("domain not found", PLATFORM, is_permanent=True),
+    ProblemType.NOT_INITIATED: Rule("x509 key pair generation has not been initiated", PLATFORM, is_permanent=True),
+    ProblemType.ALREADY_INITIATED: Rule(
+        "x509 key pair generation has already been initiated", NOBODY, is_permanent=True
     ),
-    ProblemType.RATE_LIMITED: Rule("a rate limit of the CA has been reached"),
-    ProblemType.CA_UNAVAILABLE: Rule("the CA can not be reached or does not answer as it should"),
-    ProblemType.CA_SLOW: Rule("the CA has not finished its work yet"),
-    ProblemType.CA_REFUSED: Rule("the CA refuses to issue for the domain", is_permanent=True),
-    ProblemType.CA_ACCOUNT: Rule("the platform's account at the CA needs its operator", drops_order=True),
-    ProblemType.ORDER_LOST: Rule("the CA has given up the order", drops_order=True),
-    ProblemType.NO_RENEWAL_INFO: Rule("the CA does not say when to renew the certificate"),
-    ProblemType.BAD_CERTIFICATE: Rule("the CA sent a certificate that is not the one asked for", drops_order=True),
-    ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable"),
-    ProblemType.UNDECRYPTABLE: Rule("a stored key can not be decrypted with the configured encryption keys"),
-    ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted"),
-    ProblemType.BUSY: Rule("another worker is at it", first_retry_seconds=1),
-    ProblemType.CRASHED: Rule("the step ended its worker several times", is_permanent=True),
+    ProblemType.INVALID_REQUEST: Rule("the request can not be understood", PLATFORM, is_permanent=True),
+    ProblemType.UNAUTHORIZED: Rule("this call needs a valid API key", PLATFORM, is_permanent=True),
+    ProblemType.ACCOUNT_EXISTS: Rule("an account of this name exists already", PLATFORM, is_permanent=True),
+    ProblemType.DNS_UNKNOWN: Rule("the domain's DNS could not be looked up", OWNER),
+    ProblemType.VALIDATION_FAILED: Rule("the CA could not validate the domain", OWNER, drops_order=True),
+    ProblemType.CAA: Rule(
+        "a CAA record forbids the CA to issue for the domain", OWNER, drops_order=True, first_retry_seconds=600
+    ),
+    ProblemType.RATE_LIMITED: Rule("a rate limit of the CA has been reached", NOBODY),
+    ProblemType.CA_UNAVAILABLE: Rule("the CA can not be reached or does not answer as it should", NOBODY),
+    ProblemType.CA_SLOW: Rule("the CA has not finished its work yet", NOBODY),
+    ProblemType.CA_RESTS: Rule(
+        "the CA has trouble and is left alone for a while", NOBODY, is_counted=False, first_retry_seconds=10
+    ),
+    ProblemType.CA_MISUNDERSTOOD: Rule("the CA does not accept what it was asked", PLATFORM),
+    ProblemType.PACED: Rule(
+        "the CA is asked no faster than it allows", NOBODY, is_counted=False, first_retry_seconds=1
+    ),
+    ProblemType.OVER_BUDGET: Rule("the CA's limits leave no room for it yet", NOBODY, is_counted=False),
+    ProblemType.CA_REFUSED: Rule("the CA refuses to issue for the domain", PLATFORM, is_permanent=True),
+    ProblemType.CA_ACCOUNT: Rule(
+        "the platform's account at the CA needs its operator", PLATFORM, drops_order=True, is_counted=False
+    ),
+    ProblemType.ORDER_LOST: Rule("the CA has given up the order", NOBODY, drops_order=True),
+    ProblemType.NO_RENEWAL_INFO: Rule("the CA does not say when to renew the certificate", NOBODY),
+    ProblemType.BAD_CERTIFICATE: Rule(
+        "the CA sent a certificate that is not the one asked for", NOBODY, drops_order=True
+    ),
+    ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable", PLATFORM),
+    ProblemType.UNDECRYPTABLE: Rule("a stored key can not be decrypted with the configured encryption keys", PLATFORM),
+    ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted", NOBODY),
+    ProblemType.BUSY: Rule("another worker is at it", NOBODY, is_counted=False, first_retry_seconds=1),
+    ProblemType.CRASHED: Rule("the step ended its worker several times", PLATFORM, is_permanent=True),
 }
 
 
@@ -117,6 +146,16 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     def is_permanent(self) -> bool:
         """True when no retry can help."""
         return TABLE[self.type].is_permanent
+
+    @property
+    def actor(self) -> Actor:
+        """Who must act before it ends."""
+        return TABLE[self.type].actor
+
+    @property
+    def is_counted(self) -> bool:
+        """True when it counts as a failed try."""
+        return TABLE[self.type].is_counted
 
     @property
     def first_retry_seconds(self) -> float:

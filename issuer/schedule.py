@@ -29,7 +29,7 @@ ASK_AGAIN_SECONDS = 3600
 """The same for questions to a CA and to DNS that got no answer."""
 THREADS = 8
 SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
-NOBODY_ANSWERS = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
+NOBODY_ANSWERS = frozenset({ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
 
 log = structlog.get_logger(__name__)
 
@@ -88,8 +88,6 @@ def recheck_away(services: Services, celery: Celery) -> int:
 
 def refresh_renewal_info(services: Services, _: Celery) -> int:
     """Ask the CA when it wants certificates to be renewed, where it has an answer to that at all."""
-    if not services.ca.has_renewal_info():
-        return 0
     names = _claim(services, Agenda.RENEWAL_INFO, ASK_AGAIN_SECONDS)
     return _each(lambda name: renewal.refresh(services, name), names, threads=THREADS)
 

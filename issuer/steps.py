@@ -7,9 +7,9 @@ off anywhere: a run that is not the first asks what there is already before it d
 
 from dataclasses import replace
 
-from issuer import keys
+from issuer import choice, keys
 from issuer.domain import Issuance, Record, Step
-from issuer.ports import Services, Verdict
+from issuer.ports import CertificateAuthority, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
 TOKEN_SECONDS = 3600
@@ -21,18 +21,23 @@ MAX_WAITS = 40
 
 
 def order(services: Services, record: Record) -> Record:
-    """A CNAME that leads here, then key and CSR, then an order at the CA (RFC 8555 §7.4)."""
+    """A CNAME that leads here, then key and CSR, then the choice of a CA, then an order there (RFC 8555 §7.4)."""
     name, issuance = record.domain.name, record.issuance
     if issuance.key is None:
         _require_pointing(services, record)
         key = keys.new_key(services.key_type)
         made = replace(issuance, key=services.vault.encrypt(key), csr=keys.new_csr(key, name))
         return record.with_issuance(made)
-    placed = services.ca.new_order(name, _replaced(services, record))
+    ca = services.ca_at(issuance.ca)
+    if ca is None:
+        return record.with_issuance(replace(issuance, ca=choice.choose(services, record)))
+    _require_caa(services, ca, name)
+    replaces = _replaced(ca, record)
+    choice.spend(services, record, ca, is_renewal=replaces is not None)
+    placed = ca.new_order(name, replaces, record.domain.profile or "")
     return record.with_issuance(
         issuance.advance(
             Step.CHALLENGE,
-            ca=services.ca.directory_url,
             order_url=placed.url,
             finalize_url=placed.finalize_url,
             authorization_urls=placed.authorization_urls,
@@ -42,8 +47,8 @@ def order(services: Services, record: Record) -> Record:
 
 def challenge(services: Services, record: Record) -> Record:
     """Every authorization proved: its answer published first, then the CA told to look (§7.5.1)."""
-    issuance = record.issuance
-    looks = [services.ca.authorization(url, record.domain.name) for url in issuance.authorization_urls]
+    ca, issuance = _ca(services, record), record.issuance
+    looks = [ca.authorization(url, record.domain.name) for url in issuance.authorization_urls]
     for look in looks:
         if look.problem:
             raise look.problem
@@ -53,20 +58,20 @@ def challenge(services: Services, record: Record) -> Record:
     for one in [look.challenge for look in unproved if look.challenge]:
         services.store.put_token(one.token, one.key_authorization, seconds=TOKEN_SECONDS)
         if not issuance.is_answered:
-            services.ca.answer(one)
+            ca.answer(one)
     ask_again_at = max(look.ask_again_at or 0 for look in unproved)
     return record.with_issuance(_waiting(services, replace(issuance, is_answered=True), ask_again_at))
 
 
 def finalize(services: Services, record: Record) -> Record:
     """The CSR sent, once: a run that is not the first looks at the order before it sends anything (§7.4)."""
-    issuance = record.issuance
+    ca, issuance = _ca(services, record), record.issuance
     assert issuance.order_url
     assert issuance.finalize_url
     assert issuance.csr
-    found = None if record.is_first_run else services.ca.order(issuance.order_url)
+    found = None if record.is_first_run else ca.order(issuance.order_url)
     if found is None or found.needs_csr:
-        found = services.ca.finalize(issuance.order_url, issuance.finalize_url, issuance.csr)
+        found = ca.finalize(issuance.order_url, issuance.finalize_url, issuance.csr)
     if found.problem:
         raise found.problem
     if found.certificate_url:
@@ -76,14 +81,14 @@ def finalize(services: Services, record: Record) -> Record:
 
 def install(services: Services, record: Record) -> Record:
     """The chain fetched, verified against our key and name, and put in force with its key in one write."""
-    issuance = record.issuance
+    ca, issuance = _ca(services, record), record.issuance
     assert issuance.certificate_url
     assert issuance.key
     certificate = keys.as_certificate(
-        services.ca.chain(issuance.certificate_url),
+        ca.chain(issuance.certificate_url),
         key=services.vault.decrypt(issuance.key),
         name=record.domain.name,
-        ca=services.ca.directory_url,
+        ca=ca.directory_url,
         vault=services.vault,
         now=services.clock(),
     )
@@ -101,10 +106,25 @@ def _require_pointing(services: Services, record: Record) -> None:
         raise Problem(ProblemType.DNS_UNKNOWN, pointing.found, hint=hint)
 
 
-def _replaced(services: Services, record: Record) -> str | None:
+def _ca(services: Services, record: Record) -> CertificateAuthority:
+    """The CA of the order."""
+    ca = services.ca_at(record.issuance.ca)
+    if ca is None:
+        raise Problem(ProblemType.ORDER_LOST, "it was placed at a CA that is not used any more")
+    return ca
+
+
+def _require_caa(services: Services, ca: CertificateAuthority, name: str) -> None:
+    """Raise where CAA records forbid this CA; an unknown answer is left to the CA's own look-up."""
+    finding = services.resolver.caa(name, ca.caa_identities(), ca.account_url())
+    if finding.verdict is Verdict.NO:
+        raise Problem(ProblemType.CAA, finding.found, hint="allow the CA in the domain's CAA records, or remove them")
+
+
+def _replaced(ca: CertificateAuthority, record: Record) -> str | None:
     """The id of the certificate in force, where this CA has issued it and renews by such ids (RFC 9773 §5)."""
     certificate = record.domain.certificate
-    if certificate is None or certificate.ca != services.ca.directory_url or not services.ca.has_renewal_info():
+    if certificate is None or certificate.ca != ca.directory_url or not ca.has_renewal_info():
         return None
     return keys.certificate_id(certificate.chain)
 

@@ -15,7 +15,7 @@ import structlog
 from celery import Celery, Task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
-from issuer import renewal, steps
+from issuer import choice, renewal, steps
 from issuer.domain import ASSUMED_LOST_SECONDS, Issuance, Record, Step, domain_of
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
@@ -29,6 +29,7 @@ STEPS: dict[Step, Callable[[Services, Record], Record]] = {
 SOON_SECONDS = 60
 """The longest wait that is left to the queue; a longer one is left to the record and `reconcile`."""
 LONGEST_OF_TEN_SECONDS = 7200
+LONGEST_OF_TWO_SECONDS = 600
 MAX_TRIES = 10
 """Of an issuance for a name without a certificate; one that has had one is never given up."""
 MAX_BEGUN = 5
@@ -74,27 +75,35 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Onward, f
             log.info("left: stale, closed, or in other hands")
             return Onward.LEAVE, 0
         is_due = record.issuance.step is step and (record.issuance.next_try_at or 0) <= now
+        onward: tuple[Onward, float] = Onward.LEAVE, 0
         if is_due:
             record = renewal.planned(replace(_run(services, record), begun=0), services.clock())
+            onward = _onward(step, record.issuance, services.clock())
         else:
             record = replace(record, begun=record.begun - 1)
-        services.store.release(record, look_again_at=_look_again_at(record.issuance, services.clock()))
+        is_queued = onward[0] is not Onward.LEAVE or not is_due
+        look_again_at = _look_again_at(record.issuance, services.clock(), is_queued=is_queued)
+        services.store.release(record, look_again_at=look_again_at)
     except Conflict:
         log.warning("left: the lease was lost on the way")
         return Onward.LEAVE, 0
     except Problem as problem:
         log.warning("left: the record could not be written", problem=problem.type, detail=problem.detail)
         return Onward.LEAVE, 0
-    return _onward(step, record.issuance, services.clock()) if is_due else (Onward.LEAVE, 0)
+    return onward
 
 
 def next_try_at(problem: Problem, record: Record, now: float) -> float:
     """When to try again: after ten times as long as the last time, and from two hours on as rarely as
     `renewal.longest_pause` has it; a fifth more or less, so that many do not come back together, and never before the
-    problem's retry_at."""
-    longest = renewal.longest_pause(record.domain, now)
-    pause = problem.first_retry_seconds * 10.0 ** min(record.issuance.tries, MAX_TRIES)
-    pause = longest if pause > LONGEST_OF_TEN_SECONDS else min(pause, longest)
+    problem's retry_at. Where nothing was tried, after twice as long, within ten minutes or as it says."""
+    issuance, first = record.issuance, problem.first_retry_seconds
+    if problem.is_counted:
+        longest = renewal.longest_pause(record.domain, now)
+        pause = first * 10.0 ** min(issuance.tries, MAX_TRIES)
+        pause = longest if pause > LONGEST_OF_TEN_SECONDS else min(pause, longest)
+    else:
+        pause = min(max((problem.retry_at or 0) - now, first) * 2.0 ** min(issuance.waits, 5), LONGEST_OF_TWO_SECONDS)
     spread = random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
     return max(now + pause * spread, (problem.retry_at or 0) + pause * abs(spread - 1))
 
@@ -104,37 +113,40 @@ def _run(services: Services, record: Record) -> Record:
     began = time.perf_counter()
     step = record.issuance.step
     try:
-        _require_sound(services, record)
+        _require_sound(record)
+        choice.require_awake(services, record.issuance.ca)
         moved = STEPS[step](services, record)
         while moved.issuance.step is step and moved.issuance.next_try_at == record.issuance.next_try_at:
             record = services.store.save(moved)
             moved = STEPS[step](services, record)
     except Problem as problem:
-        return _after(record, problem, services.clock())
+        return _after(services, record, problem)
     except SoftTimeLimitExceeded:
-        return _after(record, Problem(ProblemType.INTERRUPTED), services.clock())
+        return _after(services, record, Problem(ProblemType.INTERRUPTED))
+    choice.heard(services, record, None)
     if moved.issuance.step is not step:
         log.info("step done", seconds=round(time.perf_counter() - began, 4), next_step=moved.issuance.step.value)
     return moved
 
 
-def _require_sound(services: Services, record: Record) -> None:
-    """Raise where the step can not go well: it ends its worker each time, or its order lies at a former CA."""
+def _require_sound(record: Record) -> None:
+    """Raise where the step ends its worker each time."""
     if record.begun > MAX_BEGUN:
         raise Problem(ProblemType.CRASHED, hint="the operator finds the reason in the workers' logs")
-    if record.issuance.ca not in {None, services.ca.directory_url}:
-        raise Problem(ProblemType.ORDER_LOST, "it was placed at a CA that is not used any more")
 
 
-def _after(record: Record, problem: Problem, now: float) -> Record:
-    """The record after a failure: to be tried again, or given up."""
-    issuance = record.issuance
+def _after(services: Services, record: Record, problem: Problem) -> Record:
+    """The record after a failure: on its way to another CA, to be tried again, or given up."""
+    now, issuance = services.clock(), record.issuance
     if problem.type is ProblemType.INVALID_CNAME:
         record = renewal.led_away(record, now)
-    if problem.is_permanent or (record.domain.certificate is None and issuance.tries + 1 >= MAX_TRIES):
-        failed = issuance.fail(problem)
-    else:
-        failed = issuance.retry(problem, next_try_at(problem, record, now))
+    problem = choice.heard(services, record, problem) or problem
+    failed = choice.elsewhere(services, record, problem)
+    if failed is None:
+        problem = choice.in_the_end(record, problem)
+        is_last = record.domain.certificate is None and issuance.tries + problem.is_counted >= MAX_TRIES
+        is_over = problem.is_permanent or (is_last and problem.is_counted)
+        failed = issuance.fail(problem) if is_over else issuance.retry(problem, next_try_at(problem, record, now))
     log.warning(
         "step failed",
         problem=problem.type.value,
@@ -142,15 +154,14 @@ def _after(record: Record, problem: Problem, now: float) -> Record:
         tries=failed.tries,
         again_in_seconds=None if failed.next_try_at is None else round(failed.next_try_at - now, 1),
     )
-    return record.with_issuance(failed)
+    return record.with_issuance(failed.note(now, str(problem)))
 
 
-def _look_again_at(issuance: Issuance, now: float) -> float | None:
+def _look_again_at(issuance: Issuance, now: float, *, is_queued: bool) -> float | None:
     """When `reconcile` must bring the issuance back if nothing else does; None: never, it is closed."""
     if not issuance.is_open:
         return None
-    due_at = issuance.next_try_at or now
-    return due_at + (ASSUMED_LOST_SECONDS if due_at <= now + SOON_SECONDS else 0)
+    return (issuance.next_try_at or now) + (ASSUMED_LOST_SECONDS if is_queued else 0)
 
 
 def _onward(step: Step, issuance: Issuance, now: float) -> tuple[Onward, float]:

@@ -4,28 +4,40 @@ import time
 
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
-from issuer.config import Settings
+from issuer.config import CaSettings, Settings
 from issuer.keys import KeyType, Vault
-from issuer.ports import Clock, Services
+from issuer.ports import CaLimits, CaPolicy, Clock, Services
 from issuer.resolver import DnsResolver
-from issuer.store import RedisStore, connect
+from issuer.store import RedisLimits, RedisStore, connect
 
 
 def build_services(settings: Settings, clock: Clock = time.time) -> Services:
     """The real adapters. Nothing is connected before it is used, so a process may fork after this."""
-    store = RedisStore(connect(settings.redis_url.get_secret_value()))
+    client = connect(settings.redis_url.get_secret_value())
+    store = RedisStore(client)
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
-    transport = Transport(ca_bundle=settings.acme_ca_bundle, timeout_seconds=settings.acme_timeout_seconds)
-    return Services(
-        store=store,
-        ca=AcmeAuthority(
-            settings.acme_directory,
+
+    def authority(ca: CaSettings) -> AcmeAuthority:
+        transport = Transport(
+            ca.directory,
+            hosts=ca.hosts,
+            ca_bundle=settings.acme_ca_bundle,
+            timeout_seconds=settings.acme_timeout_seconds,
+        )
+        return AcmeAuthority(
+            ca.directory,
             store,
+            policy=_policy(ca),
             vault=vault,
             clock=clock,
             transport=transport,
             contact=settings.acme_contact,
-        ),
+        )
+
+    return Services(
+        store=store,
+        limits=RedisLimits(client),
+        cas=tuple(authority(ca) for ca in settings.authorities),
         resolver=DnsResolver(
             settings.cname_targets,
             settings.dns_servers,
@@ -40,4 +52,15 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
         renewals_at_once=settings.renewals_at_once,
         new_names_per_registered_domain=settings.new_names_per_registered_domain,
         clock=clock,
+    )
+
+
+def _policy(ca: CaSettings) -> CaPolicy:
+    return CaPolicy(
+        weight=ca.weight,
+        profile=ca.profile,
+        preferred_chain=ca.preferred_chain,
+        eab_key_id=ca.eab_key_id,
+        eab_hmac_key=ca.eab_hmac_key.get_secret_value(),
+        limits=CaLimits(**dict(ca.allowed)),
     )

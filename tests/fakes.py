@@ -2,7 +2,7 @@
 
 import datetime as dt
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import fakeredis
@@ -14,9 +14,21 @@ from cryptography.x509.oid import NameOID
 
 from issuer.domain import Domain, Reason, Record, new_issuance
 from issuer.keys import KeyType, Vault, new_encryption_key
-from issuer.ports import Account, Authorization, Challenge, Order, Plan, Pointing, RenewalInfo, Services, Verdict
+from issuer.ports import (
+    Account,
+    Authorization,
+    CaPolicy,
+    Challenge,
+    Finding,
+    Order,
+    Plan,
+    Pointing,
+    RenewalInfo,
+    Services,
+    Verdict,
+)
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisStore
+from issuer.store import RedisLimits, RedisStore
 
 NOW = 1_790_000_000.0
 TARGET = "edge.platform.example"
@@ -42,12 +54,16 @@ class FakeResolver:
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
+        self.caa_verdicts: dict[str, Verdict] = {}
         self.asked: list[str] = []
 
     def pointing(self, name: str) -> Pointing:
         self.asked.append(name)
         verdict = self.verdicts.get(name, Verdict.YES)
         return Pointing(verdict, f"{name} as DNS has it", f"{name} CNAME {TARGET}")
+
+    def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
+        return Finding(self.caa_verdicts.get(name, Verdict.YES), f"{name} as its CAA records have it")
 
 
 @dataclass
@@ -69,9 +85,13 @@ class FakeCa:
     authorization or a finalized order is looked at in vain first. forge: which public key and names to sign.
     """
 
-    directory_url = "https://ca.example/directory"
-
-    def __init__(self, clock: Callable[[], float], published: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], published: Callable[[str], str | None], host: str = "ca.example"
+    ) -> None:
+        self.directory_url = f"https://{host}/directory"
+        self.policy = CaPolicy()
+        self.identities: tuple[str, ...] = (host,)
+        self.profiles: list[str] = []
         self.clock = clock
         self.published = published
         self.before: Callable[[str], None] = lambda _: None
@@ -89,14 +109,21 @@ class FakeCa:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._root = self._sign(self._key.public_key(), [], is_ca=True)
 
+    def caa_identities(self) -> tuple[str, ...]:
+        return self.identities
+
+    def account_url(self) -> str:
+        return self.directory_url.replace("directory", "account/1")
+
     def has_renewal_info(self) -> bool:
         return self.renewal_infos is not None
 
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         return self._call("renewal_info", self.renewal_infos, certificate_id)
 
-    def new_order(self, name: str, replaces: str | None = None) -> Order:
+    def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
         self.replaced.append(replaces)
+        self.profiles.append(profile)
         return self._call("new_order", self._new_order, name)
 
     def order(self, url: str) -> Order:
@@ -122,7 +149,7 @@ class FakeCa:
         return found
 
     def _new_order(self, name: str) -> Order:
-        url = f"https://ca.example/order/{len(self.orders) + 1}"
+        url = self.directory_url.replace("directory", f"order/{len(self.orders) + 1}")
         is_proved = self.authorizations_are_valid
         self.orders[url] = _FakeOrder(name, secrets.token_urlsafe(16), is_proved=is_proved)
         return self._look(url)
@@ -209,12 +236,18 @@ def fake_store() -> RedisStore:
     return RedisStore(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True))
 
 
-def fake_services(store: RedisStore | None = None, *, new_names_per_registered_domain: int = 0) -> Services:
-    """Services over fakes; `services.clock`, `.resolver` and `.ca` are the fakes themselves."""
+def fake_services(
+    store: RedisStore | None = None,
+    *,
+    hosts: Sequence[str] = ("ca.example",),
+    new_names_per_registered_domain: int = 0,
+) -> Services:
+    """Services over fakes; `services.clock`, `.resolver` and those in `.cas` are the fakes themselves."""
     clock, store = FakeClock(), store or fake_store()
     return Services(
         store=store,
-        ca=FakeCa(clock, store.key_authorization),
+        limits=RedisLimits(store._redis),
+        cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),
         vault=Vault([new_encryption_key()]),
         key_type=KeyType.EC_P256,

@@ -8,7 +8,7 @@ from kombu.simple import SimpleQueue
 
 from issuer import tasks
 from issuer.celery_app import INTERACTIVE, RENEWAL
-from issuer.domain import CHAIN, Agenda, Domain, Record, domain_of
+from issuer.domain import CHAIN, Domain, Record, domain_of
 from issuer.ports import Services
 from issuer.schedule import SCANS
 from issuer.store import AGENDAS, READY
@@ -84,7 +84,7 @@ class World:
 
     def next_due(self) -> float | None:
         """The next moment for which an agenda holds something that a scan would take."""
-        taken = [key for key in AGENDAS if not key.endswith(Agenda.RENEWAL_INFO) or self.services.ca.has_renewal_info()]
+        taken = AGENDAS
         redis = self.services.store._redis
         firsts = [redis.zrange(key, 0, 0, withscores=True) for key in taken]
         times = [found[0][1] for found in firsts if found] + [at for at, _ in self.countdowns]

@@ -7,6 +7,7 @@ words for states (pending, ready, processing, valid, …) end here.
 import json
 from datetime import datetime
 from typing import Any
+from urllib.parse import urljoin
 
 import structlog
 from acme import challenges, messages
@@ -15,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.errors import Error as JoseError
 from josepy.json_util import encode_b64jose
 
+from issuer import keys
 from issuer.ca import problems
 from issuer.ca.account import AccountKeeper
 from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
 from issuer.domain import RenewalWindow
 from issuer.keys import Vault
-from issuer.ports import Authorization, CaAccounts, Challenge, Clock, Order, RenewalInfo
+from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
 from issuer.problem import Problem, ProblemType
 
 NOT_FOUND = 404
@@ -30,6 +32,7 @@ DIRECTORY_SECONDS = 86400
 """How long a directory is taken for unchanged."""
 POST_AS_GET = b""
 PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
+MAX_ALTERNATES = 5
 
 log = structlog.get_logger(__name__)
 
@@ -42,19 +45,45 @@ class AcmeAuthority:
         directory_url: str,
         accounts: CaAccounts,
         *,
+        policy: CaPolicy,
         vault: Vault,
         clock: Clock,
         transport: Transport,
         contact: str = "",
     ) -> None:
         self.directory_url = directory_url
+        self.policy = policy
         self._clock = clock
         self._transport = transport
         self._directory_json: dict[str, Any] = {}
         self._directory_until = 0.0
         self._keeper = AccountKeeper(
-            directory_url, accounts, vault=vault, clock=clock, post=self._post_as, contact=contact
+            directory_url,
+            accounts,
+            policy=policy,
+            vault=vault,
+            clock=clock,
+            post=self._post_as,
+            resource=self._resource,
+            contact=contact,
         )
+
+    def caa_identities(self) -> tuple[str, ...]:
+        """See `ports.CertificateAuthority`."""
+        found = self._meta().get("caaIdentities")
+        return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+
+    def account_url(self) -> str:
+        """See `ports.CertificateAuthority`."""
+        return self._keeper.signer().url or ""
+
+    def known_account(self) -> KnownAccount | None:
+        """See `ports.CertificateAuthority`."""
+        return self._keeper.known()
+
+    def roll_over(self) -> None:
+        """See `ports.CertificateAuthority`."""
+        self._keeper.roll_over()
 
     def has_renewal_info(self) -> bool:
         """See `ports.CertificateAuthority`."""
@@ -63,7 +92,7 @@ class AcmeAuthority:
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         """See `ports.CertificateAuthority`."""
         try:
-            answer = self._transport.get(f"{self._directory()['renewalInfo'].rstrip('/')}/{certificate_id}")
+            answer = self._transport.get(f"{self._resource('renewalInfo').rstrip('/')}/{certificate_id}")
         except Refusal as refusal:
             if refusal.answer.status < problems.SERVER_ERROR and refusal.answer.status not in LATER:
                 raise Problem(ProblemType.NO_RENEWAL_INFO, f"status {refusal.answer.status}") from None
@@ -71,10 +100,10 @@ class AcmeAuthority:
         window = _window(certificate_id, answer.json())
         return RenewalInfo(window, ask_again_at=problems.retry_after(answer.headers, self._clock()))
 
-    def new_order(self, name: str, replaces: str | None = None) -> Order:
+    def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
         """See `ports.CertificateAuthority`. The account is found or made here, as every issuance begins here."""
         identifier = messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name)
-        wanted = messages.NewOrder(identifiers=[identifier]).to_json()
+        wanted = messages.NewOrder(identifiers=[identifier]).to_json() | self._profile(profile)
 
         def ask(signer: Signer) -> Answer:
             if replaces:
@@ -99,7 +128,7 @@ class AcmeAuthority:
             return self._order(url, self._post(url, POST_AS_GET))
         except Refusal as refusal:
             if refusal.answer.status == NOT_FOUND or refusal.type == "orderNotReady":
-                lost = problems.problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
+                lost = Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
                 return Order(url, finalize_url="", authorization_urls=(), problem=lost)
             raise problems.from_refusal(refusal, self._clock()) from None
 
@@ -139,18 +168,42 @@ class AcmeAuthority:
 
     def chain(self, url: str) -> str:
         """See `ports.CertificateAuthority`."""
-        text = self._asked(url, POST_AS_GET).body.decode("ascii", "replace")
+        text, alternates = self._chain(url)
+        wanted = self.policy.preferred_chain
+        if not wanted or keys.top_issuer(text) == wanted:
+            return text
+        for alternate in alternates[:MAX_ALTERNATES]:
+            other, _ = self._chain(urljoin(url, alternate))
+            if keys.top_issuer(other) == wanted:
+                return other
+        log.warning("the CA offers no chain to the preferred issuer", preferred=wanted, ca=self.directory_url)
+        return text
+
+    def _chain(self, url: str) -> tuple[str, list[str]]:
+        """A chain, and where there are others for its leaf."""
+        answer = self._asked(url, POST_AS_GET)
+        text = answer.body.decode("ascii", "replace")
         if PEM_BEGIN not in text:
             # A page of a proxy before the CA: the certificate is there, and another order would be a waste of it.
             raise unusable("its certificate is not PEM")
-        return text
+        return text, list(answer.links("alternate"))
+
+    def _profile(self, wanted: str) -> dict[str, str]:
+        """The profile's part of an order. Raises Problem where the CA has no such one."""
+        profile = wanted or self.policy.profile
+        found = self._meta().get("profiles")
+        offered = sorted(str(one) for one in found) if isinstance(found, dict) else []
+        if profile and profile not in offered:
+            hint = f"the operator must choose one of its own: {', '.join(offered)[:200] or 'it has none'}"
+            raise Problem(ProblemType.CA_MISUNDERSTOOD, f"it has no profile {profile!a}", hint=hint)
+        return {"profile": profile} if profile else {}
 
     def _order(self, url: str, answer: Answer) -> Order:
         document = answer.json()
         found = _parsed(messages.Order, document, "status", "authorizations", "finalize")
         lost = None
         if found.status == messages.STATUS_INVALID:
-            lost = problems.from_document(document.get("error"), ProblemType.ORDER_LOST)
+            lost = problems.from_document(document.get("error") or self._error_below(found), ProblemType.ORDER_LOST)
         return Order(
             url,
             finalize_url=str(found.finalize),
@@ -161,6 +214,17 @@ class AcmeAuthority:
             ask_again_at=problems.retry_after(answer.headers, self._clock()),
         )
 
+    def _error_below(self, order: messages.Order) -> Any:
+        """The error of an order that has none of its own: that of an authorization's challenge, if there is one."""
+        for url in order.authorizations:
+            try:
+                found = _errors(self._post(str(url), POST_AS_GET).json())
+            except (Problem, Refusal):
+                continue
+            if found:
+                return found[0]
+        return None
+
     def _http_01(self, found: messages.Authorization) -> Challenge | None:
         """The challenge to answer; None while the CA is validating it."""
         for one in found.challenges:
@@ -169,7 +233,7 @@ class AcmeAuthority:
                     return None
                 token = one.chall.encode("token")
                 return Challenge(one.uri, token, one.chall.key_authorization(self._keeper.signer().key))
-        raise problems.problem(ProblemType.CA_REFUSED, "it offers no HTTP-01 challenge for the domain")
+        raise Problem(ProblemType.CA_REFUSED, "it offers no HTTP-01 challenge for the domain")
 
     def _asked(self, url: str, payload: bytes) -> Answer:
         try:
@@ -178,12 +242,23 @@ class AcmeAuthority:
             raise problems.from_refusal(refusal, self._clock()) from None
 
     def _post(self, url: str, payload: bytes) -> Answer:
-        return self._transport.post(url, payload, self._keeper.signer(), new_nonce_url=self._directory()["newNonce"])
+        return self._transport.post(url, payload, self._keeper.signer(), new_nonce_url=self._resource("newNonce"))
 
     def _post_as(self, resource: str, payload: bytes, signer: Signer) -> Answer:
         """A request to a resource of the directory, by whoever signs it."""
-        url = self._directory()[resource]
-        return self._transport.post(url, payload, signer, new_nonce_url=self._directory()["newNonce"])
+        url = self._resource(resource)
+        return self._transport.post(url, payload, signer, new_nonce_url=self._resource("newNonce"))
+
+    def _resource(self, name: str) -> str:
+        """The URL of a resource of the directory. Raises Problem where it has none of this name."""
+        url = self._directory().get(name)
+        if not isinstance(url, str):
+            raise unusable(f"{self.directory_url} has no {name}")
+        return url
+
+    def _meta(self) -> dict[str, Any]:
+        found = self._directory().get("meta")
+        return found if isinstance(found, dict) else {}
 
     def _directory(self) -> dict[str, Any]:
         if not 0 < self._directory_until - self._clock() <= DIRECTORY_SECONDS:
@@ -226,8 +301,16 @@ def _parsed(kind: type[messages.ResourceBody], document: dict[str, Any], *requir
 
 
 def _failure(authorization: dict[str, Any], state: str) -> Problem:
-    """Why an authorization is not valid any more: the error of its challenge, where the CA puts the reason."""
-    for challenge in authorization.get("challenges") or ():
-        if isinstance(challenge, dict) and challenge.get("error"):
-            return problems.from_document(challenge["error"], ProblemType.VALIDATION_FAILED)
-    return problems.problem(ProblemType.VALIDATION_FAILED, f"the authorization is {state}")
+    """Why an authorization is not valid any more."""
+    errors = _errors(authorization)
+    if errors:
+        return problems.from_document(errors[0], ProblemType.VALIDATION_FAILED)
+    return Problem(ProblemType.VALIDATION_FAILED, f"the authorization is {state}")
+
+
+def _errors(authorization: dict[str, Any]) -> list[dict[str, Any]]:
+    """The errors of its challenges, where a CA puts the reason (§8)."""
+    found = authorization.get("challenges")
+    challenges_of_it = found if isinstance(found, list) else []
+    errors = [one.get("error") for one in challenges_of_it if isinstance(one, dict)]
+    return [one for one in errors if isinstance(one, dict) and one]

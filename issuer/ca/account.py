@@ -1,23 +1,27 @@
 """Our account at a CA: one per directory URL, for all workers and for good (RFC 8555 §7.3).
 
 Its key is saved before the CA hears of it, first writer wins: whatever is cut off in between, the account is found
-again by its key. A new key is made only where the CA says that the account has been deactivated, which is final.
+again by its key. A new key is made only where the CA says that the account has been deactivated, which is final, or
+where the operator rolls the key over; whoever signs looks up which key that is each time.
 """
 
 import json
 import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
+from acme import jws, messages
 from cryptography.hazmat.primitives.serialization import load_der_private_key
+from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
 
 from issuer.ca import problems
 from issuer.ca.transport import Answer, Refusal, Signer, unusable
 from issuer.keys import KeyType, Vault, new_key
-from issuer.ports import CaAccount, CaAccounts, Clock
+from issuer.ports import CaAccount, CaAccounts, CaPolicy, Clock, KnownAccount
 from issuer.problem import Problem, ProblemType
 
 LOCK_SECONDS = 60
@@ -27,34 +31,70 @@ FOUND = 200
 """The status of an answer about an account that was there already; 201 is that of a new one (§7.3, §7.3.1)."""
 GONE = frozenset({"deactivated", "revoked"})
 ACCOUNT_TROUBLE = frozenset({"accountDoesNotExist", "unauthorized"})
+WRONG_SIGNATURE = "malformed"
+"""What CAs call a signature by another key than the account's, among other things."""
 
 log = structlog.get_logger(__name__)
+NO_ACCOUNT = "accountDoesNotExist"
 Post = Callable[[str, bytes, Signer], Answer]
+Resource = Callable[[str], str]
 
 
 class AccountKeeper:
     """Finds, makes and mends the account, and says who signs."""
 
     def __init__(
-        self, directory_url: str, accounts: CaAccounts, *, vault: Vault, clock: Clock, post: Post, contact: str
+        self,
+        directory_url: str,
+        accounts: CaAccounts,
+        *,
+        policy: CaPolicy,
+        vault: Vault,
+        clock: Clock,
+        post: Post,
+        resource: Resource,
+        contact: str,
     ) -> None:
         self._directory_url = directory_url
         self._accounts = accounts
+        self._policy = policy
         self._vault = vault
         self._clock = clock
         self._post = post
+        self._resource = resource
         self._contact = contact
         self._in_use: tuple[CaAccount, Signer] | None = None
         self._thread_lock = threading.Lock()
 
     def signer(self) -> Signer:
         """Who signs, registered if need be. Raises Problem."""
+        stored = self._accounts.ca_account(self._directory_url)
         with self._thread_lock:
-            if self._in_use is None:
-                stored = self._accounts.ca_account(self._directory_url)
-                self._use(stored if stored and stored.url else self._register(stored))
-            assert self._in_use
-            return self._in_use[1]
+            return self._use(stored if stored and stored.url else self._register(stored))
+
+    def known(self) -> KnownAccount | None:
+        """What is stored of the account."""
+        stored = self._accounts.ca_account(self._directory_url)
+        if stored is None:
+            return None
+        thumbprint = urlsafe_b64encode(self._key(stored.key).thumbprint()).rstrip(b"=").decode()
+        return KnownAccount(stored.url, thumbprint, stored.created_at, is_rolling_over=stored.next_key is not None)
+
+    def roll_over(self) -> None:
+        """See `ports.CertificateAuthority`. The next key is saved before the CA hears of it, and a run that was cut off
+        is taken up where it was."""
+        self.signer()
+        with self._registering():
+            stored = self._accounts.ca_account(self._directory_url)
+            assert stored
+            if stored.next_key is None:
+                stored = self._keep(replace(stored, next_key=self._new_key()), instead_of=stored)
+            try:
+                if not self._is_rolled_over(stored):
+                    self._change_key(stored)
+            except Refusal as refusal:
+                raise problems.from_refusal(refusal, self._clock()) from None
+            self._rolled_over(stored)
 
     def with_account(self, request: Callable[[Signer], Answer]) -> Answer:
         """Run a signed request; once more where the CA no longer knew the account and it could be mended."""
@@ -62,25 +102,30 @@ class AccountKeeper:
         try:
             return request(signer)
         except Refusal as refusal:
-            if refusal.type not in ACCOUNT_TROUBLE or not self._mended(signer):
+            if not self._mended(signer, refusal):
                 raise problems.from_refusal(refusal, self._clock()) from None
         try:
             return request(self.signer())
         except Refusal as refusal:
             raise problems.from_refusal(refusal, self._clock()) from None
 
-    def _mended(self, signer: Signer) -> bool:
-        """After a refusal that may be the account's: True when there is another account or URL to try with."""
+    def _mended(self, signer: Signer, refusal: Refusal) -> bool:
+        """After a refusal that may be the account's: True when there is another account, URL or key to try with."""
+        stored = self._accounts.ca_account(self._directory_url)
+        if refusal.type == WRONG_SIGNATURE and stored and stored.next_key:
+            self.roll_over()
+            return True
+        if refusal.type not in ACCOUNT_TROUBLE:
+            return False
         with self._thread_lock:
-            stored = self._accounts.ca_account(self._directory_url)
             if stored is None or stored.url in {None, signer.url}:
                 stored = self._register(stored)
-            self._use(stored)
             return stored.url != signer.url
 
-    def _use(self, account: CaAccount) -> None:
+    def _use(self, account: CaAccount) -> Signer:
         if self._in_use is None or self._in_use[0] != account:
-            self._in_use = account, Signer(self._key(account), account.url)
+            self._in_use = account, Signer(self._key(account.key), account.url)
+        return self._in_use[1]
 
     def _register(self, seen: CaAccount | None) -> CaAccount:
         """Ask the CA for the account of our key: made if it is not there, found if it is (§7.3.1). Not if another
@@ -111,11 +156,12 @@ class AccountKeeper:
 
     def _url_at_ca(self, account: CaAccount) -> str | None:
         """The URL of the account with this key, or None when the CA says that it has been deactivated (§7.3.6)."""
-        wanted: dict[str, object] = {"termsOfServiceAgreed": True}
+        key = self._key(account.key)
+        wanted: dict[str, object] = {"termsOfServiceAgreed": True} | self._binding(key)
         if self._contact:
             wanted["contact"] = [f"mailto:{self._contact}"]
         try:
-            answer = self._post("newAccount", json.dumps(wanted).encode(), Signer(self._key(account)))
+            answer = self._post("newAccount", json.dumps(wanted).encode(), Signer(key))
         except Refusal as refusal:
             if refusal.type == "unauthorized":
                 return None
@@ -132,14 +178,53 @@ class AccountKeeper:
     def _replaced(self, account: CaAccount) -> CaAccount:
         log.error("CA account deactivated", directory=self._directory_url, account_url=account.url)
         if self._clock() < account.created_at + NEW_KEY_AFTER_SECONDS:
-            raise problems.problem(ProblemType.CA_ACCOUNT, "the CA has deactivated an account that was just made")
+            raise Problem(ProblemType.CA_ACCOUNT, "the CA has deactivated an account that was just made")
         return self._keep(self._fresh(), instead_of=account)
 
+    def _binding(self, key: JWK) -> dict[str, object]:
+        """What binds a new account to one that the operator has with the CA otherwise (§7.3.4)."""
+        if not self._policy.eab_key_id:
+            return {}
+        hmac_key = self._policy.eab_hmac_key.rstrip("=")
+        directory = messages.Directory({"newAccount": self._resource("newAccount")})
+        binding = messages.ExternalAccountBinding.from_data(
+            key.public_key(), self._policy.eab_key_id, hmac_key, directory
+        )
+        return {"externalAccountBinding": binding}
+
+    def _is_rolled_over(self, account: CaAccount) -> bool:
+        """Whether the CA knows the account by its next key already (§7.3.1)."""
+        assert account.next_key
+        try:
+            answer = self._post("newAccount", b'{"onlyReturnExisting": true}', Signer(self._key(account.next_key)))
+        except Refusal as refusal:
+            if refusal.type == NO_ACCOUNT:
+                return False
+            raise
+        return answer.headers.get("Location") == account.url
+
+    def _change_key(self, account: CaAccount) -> None:
+        """Both keys sign: the next one that it is held, the old one that it may take its place (§7.3.5)."""
+        assert account.next_key
+        old, new = self._key(account.key), self._key(account.next_key)
+        change = {"account": account.url, "oldKey": old.public_key().to_partial_json()}
+        url = self._resource("keyChange")
+        inner = jws.JWS.sign(json.dumps(change).encode(), key=new, alg=ES256, nonce=None, url=url)
+        self._post("keyChange", inner.json_dumps().encode(), Signer(old, account.url))
+
+    def _rolled_over(self, account: CaAccount) -> None:
+        assert account.next_key
+        self._keep(replace(account, key=account.next_key, next_key=None), instead_of=account)
+        log.info("the key of the CA account is a new one", directory=self._directory_url, account_url=account.url)
+
     def _fresh(self) -> CaAccount:
-        return CaAccount(self._vault.encrypt(new_key(KeyType.EC_P256)), url=None, created_at=self._clock())
+        return CaAccount(self._new_key(), url=None, created_at=self._clock())
+
+    def _new_key(self) -> str:
+        return self._vault.encrypt(new_key(KeyType.EC_P256))
 
     def _keep(self, account: CaAccount, *, instead_of: CaAccount | None) -> CaAccount:
         return self._accounts.keep_ca_account(self._directory_url, account, instead_of=instead_of)
 
-    def _key(self, account: CaAccount) -> JWK:
-        return JWKEC(key=load_der_private_key(self._vault.decrypt(account.key), password=None))
+    def _key(self, encrypted: str) -> JWK:
+        return JWKEC(key=load_der_private_key(self._vault.decrypt(encrypted), password=None))

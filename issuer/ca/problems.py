@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import urllib3
 
@@ -17,70 +17,98 @@ DEFAULT_RATE_LIMIT_SECONDS = 3600
 LEAST_WAIT_SECONDS = 1
 """What a CA that says «at once» gets: it would be asked without a pause."""
 MAX_WAIT_SECONDS = 7 * 86400
+MOST_SAID = 1000
+DEEPEST = 4
+"""How much of a CA's words is kept, in characters, and of subproblems within subproblems."""
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
 
-TYPES: dict[str, ProblemType] = {
-    "accountDoesNotExist": ProblemType.CA_ACCOUNT,
-    "badCSR": ProblemType.CA_REFUSED,
-    "badPublicKey": ProblemType.CA_REFUSED,
-    "badSignatureAlgorithm": ProblemType.CA_ACCOUNT,
-    "caa": ProblemType.CAA,
-    "connection": ProblemType.VALIDATION_FAILED,
-    "dns": ProblemType.VALIDATION_FAILED,
-    "externalAccountRequired": ProblemType.CA_ACCOUNT,
-    "incorrectResponse": ProblemType.VALIDATION_FAILED,
-    "invalidContact": ProblemType.CA_ACCOUNT,
-    "rateLimited": ProblemType.RATE_LIMITED,
-    "rejectedIdentifier": ProblemType.CA_REFUSED,
-    "serverInternal": ProblemType.CA_UNAVAILABLE,
-    "tls": ProblemType.VALIDATION_FAILED,
-    "unauthorized": ProblemType.VALIDATION_FAILED,
-    "unsupportedContact": ProblemType.CA_ACCOUNT,
-    "unsupportedIdentifier": ProblemType.CA_REFUSED,
-    "userActionRequired": ProblemType.CA_ACCOUNT,
-}
-HINTS: dict[ProblemType, str] = {
-    ProblemType.VALIDATION_FAILED: (
-        "check that the domain's CNAME leads here and that port 80 is reachable for everybody, without a firewall, "
-        "login or redirect before it"
+
+class Meaning(NamedTuple):
+    """What an error type stands for, and what whoever must act can do."""
+
+    type: ProblemType
+    hint: str = ""
+
+
+POINTING = (
+    "let the domain's CNAME lead here, leave no other A or AAAA record beside it, and put no login before port 80"
+)
+REACHABLE = "let port 80 be reachable for everybody, over IPv6 too where the domain has an AAAA record"
+ANSWERING = (
+    "let all name servers of the domain answer, also for types of records that it does not have, and mend DNSSEC"
+)
+ACCOUNT = "the domain's owner need do nothing; the operator must see to the account at the CA"
+NAME = "the domain's owner need do nothing; the operator may set another CA for this domain"
+
+TYPES: dict[str, Meaning] = {
+    "accountDoesNotExist": Meaning(ProblemType.CA_ACCOUNT, ACCOUNT),
+    "alreadyReplaced": Meaning(ProblemType.CA_MISUNDERSTOOD),
+    "alreadyRevoked": Meaning(ProblemType.CA_MISUNDERSTOOD),
+    "badCSR": Meaning(ProblemType.CA_REFUSED, "the operator may set another ISSUER_KEY_TYPE"),
+    "badNonce": Meaning(ProblemType.CA_UNAVAILABLE),
+    "badPublicKey": Meaning(ProblemType.CA_REFUSED, "the operator may set another ISSUER_KEY_TYPE"),
+    "badRevocationReason": Meaning(ProblemType.CA_MISUNDERSTOOD),
+    "badSignatureAlgorithm": Meaning(ProblemType.CA_ACCOUNT, ACCOUNT),
+    "caa": Meaning(ProblemType.CAA, "allow the CA in the domain's CAA records, or remove them"),
+    "compound": Meaning(ProblemType.CA_MISUNDERSTOOD),
+    "connection": Meaning(ProblemType.VALIDATION_FAILED, REACHABLE),
+    "dns": Meaning(ProblemType.VALIDATION_FAILED, ANSWERING),
+    "externalAccountRequired": Meaning(
+        ProblemType.CA_ACCOUNT, "the operator must set eab_key_id and eab_hmac_key of this CA in ISSUER_CAS"
     ),
-    ProblemType.CAA: "allow the CA in the domain's CAA records, or remove them",
-    ProblemType.CA_ACCOUNT: "the domain's owner need do nothing; the operator must see to the account at the CA",
+    "incorrectResponse": Meaning(ProblemType.VALIDATION_FAILED, POINTING),
+    "invalidContact": Meaning(ProblemType.CA_ACCOUNT, "the operator must set another ISSUER_ACME_CONTACT"),
+    "invalidProfile": Meaning(ProblemType.CA_MISUNDERSTOOD, "the operator must set a profile that the CA has"),
+    "malformed": Meaning(ProblemType.CA_MISUNDERSTOOD),
+    "orderNotReady": Meaning(ProblemType.CA_SLOW),
+    "rateLimited": Meaning(
+        ProblemType.RATE_LIMITED, "nobody need do anything: it is tried again when the CA allows it"
+    ),
+    "rejectedIdentifier": Meaning(ProblemType.CA_REFUSED, NAME),
+    "serverInternal": Meaning(ProblemType.CA_UNAVAILABLE),
+    "tls": Meaning(ProblemType.VALIDATION_FAILED, REACHABLE),
+    "unauthorized": Meaning(ProblemType.VALIDATION_FAILED, POINTING),
+    "unsupportedContact": Meaning(ProblemType.CA_ACCOUNT, "the operator must set another ISSUER_ACME_CONTACT"),
+    "unsupportedIdentifier": Meaning(ProblemType.CA_REFUSED, NAME),
+    "userActionRequired": Meaning(
+        ProblemType.CA_ACCOUNT, "the operator must agree to the CA's terms, as it says there"
+    ),
 }
+"""By the last part of the URN: RFC 8555 §6.7, RFC 9773 §7.4, and the profiles' own."""
 
 
 def from_refusal(refusal: Refusal, now: float) -> Problem:
     """The Problem of an answer with an error status."""
-    type_ = TYPES.get(refusal.type)
+    known = TYPES.get(refusal.type)
+    # Without a type it is no ACME server that speaks, but what stands before it.
+    meaning = known or Meaning(ProblemType.CA_MISUNDERSTOOD if refusal.type else ProblemType.CA_UNAVAILABLE)
     if refusal.answer.status == TOO_MANY_REQUESTS:
-        type_ = ProblemType.RATE_LIMITED
+        meaning = TYPES["rateLimited"]
     elif refusal.answer.status >= SERVER_ERROR:
-        type_ = ProblemType.CA_UNAVAILABLE
+        meaning = TYPES["serverInternal"]
     said = words(refusal.problem) or f"status {refusal.answer.status}"
+    if refusal.type == "userActionRequired":
+        where = refusal.problem.get("instance") or next(refusal.answer.links("terms-of-service"), "")
+        said = "; ".join(filter(None, (said, str(where)[:MOST_SAID])))
     retry_at = retry_after(refusal.answer.headers, now)
-    if type_ is ProblemType.RATE_LIMITED and retry_at is None:
+    if meaning.type is ProblemType.RATE_LIMITED and retry_at is None:
         retry_at = _instant_in(said, now) or now + DEFAULT_RATE_LIMIT_SECONDS
-    return problem(type_ or ProblemType.CA_UNAVAILABLE, said, retry_at)
+    return Problem(meaning.type, said, hint=meaning.hint, retry_at=retry_at)
 
 
-def from_document(document: dict[str, Any] | None, default: ProblemType) -> Problem:
+def from_document(document: Any, default: ProblemType) -> Problem:
     """The Problem of an `error` in an order or a challenge that is lost by it, so never one that keeps the order."""
-    document = document or {}
-    type_ = TYPES.get(str(document.get("type", "")).rpartition(":")[2], default)
-    if not (TABLE[type_].is_permanent or TABLE[type_].drops_order):
-        type_ = default
-    return problem(type_, words(document) or "the CA gave no reason")
-
-
-def problem(type_: ProblemType, said: str, retry_at: float | None = None) -> Problem:
-    """A Problem with the CA's words and our hint."""
-    return Problem(type_, said, hint=HINTS.get(type_, ""), retry_at=retry_at)
+    document = document if isinstance(document, dict) else {}
+    meaning = TYPES.get(str(document.get("type", "")).rpartition(":")[2], Meaning(default))
+    if not (TABLE[meaning.type].is_permanent or TABLE[meaning.type].drops_order):
+        meaning = Meaning(default)
+    return Problem(meaning.type, words(document) or "the CA gave no reason", hint=meaning.hint)
 
 
 def words(document: dict[str, Any]) -> str:
     """The CA's own sentence and those of its subproblems (§6.7.1), each with its type."""
-    return "; ".join(_sentences(document))
+    return "; ".join(_sentences(document))[:MOST_SAID]
 
 
 def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
@@ -105,15 +133,15 @@ def _at(text: str, now: float) -> float | None:
         return None
 
 
-def _sentences(document: dict[str, Any]) -> Iterator[str]:
+def _sentences(document: dict[str, Any], depth: int = 0) -> Iterator[str]:
     code = str(document.get("type", "")).rpartition(":")[2]
     detail = str(document.get("detail", "")).strip()
     if code or detail:
         yield f"{detail} ({code})" if code and detail else detail or code
     subproblems = document.get("subproblems")
-    for below in subproblems if isinstance(subproblems, list) else ():
+    for below in subproblems if isinstance(subproblems, list) and depth < DEEPEST else ():
         if isinstance(below, dict):
-            yield from _sentences(below)
+            yield from _sentences(below, depth + 1)
 
 
 def _instant_in(text: str, now: float) -> float | None:

@@ -5,9 +5,12 @@ badNonce once; this takes its place, over the library's JWS and messages.
 """
 
 import json
+import re
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 from acme import jws
@@ -22,8 +25,11 @@ from issuer.problem import Problem, ProblemType
 BAD_NONCE_TRIES = 20
 """At one refusal in five, 20 in a row come once in 10^14 requests (RFC 8555 §6.5: try again with a new nonce)."""
 MAX_ANSWER_BYTES = 1_000_000
+SHOWN = 100
+"""Of a URL that is repeated in a problem, in characters."""
 USER_AGENT = "issuer/0.1"
 JOSE = "application/jose+json"
+DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,13 @@ class Answer:
         if not isinstance(value, dict):
             raise unusable(f"its answer ({self.status}) is not a JSON object")
         return value
+
+    def links(self, relation: str) -> Iterator[str]:
+        """The targets of its Link headers with a relation (RFC 8288)."""
+        for header in self.headers.getlist("Link"):
+            for target, parameters in re.findall(r"<([^<>]*)>([^,<]*)", header):
+                if re.search(rf";\s*rel=\"?{relation}\"?\s*(;|$)", parameters):
+                    yield target
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +85,16 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
 
 
 class Transport:
-    """A connection to one ACME server; safe to share between threads."""
+    """A connection to one ACME server; safe to share between threads.
 
-    def __init__(self, *, ca_bundle: str = "", timeout_seconds: float = 10) -> None:
+    It asks no other host than the directory's and `hosts`: a URL in a CA's answer may name anything.
+    """
+
+    def __init__(
+        self, directory_url: str, *, hosts: Sequence[str] = (), ca_bundle: str = "", timeout_seconds: float = 10
+    ) -> None:
+        scheme, own, port = _origin(directory_url)
+        self._origins = {(scheme, own, port), *((scheme, host, DEFAULT_PORTS[scheme]) for host in hosts)}
         context = create_urllib3_context()
         if ca_bundle:
             context.load_verify_locations(ca_bundle)
@@ -120,6 +140,7 @@ class Transport:
             raise unusable("it gave no nonce") from None
 
     def _request(self, method: str, url: str, body: bytes | None = None) -> Answer:
+        self._require_own(url)
         headers = {"User-Agent": USER_AGENT} | ({"Content-Type": JOSE} if body is not None else {})
         try:
             response = self._pool.request(
@@ -135,12 +156,29 @@ class Transport:
         self._keep_nonce(response.headers.get("Replay-Nonce"))
         return Answer(response.status, response.headers, content)
 
+    def _require_own(self, url: str) -> None:
+        try:
+            is_own = _origin(url) in self._origins
+        except ValueError:
+            is_own = False
+        if not is_own:
+            raise unusable(f"its URL {url[:SHOWN]!a} leads to another host")
+
     def _keep_nonce(self, text: str | None) -> None:
         if text:
             try:
                 self._nonces.append(decode_b64jose(text))
             except DeserializationError:
                 raise unusable("its nonce is not base64url") from None
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port. ValueError for what has none of these."""
+    parts = urlsplit(url)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    if not parts.hostname or not port or parts.username is not None:
+        raise ValueError("not a web URL")
+    return parts.scheme, parts.hostname, port
 
 
 def unusable(detail: str) -> Problem:

@@ -7,13 +7,13 @@ Keys, all below `issuer:`
   token:{token}       string with an end: an HTTP-01 key authorization
   account:{id}        string: a customer's account (JSON); accounts: the set of their ids
   ca-account:{hash}   string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}
+  ca:{hash}:…         what is known of a CA, see `limits`
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import redis
@@ -23,8 +23,10 @@ from issuer.ports import NO_QUOTA, Account, CaAccount, Conflict, OverQuota, Plan
 from issuer.problem import Problem, ProblemType
 from issuer.store import texts
 from issuer.store.connection import connect, redis_errors
+from issuer.store.limits import RedisLimits
+from issuer.store.scripts import run
 
-__all__ = ["RedisStore", "connect"]
+__all__ = ["RedisLimits", "RedisStore", "connect"]
 
 ROOT = "issuer:"
 ACCOUNTS = f"{ROOT}accounts"
@@ -38,9 +40,6 @@ PACE_BURST_SECONDS = 60
 LINE_UP = 1000
 MAX_LINE_UPS = 50
 PAGE = 1000
-
-SHARED, *_SCRIPTS = Path(__file__).with_name("scripts.lua").read_text().split("-- script: ")[1:]
-SCRIPTS = {name: SHARED.partition("\n")[2] + text for name, _, text in (one.partition("\n") for one in _SCRIPTS)}
 
 
 class RedisStore:
@@ -69,7 +68,7 @@ class RedisStore:
         record = Record(domain, issuance)
         keys = [_domain_key(domain.name), f"{ROOT}quota:{quota.of}", *AGENDAS, READY]
         spent = (now, quota.seconds, quota.burst)
-        saved = self._run("open", keys, *_fenced(record, version), *spent, *_times(record, look_again_at))
+        saved = run(self._redis, "open", keys, *_fenced(record, version), *spent, *_times(record, look_again_at))
         if isinstance(saved, str):
             raise OverQuota(float(saved))
         return replace(record, version=_unless_refused(saved))
@@ -77,7 +76,7 @@ class RedisStore:
     def take(self, issuance_id: str, *, now: float, until: float) -> Record | None:
         """See `ports.Store`."""
         name = domain_of(issuance_id)
-        values = self._run("take", [_domain_key(name), *LANES], name, issuance_id, now, until)
+        values = run(self._redis, "take", [_domain_key(name), *LANES], name, issuance_id, now, until)
         if not values:
             return None
         return texts.record(values if isinstance(values, dict) else dict(zip(values[::2], values[1::2], strict=True)))
@@ -86,14 +85,14 @@ class RedisStore:
         """See `ports.Store`."""
         domain, issuance = record.domain, record.issuance
         written = (texts.domain_text(domain), texts.issuance_text(issuance))
-        saved = self._run("save", [_domain_key(domain.name)], issuance.id, record.version, *written)
+        saved = run(self._redis, "save", [_domain_key(domain.name)], issuance.id, record.version, *written)
         return replace(record, version=_unless_refused(saved))
 
     def release(self, record: Record, *, look_again_at: float | None) -> Record:
         """See `ports.Store`."""
         keys = [_domain_key(record.domain.name), *AGENDAS, READY]
         fenced = _fenced(record, record.version)
-        saved = self._run("release", keys, *fenced, record.begun, *_times(record, look_again_at))
+        saved = run(self._redis, "release", keys, *fenced, record.begun, *_times(record, look_again_at))
         return replace(record, version=_unless_refused(saved), lease_until=0)
 
     def amend(self, record: Record, *, now: float) -> Record:
@@ -101,12 +100,12 @@ class RedisStore:
         keys = [_domain_key(record.domain.name), *AGENDAS[len(LANES) :], READY]
         name, version, _, domain, _, urgent_by, ca = _fenced(record, record.version)
         times = _times(record, None)[len(LANES) :]
-        saved = self._run("amend", keys, name, version, domain, urgent_by, ca, now, *times)
+        saved = run(self._redis, "amend", keys, name, version, domain, urgent_by, ca, now, *times)
         return replace(record, version=_unless_refused(saved))
 
     def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
         """See `ports.Store`."""
-        return cast("list[str]", self._run("claim", [f"{ROOT}agenda:{agenda}"], now, limit, look_again_at))
+        return cast("list[str]", run(self._redis, "claim", [f"{ROOT}agenda:{agenda}"], now, limit, look_again_at))
 
     def claim_renewals(
         self, *, now: float, limit: int, look_again_at: float, per_second: float, at_once: int
@@ -114,11 +113,11 @@ class RedisStore:
         """See `ports.Store`."""
         renew = f"{ROOT}agenda:{Agenda.RENEW}"
         for _ in range(MAX_LINE_UPS):
-            if self._run("line_up", [renew, READY], now, LINE_UP, DOMAINS) < LINE_UP:
+            if run(self._redis, "line_up", [renew, READY], now, LINE_UP, DOMAINS) < LINE_UP:
                 break
         keys = [READY, renew, f"{ROOT}agenda:{Agenda.RENEWAL}", PACE]
         allowed = (limit, per_second, max(PACE_BURST_SECONDS, 1 / per_second), at_once)
-        return cast("list[str]", self._run("claim_renewals", keys, now, look_again_at, *allowed))
+        return cast("list[str]", run(self._redis, "claim_renewals", keys, now, look_again_at, *allowed))
 
     def planned_renewals(self) -> Iterator[PlannedRenewal]:
         """See `ports.Store`."""
@@ -198,7 +197,7 @@ class RedisStore:
         """See `ports.CaAccounts`."""
         expected = texts.account_text(instead_of) if instead_of else ""
         key = _ca_key("ca-account", directory_url)
-        return texts.ca_account(self._run("keep_ca_account", [key], expected, texts.account_text(account)))
+        return texts.ca_account(run(self._redis, "keep_ca_account", [key], expected, texts.account_text(account)))
 
     def lock_ca_account(self, directory_url: str, *, seconds: int) -> bool:
         """See `ports.CaAccounts`."""
@@ -213,11 +212,6 @@ class RedisStore:
     def _get(self, key: str) -> str | None:
         with redis_errors():
             return cast("str | None", self._redis.get(key))
-
-    def _run(self, script: str, keys: list[str], *args: str | float) -> Any:
-        with redis_errors():
-            # The text goes along each time: no first call that is refused because the server does not know it yet.
-            return self._redis.eval(SCRIPTS[script], len(keys), *keys, *args)
 
 
 def _unless_refused(version: int) -> int:

@@ -112,3 +112,69 @@ return names
 local current = redis.call('GET', KEYS[1]) or ''
 if current == '' or current == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return ARGV[2] end
 return current
+
+-- script: ask
+-- KEYS rest, pace · ARGV now, seconds of one step, burst's seconds, longest rest, seconds of a trial
+-- answers when to ask again ('' at once), and 1 where that is a rest
+local now, one = tonumber(ARGV[1]), tonumber(ARGV[2])
+local rests_until = tonumber(redis.call('HGET', KEYS[1], 'until') or 0)
+if rests_until > now and rests_until <= now + tonumber(ARGV[4]) then return {string.format('%.3f', rests_until), 1} end
+if rests_until > 0 then redis.call('HSET', KEYS[1], 'until', string.format('%.3f', now + ARGV[5]), 'is_trial', 1) end
+if one > 0 then
+  local burst_seconds = tonumber(ARGV[3])
+  local spent = earned_back(KEYS[2], now, burst_seconds) + one
+  if spent > now + burst_seconds + 0.001 then return {string.format('%.3f', spent - burst_seconds), 0} end
+  spend(KEYS[2], spent, burst_seconds)
+end
+return {'', 0}
+
+-- script: failed
+-- KEYS rest · ARGV now, asked-for end ('' for none), failures that make it rest, first rest, longest rest
+-- answers until when it rests, '' where it does not
+local now, held = tonumber(ARGV[1]), redis.call('HMGET', KEYS[1], 'until', 'is_trial', 'rests')
+local rests_until, rests = tonumber(held[1] or 0), tonumber(held[3] or 0)
+-- Those that had asked it before it was left alone say nothing new; the one that tries it again does.
+if rests_until > now and not held[2] then return string.format('%.3f', rests_until) end
+local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
+redis.call('EXPIRE', KEYS[1], 86400)
+if failures < tonumber(ARGV[3]) and rests == 0 then return '' end
+local asked_for = tonumber(ARGV[2] ~= '' and ARGV[2] or now) - now
+local seconds = math.min(math.max(ARGV[4] * 2 ^ math.min(rests, 20), asked_for), tonumber(ARGV[5]))
+rests_until = string.format('%.3f', now + seconds)
+redis.call('HSET', KEYS[1], 'until', rests_until, 'rests', rests + 1)
+redis.call('HDEL', KEYS[1], 'is_trial')
+return rests_until
+
+-- script: spend
+-- KEYS refused names of the registered domain, refused registered domains, quotas… · ARGV now, name, names and domains
+-- that are many, for each quota three: seconds for one, burst, cost · answers '' or when there is room
+local now, room_at = tonumber(ARGV[1]), 0
+local function held(key, member, many)
+  local own = tonumber(member and redis.call('ZSCORE', key, member) or 0)
+  if own > now then room_at = math.max(room_at, own) end
+  local others = redis.call('ZRANGEBYSCORE', key, '(' .. ARGV[1], '+inf', 'WITHSCORES')
+  if #others / 2 >= tonumber(many) then room_at = math.max(room_at, tonumber(others[2])) end
+end
+held(KEYS[1], ARGV[2], ARGV[3])
+held(KEYS[2], false, ARGV[4])
+local spents = {}
+for i = 3, #KEYS do
+  local seconds, burst, cost = tonumber(ARGV[3 * i - 4]), tonumber(ARGV[3 * i - 3]), tonumber(ARGV[3 * i - 2])
+  local spent = earned_back(KEYS[i], now, seconds * burst)
+  local after = spent + seconds * math.max(cost, 1)
+  if after > now + seconds * burst + 0.01 then room_at = math.max(room_at, after - seconds * burst) end
+  spents[i] = spent + seconds * cost
+end
+if room_at > 0 then return string.format('%.3f', room_at) end
+for i = 3, #KEYS do
+  if spents[i] > now then spend(KEYS[i], spents[i], ARGV[3 * i - 4] * ARGV[3 * i - 3]) end
+end
+return ''
+
+-- script: refused
+-- KEYS refused names of the registered domain, refused registered domains · ARGV now, until, name, registered domain
+for i, member in ipairs({ARGV[3], ARGV[4]}) do
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', ARGV[1])
+  redis.call('ZADD', KEYS[i], ARGV[2], member)
+  redis.call('EXPIRE', KEYS[i], 7 * 86400)
+end

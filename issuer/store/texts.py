@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any, cast
 
-from issuer.domain import Certificate, Domain, Issuance, Reason, Record, RenewalWindow, Step
+from issuer.domain import Certificate, Domain, Event, Issuance, Reason, Record, RenewalWindow, Step
 from issuer.ports import Account, CaAccount, Plan
 from issuer.problem import Problem
 
@@ -20,12 +20,14 @@ def issuance_text(issuance: Issuance) -> str:
     """JSON of an issuance."""
     problem = issuance.problem
     values = {one.name: getattr(issuance, one.name) for one in fields(issuance)}
-    return json.dumps(values | {"problem": problem.as_dict() if problem else None})
+    told = {"problem": problem.as_dict() if problem else None, "events": [asdict(one) for one in issuance.events]}
+    return json.dumps(values | told)
 
 
 def account_text(account: Account | CaAccount) -> str:
-    """JSON of a customer's account, or of ours at a CA."""
-    return json.dumps(asdict(account))
+    """JSON of a customer's account, or of ours at a CA; what has its default is left out."""
+    defaults = {one.name: one.default for one in fields(account)}
+    return json.dumps({name: value for name, value in asdict(account).items() if value != defaults[name]})
 
 
 def record(values: dict[str, str]) -> Record:
@@ -39,7 +41,8 @@ def record(values: dict[str, str]) -> Record:
     if problem := issuance.get("problem"):
         issuance["problem"] = Problem.from_dict(problem)
     issuance |= {"step": Step(issuance["step"]), "reason": Reason(issuance["reason"])}
-    issuance["authorization_urls"] = tuple(issuance["authorization_urls"])
+    issuance |= {one: tuple(issuance.get(one) or ()) for one in ("authorization_urls", "passed_over")}
+    issuance["events"] = tuple(_event(one) for one in issuance.get("events") or ())
     return Record(
         Domain(**domain),
         Issuance(**issuance),
@@ -58,6 +61,10 @@ def account(text: str) -> Account:
 def ca_account(text: str) -> CaAccount:
     """The inverse of `account_text`."""
     return CaAccount(**_known(CaAccount, json.loads(text)))
+
+
+def _event(values: dict[str, Any]) -> Event:
+    return Event(**_known(Event, values) | {"step": Step(values["step"])})
 
 
 def _known(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ DAY = 86400
 def due(services: Services, number: int, now: float, *, is_begun: bool) -> None:
     """A domain whose renewal is due, or one that has been begun, has failed, and is to be tried again now."""
     name = f"{number}.backlog.example"
-    directory = services.ca.directory_url
+    directory = services.cas[0].directory_url
     certificate = Certificate("CHAIN", "key", "0f", now - 60 * DAY, now + 30 * DAY, directory, now - 60 * DAY)
     issuance = new_issuance(name, Reason.RENEWAL, now)
     if is_begun:

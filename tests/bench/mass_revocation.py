@@ -45,7 +45,7 @@ class Ca:
     asked: int = 0
 
     def __post_init__(self) -> None:
-        template = fake_services().ca
+        template = fake_services().cas[0]
         key = template._key
         self._leaf = template._sign(key.public_key(), ["track.customer.example"])
         self._der = self._leaf.public_bytes(Encoding.DER)

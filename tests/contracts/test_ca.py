@@ -33,7 +33,7 @@ def services(request: pytest.FixtureRequest) -> Services:
 
 @pytest.fixture
 def ca(services: Services) -> CertificateAuthority:
-    return services.ca
+    return services.cas[0]
 
 
 def wait_for(look: Callable[[], object], is_there: Callable[[object], object]) -> object:
@@ -47,12 +47,12 @@ def wait_for(look: Callable[[], object], is_there: Callable[[object], object]) -
 
 def proved(services: Services, name: str) -> Order:
     """An order whose authorization has been proved."""
-    order = services.ca.new_order(name)
+    order = services.cas[0].new_order(name)
     (url,) = order.authorization_urls
-    challenge = services.ca.authorization(url, name).challenge
+    challenge = services.cas[0].authorization(url, name).challenge
     services.store.put_token(challenge.token, challenge.key_authorization, seconds=60)
-    services.ca.answer(challenge)
-    wait_for(lambda: services.ca.authorization(url, name), lambda found: found.is_valid)
+    services.cas[0].answer(challenge)
+    wait_for(lambda: services.cas[0].authorization(url, name), lambda found: found.is_valid)
     return order
 
 
@@ -76,11 +76,11 @@ def test_an_authorization_has_a_challenge_to_answer(ca: CertificateAuthority) ->
 def test_a_proved_order_needs_the_csr_and_gives_the_certificate(services: Services) -> None:
     name = "c.customer.example"
     order = proved(services, name)
-    found = wait_for(lambda: services.ca.order(order.url), lambda found: found.needs_csr)
-    found = services.ca.finalize(order.url, found.finalize_url, keys.new_csr(KEY, name))
+    found = wait_for(lambda: services.cas[0].order(order.url), lambda found: found.needs_csr)
+    found = services.cas[0].finalize(order.url, found.finalize_url, keys.new_csr(KEY, name))
     assert found.problem is None
-    done = wait_for(lambda: services.ca.order(order.url), lambda found: found.certificate_url)
-    chain, leaf = keys.read_chain(services.ca.chain(done.certificate_url), key=KEY, name=name, now=services.clock())
+    done = wait_for(lambda: services.cas[0].order(order.url), lambda found: found.certificate_url)
+    chain, leaf = keys.read_chain(services.cas[0].chain(done.certificate_url), key=KEY, name=name, now=services.clock())
     assert chain.count("BEGIN CERTIFICATE") >= 2
     assert leaf.not_valid_after_utc.timestamp() > services.clock() + 89 * 86400
 
@@ -89,9 +89,9 @@ def test_c02_finalize_sent_twice_looks_at_the_order_instead(services: Services) 
     name = "d.customer.example"
     order = proved(services, name)
     csr = keys.new_csr(KEY, name)
-    services.ca.finalize(order.url, order.finalize_url, csr)
-    done = wait_for(lambda: services.ca.order(order.url), lambda found: found.certificate_url)
-    again = services.ca.finalize(order.url, order.finalize_url, csr)
+    services.cas[0].finalize(order.url, order.finalize_url, csr)
+    done = wait_for(lambda: services.cas[0].order(order.url), lambda found: found.certificate_url)
+    again = services.cas[0].finalize(order.url, order.finalize_url, csr)
     assert again.certificate_url == done.certificate_url
 
 
@@ -104,10 +104,10 @@ def test_c10_finalize_before_the_proof_is_no_failure(ca: CertificateAuthority) -
 
 def test_a_wrong_answer_fails_the_authorization_with_a_reason(services: Services) -> None:
     name = "f.customer.example"
-    order = services.ca.new_order(name)
+    order = services.cas[0].new_order(name)
     (url,) = order.authorization_urls
-    services.ca.answer(services.ca.authorization(url, name).challenge)
-    found = wait_for(lambda: services.ca.authorization(url, name), lambda found: found.problem)
+    services.cas[0].answer(services.cas[0].authorization(url, name).challenge)
+    found = wait_for(lambda: services.cas[0].authorization(url, name), lambda found: found.problem)
     assert found.problem.type is ProblemType.VALIDATION_FAILED
     assert found.problem.detail
     assert found.problem.drops_order
@@ -123,6 +123,6 @@ def test_c07_an_authorization_once_proved_stays_so(services: Services) -> None:
     name = "h.customer.example"
     order = proved(services, name)
     (url,) = order.authorization_urls
-    found = services.ca.authorization(url, name)
+    found = services.cas[0].authorization(url, name)
     assert found.is_valid
     assert found.challenge is None

@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from issuer.domain import Agenda, Certificate, Domain, Issuance, Reason, Record, RenewalWindow, Step, new_issuance
+from issuer.domain import (
+    Agenda,
+    Certificate,
+    Domain,
+    Event,
+    Issuance,
+    Reason,
+    Record,
+    RenewalWindow,
+    Step,
+    new_issuance,
+)
 from issuer.ports import Conflict
 from issuer.problem import Problem, ProblemType
 from issuer.store import LANES, RedisStore
@@ -30,6 +41,8 @@ DOMAIN = Domain(
     away_since=NOW - 30,
     recheck_at=NOW + 40,
     is_end_told=True,
+    ca="https://ca.example/d",
+    profile="shortlived",
 )
 BARE = Domain(NAME, "platform", NOW)
 FULL = Issuance(
@@ -49,6 +62,8 @@ FULL = Issuance(
     waits=7,
     next_try_at=NOW + 12.5,
     problem=SAID,
+    passed_over=("https://former.example/d",),
+    events=(Event(NOW + 0.5, Step.ORDER, "seen"), Event(NOW + 1, Step.CHALLENGE, "done")),
 )
 
 

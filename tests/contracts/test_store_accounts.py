@@ -11,7 +11,8 @@ import pytest
 from issuer.domain import Agenda, Domain, Reason, new_issuance
 from issuer.ports import Account, CaAccount, Plan
 from issuer.problem import Problem, ProblemType
-from issuer.store import SCRIPTS, RedisStore
+from issuer.store import RedisStore
+from issuer.store.scripts import SCRIPTS
 from tests.fakes import NAME, NOW
 
 DIRECTORY = "https://ca.example/directory"
@@ -191,7 +192,8 @@ def test_every_key_is_below_issuer(store: RedisStore) -> None:
 
 def test_the_scripts_have_only_the_names_that_the_store_calls() -> None:
     of_records = {"open", "take", "save", "release", "amend"}
-    assert set(SCRIPTS) == of_records | {"claim", "line_up", "claim_renewals", "keep_ca_account"}
+    of_limits = {"ask", "failed", "spend", "refused"}
+    assert set(SCRIPTS) == of_records | of_limits | {"claim", "line_up", "claim_renewals", "keep_ca_account"}
 
 
 def test_ping_returns(store: RedisStore) -> None:

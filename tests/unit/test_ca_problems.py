@@ -9,7 +9,7 @@ from urllib3 import HTTPHeaderDict
 
 from issuer.ca.problems import TYPES, from_document, from_refusal, retry_after, words
 from issuer.ca.transport import Answer, Refusal
-from issuer.problem import TABLE, Problem, ProblemType
+from issuer.problem import TABLE, Actor, Problem, ProblemType
 from tests.fakes import NOW
 
 URN = "urn:ietf:params:acme:error:"
@@ -142,39 +142,46 @@ def test_c03_an_instant_in_a_subproblem_counts_too() -> None:
     assert refused(429, document).retry_at == SOON
 
 
+MEANT = {
+    "accountDoesNotExist": "ca-account",
+    "alreadyReplaced": "ca-misunderstood",
+    "alreadyRevoked": "ca-misunderstood",
+    "badCSR": "ca-refused",
+    "badNonce": "ca-unavailable",
+    "badPublicKey": "ca-refused",
+    "badRevocationReason": "ca-misunderstood",
+    "badSignatureAlgorithm": "ca-account",
+    "caa": "caa",
+    "compound": "ca-misunderstood",
+    "connection": "validation-failed",
+    "dns": "validation-failed",
+    "externalAccountRequired": "ca-account",
+    "incorrectResponse": "validation-failed",
+    "invalidContact": "ca-account",
+    "invalidProfile": "ca-misunderstood",
+    "malformed": "ca-misunderstood",
+    "orderNotReady": "ca-slow",
+    "rateLimited": "rate-limited",
+    "rejectedIdentifier": "ca-refused",
+    "serverInternal": "ca-unavailable",
+    "tls": "validation-failed",
+    "unauthorized": "validation-failed",
+    "unsupportedContact": "ca-account",
+    "unsupportedIdentifier": "ca-refused",
+    "userActionRequired": "ca-account",
+}
+UNKNOWN = dict.fromkeys(["fromTheFuture", "caa too", "CAA"], "ca-misunderstood")
+
+
+def test_every_type_is_in_the_table() -> None:
+    assert set(TYPES) == set(MEANT)
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 409])
-@pytest.mark.parametrize(
-    ("type_", "expected"),
-    [
-        ("accountDoesNotExist", ProblemType.CA_ACCOUNT),
-        ("badCSR", ProblemType.CA_REFUSED),
-        ("badPublicKey", ProblemType.CA_REFUSED),
-        ("badSignatureAlgorithm", ProblemType.CA_ACCOUNT),
-        ("caa", ProblemType.CAA),
-        ("connection", ProblemType.VALIDATION_FAILED),
-        ("dns", ProblemType.VALIDATION_FAILED),
-        ("externalAccountRequired", ProblemType.CA_ACCOUNT),
-        ("incorrectResponse", ProblemType.VALIDATION_FAILED),
-        ("invalidContact", ProblemType.CA_ACCOUNT),
-        ("rateLimited", ProblemType.RATE_LIMITED),
-        ("rejectedIdentifier", ProblemType.CA_REFUSED),
-        ("serverInternal", ProblemType.CA_UNAVAILABLE),
-        ("tls", ProblemType.VALIDATION_FAILED),
-        ("unauthorized", ProblemType.VALIDATION_FAILED),
-        ("unsupportedContact", ProblemType.CA_ACCOUNT),
-        ("unsupportedIdentifier", ProblemType.CA_REFUSED),
-        ("userActionRequired", ProblemType.CA_ACCOUNT),
-        ("badNonce", ProblemType.CA_UNAVAILABLE),
-        ("orderNotReady", ProblemType.CA_UNAVAILABLE),
-        ("malformed", ProblemType.CA_UNAVAILABLE),
-        ("fromTheFuture", ProblemType.CA_UNAVAILABLE),
-        ("caa too", ProblemType.CA_UNAVAILABLE),
-        ("CAA", ProblemType.CA_UNAVAILABLE),
-    ],
-)
-def test_a_refusal_is_read_by_its_type(status: int, type_: str, expected: ProblemType) -> None:
+@pytest.mark.parametrize(("type_", "expected"), [*MEANT.items(), *UNKNOWN.items()])
+def test_a_refusal_is_read_by_its_type(status: int, type_: str, expected: str) -> None:
     problem = refused(status, said(type_))
-    assert problem.type is expected
+    assert problem.type.value == expected
     assert problem.detail == f"as the CA has it ({type_})"
 
 
@@ -189,7 +196,7 @@ def test_an_error_of_the_server_is_never_the_domains_fault(status: int, document
 @pytest.mark.parametrize("prose", ["CAA forbids", "rateLimited", "retry after 2030-01-01 00:00:00 UTC", "badCSR"])
 def test_c11_nothing_is_decided_by_prose(prose: str) -> None:
     problem = refused(400, said("malformed", prose))
-    assert (problem.type, problem.retry_at) == (ProblemType.CA_UNAVAILABLE, None)
+    assert (problem.type, problem.retry_at) == (ProblemType.CA_MISUNDERSTOOD, None)
     assert refused(400, {"title": prose, "detail": prose}).type is ProblemType.CA_UNAVAILABLE
     assert from_document({"detail": prose}, ProblemType.ORDER_LOST).type is ProblemType.ORDER_LOST
 
@@ -222,14 +229,14 @@ def test_c11_the_words_of_any_document(document: dict[str, object], line: str) -
     assert words(document) == line
 
 
-ORDER_ERRORS = list(product([*TYPES, "malformed", "x", ""], ["order-lost", "validation-failed"]))
+ORDER_ERRORS = list(product([*TYPES, "x", ""], ["order-lost", "validation-failed"]))
 
 
 @pytest.mark.parametrize(("type_", "default"), ORDER_ERRORS)
 def test_c11_an_orders_error_never_keeps_the_order(type_: str, default: str) -> None:
     problem = from_document(said(type_), ProblemType(default))
     assert problem.drops_order or problem.is_permanent
-    expected = TYPES.get(type_, ProblemType(default))
+    expected = ProblemType(MEANT.get(type_, default))
     keeps = not (TABLE[expected].drops_order or TABLE[expected].is_permanent)
     assert problem.type is (ProblemType(default) if keeps else expected)
     assert "as the CA has it" in problem.detail
@@ -242,9 +249,65 @@ def test_c11_no_reason_is_said_to_be_none(document: dict[str, object] | None) ->
 
 
 @pytest.mark.parametrize(
-    ("type_", "hint"), [("connection", "port 80"), ("caa", "CAA"), ("userActionRequired", "operator"), ("badCSR", "")]
+    ("type_", "hint"),
+    [
+        ("connection", "port 80"),
+        ("unauthorized", "CNAME"),
+        ("dns", "name servers"),
+        ("caa", "CAA"),
+        ("externalAccountRequired", "eab_key_id"),
+        ("rejectedIdentifier", "another CA"),
+        ("userActionRequired", "operator"),
+        ("malformed", ""),
+    ],
 )
 def test_the_hint_is_for_its_reader(type_: str, hint: str) -> None:
     for problem in (refused(403, said(type_)), from_document(said(type_), ProblemType.ORDER_LOST)):
         assert hint in problem.hint
         assert bool(hint) is bool(problem.hint)
+
+
+@pytest.mark.parametrize(("type_", "meant"), MEANT.items())
+def test_who_must_act_has_a_hint_that_says_what(type_: str, meant: str) -> None:
+    problem = refused(400, said(type_))
+    assert problem.type.value == meant
+    if problem.actor is Actor.OWNER:
+        assert "operator" not in problem.hint
+        assert problem.hint
+    if problem.type in {ProblemType.CA_ACCOUNT, ProblemType.CA_REFUSED}:
+        assert "the operator" in problem.hint
+
+
+def test_c15_new_terms_say_where_they_are() -> None:
+    where = "https://ca.example/terms/2"
+    assert refused(403, said("userActionRequired", instance=where)).detail.endswith(f"(userActionRequired); {where}")
+    linked = HTTPHeaderDict()
+    linked.add("Link", '<https://ca.example/directory>;rel="index"')
+    linked.add("Link", f'<{where}>; rel="terms-of-service"')
+    answer = Answer(403, linked, json.dumps(said("userActionRequired")).encode())
+    assert from_refusal(Refusal(answer), NOW).detail.endswith(f"; {where}")
+
+
+@pytest.mark.parametrize("depth", [5, 200])
+def test_c11_words_have_an_end(depth: int) -> None:
+    document = said("dns", "x" * 500)
+    for _ in range(depth):
+        document = said("dns", "y" * 10, subproblems=[document] * 2)
+    assert len(words(document)) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("header", "targets"),
+    [
+        ('<https://a/1>;rel="alternate"', ["https://a/1"]),
+        ('<https://a/1>; rel="alternate", <https://a/2>;rel=alternate', ["https://a/1", "https://a/2"]),
+        ('<https://a/1>; title="x"; rel="alternate"', ["https://a/1"]),
+        ('<https://a/1>; rel="up", </2>; rel="alternate"', ["/2"]),
+        ('<https://a/1>; rel="alternates"', []),
+        ("https://a/1; rel=alternate", []),
+        ("<", []),
+        ("", []),
+    ],
+)
+def test_links_of_an_answer(header: str, targets: list[str]) -> None:
+    assert list(Answer(200, HTTPHeaderDict({"Link": header}), b"").links("alternate")) == targets

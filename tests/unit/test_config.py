@@ -114,6 +114,23 @@ WRONG = [
     ("ACME_DIRECTORY", "https://[::1/directory"),
     ("ACME_CA_BUNDLE", "/nowhere/bundle.pem"),
     ("ACME_CA_BUNDLE", "/"),
+    ("CAS", "https://ca.example/directory"),
+    ("CAS", "{}"),
+    ("CAS", "[1]"),
+    ("CAS", "[" * 100_000),
+    ("CAS", "[{}]"),
+    ("CAS", '[{"directory": "ca.example"}]'),
+    ("CAS", '[{"directory": "https://ca.example/d", "weigth": 1}]'),
+    ("CAS", '[{"directory": "https://ca.example/d", "weight": -1}]'),
+    ("CAS", '[{"directory": "https://ca.example/d", "hosts": "one host"}]'),
+    ("CAS", '[{"directory": "https://ca.example/d", "eab_key_id": "kid"}]'),
+    ("CAS", f'[{{"directory": "https://ca.example/d", "eab_hmac_key": "{SECRET}"}}]'),
+    ("CAS", f'[{{"directory": "https://ca.example/d", "eab_key_id": "kid", "eab_hmac_key": "{SECRET}+/"}}]'),
+    ("CAS", '[{"directory": "https://ca.example/d", "limits": {"new_orders": "300"}}]'),
+    ("CAS", '[{"directory": "https://ca.example/d", "limits": {"new_orders": "0/h"}}]'),
+    ("CAS", '[{"directory": "https://ca.example/d", "limits": {"new_orders": "3/0h"}}]'),
+    ("CAS", '[{"directory": "https://ca.example/d", "limits": {"requests_per_second": -1}}]'),
+    ("CAS", '[{"directory": "https://ca.example/d"}, {"directory": "https://ca.example/d"}]'),
     ("ACME_TIMEOUT_SECONDS", "0"),
     ("ACME_TIMEOUT_SECONDS", "61"),
     ("ACME_TIMEOUT_SECONDS", "nan"),
@@ -256,6 +273,8 @@ def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.M
         encryption_keys=f"{KEY},{OTHER_KEY}",
         acme_directory="https://ca.example/d",
         acme_ca_bundle=str(bundle),
+        cas=f'[{{"directory": "https://ca.example/d", "eab_key_id": "kid", "eab_hmac_key": "{KEY}"}}, {{"directory": '
+        '"https://b.example/d", "hosts": "c.example,d.example", "weight": 2, "limits": {"new_orders": "9/2h"}}]',
         acme_contact="ops@platform.example",
         acme_timeout_seconds=2.5,
         cname_targets="a.example,b.example",
@@ -279,6 +298,34 @@ def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.M
     assert load_settings() == settings
 
 
+@pytest.mark.parametrize(("text", "rate"), [("300/3h", (300, 10800)), ("1/s", (1, 1)), ("5/7d", (5, 604800))])
+def test_a_rate_is_so_many_in_a_time(text: str, rate: tuple[int, int]) -> None:
+    (ca,) = load_settings(cas=f'[{{"directory": "https://ca.example/d", "limits": {{"per_name": "{text}"}}}}]').cas
+    assert ca.allowed.per_name == rate
+    assert (ca.allowed.new_orders, ca.allowed.requests_per_second) == (None, 0)
+
+
+def test_what_is_known_of_a_ca_holds_where_nothing_else_is_set() -> None:
+    directory = "https://acme-v02.api.letsencrypt.org/directory"
+    (ca,) = load_settings(acme_directory=directory).authorities
+    assert ca.allowed.new_orders == (300, 3 * 3600)
+    assert ca.allowed.per_registered_domain == (50, 7 * 86400)
+    assert ca.allowed.per_name == (5, 7 * 86400)
+    assert ca.allowed.failed_authorizations == (5, 3600)
+    limits = '{"new_orders": "3000/3h", "per_name": ""}'
+    (ca,) = load_settings(cas=f'[{{"directory": "{directory}", "limits": {limits}}}]').authorities
+    assert (ca.allowed.new_orders, ca.allowed.per_name) == ((3000, 3 * 3600), None)
+    assert ca.allowed.per_registered_domain == (50, 7 * 86400)
+
+
+def test_the_cas_of_the_list_take_the_place_of_the_one_directory() -> None:
+    settings = load_settings(acme_directory="https://a.example/d", cas='[{"directory": "https://b.example/d"}]')
+    assert [ca.directory for ca in settings.authorities] == ["https://b.example/d"]
+    assert [ca.directory for ca in load_settings(acme_directory="https://a.example/d").authorities] == [
+        "https://a.example/d"
+    ]
+
+
 def test_as_environment_has_only_what_has_been_set() -> None:
     assert load_settings(step_seconds=33).as_environment() == {**NEEDED, "ISSUER_STEP_SECONDS": "33"}
 
@@ -293,6 +340,9 @@ def test_the_environment_wins_over_defaults(monkeypatch: pytest.MonkeyPatch) -> 
 def test_f02_no_text_of_the_settings_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISSUER_REDIS_URL", f"redis://:{SECRET}@h/0")
     monkeypatch.setenv("ISSUER_BROKER_URL", f"redis://:{SECRET}@h/1")
+    monkeypatch.setenv(
+        "ISSUER_CAS", f'[{{"directory": "https://ca.example/d", "eab_key_id": "kid", "eab_hmac_key": "{SECRET}"}}]'
+    )
     settings = load_settings()
     for text in (repr(settings), str(settings), f"{settings}", settings.model_dump_json(), repr(settings.model_dump())):
         assert SECRET not in text

@@ -103,15 +103,45 @@ def test_wait_stays_at_the_step_and_counts(step: Step) -> None:
 def test_retry_keeps_the_order_unless_the_problem_cost_it(step: Step, type_: ProblemType) -> None:
     problem = Problem(type_)
     again = at(step).retry(problem, NOW + 60)
-    assert (again.tries, again.waits, again.next_try_at, again.problem) == (4, 0, NOW + 60, problem)
+    tries, waits = (4, 0) if TABLE[type_].is_counted else (3, 8)
+    assert (again.tries, again.waits, again.next_try_at, again.problem) == (tries, waits, NOW + 60, problem)
     assert (again.id, again.reason, again.created_at) == (FULL.id, FULL.reason, FULL.created_at)
     if TABLE[type_].drops_order:
         blank = Issuance(FULL.id, FULL.reason, FULL.created_at)
-        assert again == replace(blank, tries=4, next_try_at=NOW + 60, problem=problem)
+        assert again == replace(blank, tries=tries, waits=waits, next_try_at=NOW + 60, problem=problem)
     else:
         assert again.step is step
         assert changed(again, at(step)) == {"tries", "waits", "next_try_at", "problem", "is_answered"}
         assert again.is_answered is False
+
+
+def test_a_retry_without_an_order_chooses_its_ca_anew() -> None:
+    unplaced = replace(at(Step.ORDER), order_url=None, passed_over=("https://other.example/d",))
+    again = unplaced.retry(BUSY, NOW + 60)
+    assert (again.ca, again.passed_over, again.key) == (None, (), "encrypted")
+
+
+@pytest.mark.parametrize("step", OPEN)
+def test_over_to_another_ca_it_goes_with_its_key_and_without_its_order(step: Step) -> None:
+    moved = replace(at(step), passed_over=("https://former.example/d",)).go_elsewhere(BUSY, NOW)
+    assert (moved.step, moved.ca, moved.order_url, moved.authorization_urls) == (Step.ORDER, None, None, ())
+    assert moved.passed_over == ("https://former.example/d", "https://ca.example/d")
+    assert (moved.key, moved.csr, moved.tries) == (FULL.key, FULL.csr, FULL.tries)
+    assert (moved.next_try_at, moved.problem) == (NOW, BUSY)
+
+
+@pytest.mark.parametrize("issuance", [*(at(step) for step in CLOSED), replace(FULL, ca=None)])
+def test_only_an_open_issuance_with_a_ca_goes_elsewhere(issuance: Issuance) -> None:
+    with pytest.raises(ValueError, match="no move from"):
+        issuance.go_elsewhere(BUSY, NOW)
+
+
+def test_the_timeline_keeps_its_last_lines_and_no_endless_text() -> None:
+    issuance = FULL
+    for number in range(20):
+        issuance = issuance.note(NOW + number, f"{number} " + "x" * 1000)
+    assert [event.at for event in issuance.events] == [NOW + number for number in range(8, 20)]
+    assert all(event.step is FULL.step and len(event.text) == 300 for event in issuance.events)
 
 
 def test_c01_a_retry_that_needs_a_new_order_has_no_old_key() -> None:

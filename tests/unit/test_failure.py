@@ -40,7 +40,7 @@ def word(world: World, name: str = NAME) -> Status:
 def tries(world: World, seconds: float, name: str = NAME) -> list[float]:
     """When the CA or DNS was asked about a name, in a time that goes by."""
     found: list[float] = []
-    ca, resolver = world.services.ca, world.services.resolver
+    ca, resolver = world.services.cas[0], world.services.resolver
     before, pointing = ca.before, resolver.pointing
 
     def called(method: str) -> None:
@@ -59,7 +59,7 @@ def test_temporary_failures_come_after_1_10_100_minutes_then_daily_and_hourly_at
 ) -> None:
     world.issued(NAME)
     certificate = world.domain(NAME).certificate
-    services.ca.before = failing(Problem(ProblemType.CA_UNAVAILABLE, "away"))
+    services.cas[0].before = failing(Problem(ProblemType.CA_SLOW))
     services.clock.now = begun = world.domain(NAME).renew_at
     times = tries(world, certificate.not_after - begun + 3 * DAY)
     pauses = [later - sooner for sooner, later in pairwise(times)]
@@ -78,7 +78,7 @@ def test_never_before_the_ca_said(world: World, services: Services) -> None:
     world.issued(NAME)
     services.clock.now = begun = world.domain(NAME).renew_at
     until = begun + 5 * DAY
-    services.ca.before = failing(Problem(ProblemType.RATE_LIMITED, "later", retry_at=until))
+    services.cas[0].before = failing(Problem(ProblemType.RATE_LIMITED, "later", retry_at=until))
     times = tries(world, 6 * DAY)
     assert times[1] >= until
 
@@ -89,7 +89,7 @@ def test_a_renewal_that_fails_leaves_the_certificate_in_force_with_the_reason_an
     world.issued(NAME)
     pem = world.domain(NAME).certificate.chain
     front.services.clock.now = world.domain(NAME).renew_at
-    front.services.ca.before = failing(Problem(ProblemType.CAA, "example.org may", hint="allow it"))
+    front.services.cas[0].before = failing(Problem(ProblemType.CAA, "example.org may", hint="allow it"))
     world.run(10)
     body = front.status().json
     assert (body["status"], body["certificate"]) == ("error", pem)
@@ -105,13 +105,13 @@ def test_a_permanent_failure_is_tried_again_each_week_and_daily_at_the_end(
 ) -> None:
     world.issued(NAME)
     services.clock.now = begun = world.domain(NAME).renew_at
-    services.ca.before = failing(Problem(fault, "policy"))
+    services.cas[0].before = failing(Problem(fault, "policy"))
     world.run(60)
     assert (word(world), world.record(NAME).issuance.step) == (Status.ERROR, Step.FAILED)
     times = tries(world, world.domain(NAME).certificate.not_after - begun + DAY)
     assert 5 <= len(times) <= 14
     assert word(world) is Status.EXPIRED
-    services.ca.before = lambda _: None
+    services.cas[0].before = lambda _: None
     world.run(8 * DAY)
     assert word(world) is Status.ACTIVE
 
@@ -121,7 +121,7 @@ def test_a_permanent_failure_says_when_the_next_attempt_is() -> None:
     world = World(front.services)
     world.issued(NAME)
     front.services.clock.now = world.domain(NAME).renew_at
-    front.services.ca.before = failing(Problem(ProblemType.CA_REFUSED, "policy"))
+    front.services.cas[0].before = failing(Problem(ProblemType.CA_REFUSED, "policy"))
     world.run(10)
     at = dt.datetime.fromisoformat(front.status().json["next_attempt_at"]).timestamp()
     assert at == pytest.approx(world.domain(NAME).renew_at, abs=1)
@@ -129,30 +129,30 @@ def test_a_permanent_failure_says_when_the_next_attempt_is() -> None:
 
 
 def test_without_a_certificate_it_is_given_up_in_the_end(world: World, services: Services) -> None:
-    services.ca.before = failing(Problem(ProblemType.CA_UNAVAILABLE))
+    services.cas[0].before = failing(Problem(ProblemType.CA_SLOW))
     front = Front(services, world.celery).with_accounts()
     assert front.post().status_code == 202
     world.run(30 * DAY)
     assert world.record(NAME).issuance.step is Step.FAILED
-    assert services.ca.calls.count("new_order") == 10
+    assert services.cas[0].calls.count("new_order") == 10
     assert world.domain(NAME).renew_at is None
 
 
 def test_g04_a_hopeless_name_costs_few_validations(world: World, services: Services) -> None:
-    services.ca.published = lambda _: None
+    services.cas[0].published = lambda _: None
     front = Front(services, world.celery).with_accounts()
     front.post()
     world.run(HOUR)
-    assert services.ca.calls.count("answer") <= 3
+    assert services.cas[0].calls.count("answer") <= 3
     world.run(7 * DAY)
-    assert services.ca.calls.count("answer") <= 10
+    assert services.cas[0].calls.count("answer") <= 10
 
 
 def test_the_second_after_not_after_it_is_expired_and_told_once_and_goes_on(world: World, services: Services) -> None:
     world.issued(NAME)
     not_after = world.domain(NAME).certificate.not_after
     services.clock.now = world.domain(NAME).renew_at
-    services.ca.before = failing(Problem(ProblemType.CA_UNAVAILABLE, "away"))
+    services.cas[0].before = failing(Problem(ProblemType.CA_UNAVAILABLE, "away"))
     world.run(60)
     services.clock.now = not_after + 0.5
     with capture_logs() as logs:
@@ -167,10 +167,10 @@ def test_the_second_after_not_after_it_is_expired_and_told_once_and_goes_on(worl
         world.run(3 * DAY)
     told = [one for one in logs if one["event"] == "certificate expired"]
     assert [(one["domain"], "away" in one["reason"], one["log_level"]) for one in told] == [(NAME, True, "error")]
-    services.ca.before = lambda _: None
+    services.cas[0].before = lambda _: None
     world.run(2 * DAY)
     assert word(world) is Status.ACTIVE
-    services.ca.before = failing(Problem(ProblemType.CA_UNAVAILABLE, "away"))
+    services.cas[0].before = failing(Problem(ProblemType.CA_UNAVAILABLE, "away"))
     with capture_logs() as logs:
         world.run(100 * DAY)
     assert len([one for one in logs if one["event"] == "certificate expired"]) == 1
@@ -181,11 +181,11 @@ def test_g01_names_that_moved_away_cost_the_ca_nothing_and_the_healthy_one_is_re
 ) -> None:
     away = [f"{number}.gone.example" for number in range(300)]
     world.issued(*away, NAME)
-    before = services.ca.calls.count("new_order")
+    before = services.cas[0].calls.count("new_order")
     services.resolver.verdicts = dict.fromkeys(away, Verdict.NO)
     services.clock.now = max(world.domain(name).renew_at for name in (*away, NAME))
     world.run(HOUR)
-    assert services.ca.calls.count("new_order") - before == 1
+    assert services.cas[0].calls.count("new_order") - before == 1
     assert word(world) is Status.ACTIVE
     assert {word(world, name) for name in away} == {Status.ERROR}
     assert services.store.names(Agenda.AWAY, limit=2)[0] == 300
@@ -204,7 +204,7 @@ def test_g01_attempts_for_a_name_that_leads_elsewhere_slow_down_to_one_a_week(wo
     assert all(pause < 1.3 * DAY for at, pause in zip(ordered, pauses, strict=False) if at < begun + 2 * DAY)
     late = [pause for at, pause in zip(ordered, pauses, strict=False) if at > begun + 30 * DAY]
     assert all(0.8 * 7 * DAY <= pause <= 1.2 * 7 * DAY + 60 for pause in late)
-    assert services.ca.calls.count("new_order") == 1
+    assert services.cas[0].calls.count("new_order") == 1
 
 
 @pytest.mark.parametrize("after", [HOUR, 4 * DAY, 20 * DAY, 60 * DAY])
@@ -243,7 +243,7 @@ def test_g01_a_first_issuance_that_was_given_up_comes_back_with_the_cname(world:
     services.resolver.verdicts[NAME] = Verdict.NO
     world.run(20 * DAY)
     assert world.record(NAME).issuance.step is Step.FAILED
-    assert services.ca.calls == []
+    assert services.cas[0].calls == []
     del services.resolver.verdicts[NAME]
     world.run(DAY + 60)
     assert word(world) is Status.ACTIVE
@@ -268,7 +268,7 @@ def test_a_clear_no_is_not_taken_back_by_an_unknown(world: World, services: Serv
     services.resolver.verdicts[NAME] = Verdict.UNKNOWN
     world.run(5 * DAY)
     assert world.domain(NAME).away_since == since
-    assert services.ca.calls.count("new_order") == 1
+    assert services.cas[0].calls.count("new_order") == 1
     assert world.record(NAME).issuance.problem.type is ProblemType.DNS_UNKNOWN
 
 
@@ -299,13 +299,13 @@ def test_put_is_429_inside_the_cas_limit_and_inside_our_own() -> None:
     world = World(front.services)
     world.issued(NAME)
     front.services.clock.now = world.domain(NAME).renew_at
-    front.services.ca.before = failing(
+    front.services.cas[0].before = failing(
         Problem(ProblemType.RATE_LIMITED, "slow down", retry_at=front.services.clock() + 1800)
     )
     world.run(10)
     answer = front.put()
     assert (answer.status_code, int(answer.headers["Retry-After"])) == (429, 1790)
-    front.services.ca.before = failing(Problem(ProblemType.CAA, "no"))
+    front.services.cas[0].before = failing(Problem(ProblemType.CAA, "no"))
     world.run(2200)
     for _ in range(3):
         assert front.put().status_code == 202

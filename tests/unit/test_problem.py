@@ -36,14 +36,38 @@ def test_the_table_covers_every_type_and_no_other() -> None:
     assert set(TABLE) == set(ProblemType)
 
 
+PASSES = {"busy", "ca-account", "ca-rests", "over-budget", "paced"}
+FIRST_RETRY = {"caa": 600, "busy": 1, "paced": 1, "ca-rests": 10}
+
+
 @pytest.mark.parametrize("type_", ProblemType)
 def test_what_follows_from_each_type(type_: ProblemType) -> None:
     problem = Problem(type_)
     assert problem.is_permanent is (type_.value in PERMANENT)
     assert problem.drops_order is (type_.value in COSTS_THE_ORDER)
-    assert problem.first_retry_seconds == {"caa": 600, "busy": 1}.get(type_.value, 60)
+    assert problem.is_counted is (type_.value not in PASSES)
+    assert problem.first_retry_seconds == FIRST_RETRY.get(type_.value, 60)
     assert problem.message == TABLE[type_].message
     assert problem.message == problem.message.strip().rstrip(".")
+
+
+@pytest.mark.parametrize(
+    ("type_", "actor"),
+    [
+        ("invalid-cname", "owner"),
+        ("validation-failed", "owner"),
+        ("caa", "owner"),
+        ("plan", "platform"),
+        ("ca-account", "platform"),
+        ("ca-refused", "platform"),
+        ("undecryptable", "platform"),
+        ("rate-limited", "nobody"),
+        ("ca-unavailable", "nobody"),
+        ("over-budget", "nobody"),
+    ],
+)
+def test_who_must_act(type_: str, actor: str) -> None:
+    assert Problem(ProblemType(type_)).actor.value == actor
 
 
 def test_no_two_types_have_the_same_words() -> None:

@@ -28,12 +28,12 @@ def world(services: Services) -> World:
 
 
 def lives(services: Services, seconds: float, backdated: float = 0) -> None:
-    services.ca.lifetime = dt.timedelta(seconds=seconds)
-    services.ca.not_before = dt.timedelta(seconds=-backdated)
+    services.cas[0].lifetime = dt.timedelta(seconds=seconds)
+    services.cas[0].not_before = dt.timedelta(seconds=-backdated)
 
 
 def orders(services: Services) -> int:
-    return services.ca.calls.count("new_order")
+    return services.cas[0].calls.count("new_order")
 
 
 def window(start: float, end: float, again: float | None = None, why: str = ""):
@@ -86,15 +86,15 @@ def test_g06_the_moment_is_drawn_once_around_two_thirds_or_a_half_and_lies_in_th
 
 def test_ari_the_moment_is_drawn_in_the_window_and_kept_while_it_stands(world: World, services: Services) -> None:
     world.issued(NAME)
-    services.ca.renewal_infos = window_of(world, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
+    services.cas[0].renewal_infos = window_of(world, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
     world.run(60)
     domain = world.domain(NAME)
     assert NOW + 50 * DAY <= domain.renew_at <= NOW + 52 * DAY
     assert (domain.window.start, domain.window.end) == (NOW + 50 * DAY, NOW + 52 * DAY)
-    asked = services.ca.calls.count("renewal_info")
+    asked = services.cas[0].calls.count("renewal_info")
     world.run(49 * DAY)
     assert world.domain(NAME).renew_at == domain.renew_at
-    assert services.ca.calls.count("renewal_info") - asked >= 2 * 49
+    assert services.cas[0].calls.count("renewal_info") - asked >= 2 * 49
     world.run(4 * DAY)
     assert orders(services) == 2
     assert world.record(NAME).issuance.created_at == pytest.approx(domain.renew_at, abs=30)
@@ -111,9 +111,9 @@ def test_ari_draws_are_spread_over_the_whole_window(services: Services) -> None:
 
 def test_ari_a_window_that_moves_is_drawn_in_anew(world: World, services: Services) -> None:
     world.issued(NAME)
-    services.ca.renewal_infos = window_of(world, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
+    services.cas[0].renewal_infos = window_of(world, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
     world.run(60)
-    services.ca.renewal_infos = window_of(world, NAME, start=NOW + 10 * DAY, end=NOW + 11 * DAY)
+    services.cas[0].renewal_infos = window_of(world, NAME, start=NOW + 10 * DAY, end=NOW + 11 * DAY)
     world.run(DAY)
     assert NOW + 10 * DAY <= world.domain(NAME).renew_at <= NOW + 11 * DAY
     world.run(11 * DAY)
@@ -121,11 +121,11 @@ def test_ari_a_window_that_moves_is_drawn_in_anew(world: World, services: Servic
 
 
 def test_ari_what_was_planned_is_dropped_at_the_swap(world: World, services: Services) -> None:
-    services.ca.renewal_infos = window(NOW + 3 * DAY, NOW + 4 * DAY, why="https://ca.example/why")
+    services.cas[0].renewal_infos = window(NOW + 3 * DAY, NOW + 4 * DAY, why="https://ca.example/why")
     world.issued(NAME)
     world.run(60)
     old = world.domain(NAME)
-    services.ca.renewal_infos = window(NOW + 60 * DAY, NOW + 61 * DAY)
+    services.cas[0].renewal_infos = window(NOW + 60 * DAY, NOW + 61 * DAY)
     world.services.store.amend(replace(world.record(NAME), domain=replace(old, ask_at=NOW + 30 * DAY)), now=NOW)
     world.run(4 * DAY)
     new = world.domain(NAME)
@@ -135,7 +135,7 @@ def test_ari_what_was_planned_is_dropped_at_the_swap(world: World, services: Ser
 
 
 def test_ari_windows_in_the_past_are_renewed_at_once_but_not_below_the_floor(world: World, services: Services) -> None:
-    services.ca.renewal_infos = window(NOW - 2 * DAY, NOW - DAY)
+    services.cas[0].renewal_infos = window(NOW - 2 * DAY, NOW - DAY)
     world.issued(NAME)
     world.run(5.9 * HOUR)
     assert orders(services) == 1
@@ -144,15 +144,15 @@ def test_ari_windows_in_the_past_are_renewed_at_once_but_not_below_the_floor(wor
 
 
 def test_ari_an_incident_moves_the_renewal_to_now(world: World, services: Services) -> None:
-    services.ca.renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
+    services.cas[0].renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
     world.issued(NAME)
     world.run(20 * DAY)
     now = services.clock()
-    services.ca.renewal_infos = window(now - HOUR, now - 60, why="https://ca.example/incident")
+    services.cas[0].renewal_infos = window(now - HOUR, now - 60, why="https://ca.example/incident")
     with capture_logs() as logs:
         world.run(DAY / 2)
     assert orders(services) == 2
-    assert services.ca.replaced[-1] is not None
+    assert services.cas[0].replaced[-1] is not None
     assert {one["explanation"] for one in logs if "explanation" in one} == {"https://ca.example/incident"}
 
 
@@ -185,11 +185,11 @@ def test_ari_that_gets_no_answer_changes_nothing_and_is_asked_again(
     def fail(certificate_id: str) -> RenewalInfo:
         raise Problem(fault)
 
-    services.ca.renewal_infos = fail
+    services.cas[0].renewal_infos = fail
     world.issued(NAME)
     planned = world.domain(NAME).renew_at
     world.run(5 * HOUR)
-    assert 4 <= services.ca.calls.count("renewal_info") <= 6
+    assert 4 <= services.cas[0].calls.count("renewal_info") <= 6
     assert world.domain(NAME).renew_at == planned
     services.clock.now = planned
     world.run(60)
@@ -199,17 +199,17 @@ def test_ari_that_gets_no_answer_changes_nothing_and_is_asked_again(
 def test_ari_is_not_asked_about_a_certificate_that_has_ended_or_is_of_another_ca(
     world: World, services: Services
 ) -> None:
-    services.ca.renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
+    services.cas[0].renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
     world.issued(NAME, other := "other.customer.example")
     record = world.record(other)
     elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
     services.store.amend(record.with_domain(certificate=elsewhere), now=services.clock())
     world.scan()
-    assert services.ca.calls.count("renewal_info") == 1
-    services.ca.before = lambda method: raise_for(method, "new_order")
+    assert services.cas[0].calls.count("renewal_info") == 1
+    services.cas[0].before = lambda method: raise_for(method, "new_order")
     services.clock.now = NOW + 91 * DAY
     world.scan()
-    assert services.ca.calls.count("renewal_info") == 1
+    assert services.cas[0].calls.count("renewal_info") == 1
     assert [world.domain(name).ask_at for name in (NAME, other)] == [None, None]
 
 
@@ -225,9 +225,9 @@ def asked_of_40(world: World, fault: ProblemType) -> int:
         raise Problem(fault)
 
     world.issued(*[f"{number}.customer.example" for number in range(40)])
-    world.services.ca.renewal_infos = fail
+    world.services.cas[0].renewal_infos = fail
     world.scan()
-    return world.services.ca.calls.count("renewal_info")
+    return world.services.cas[0].calls.count("renewal_info")
 
 
 def test_a_certificate_that_the_ca_does_not_know_stops_no_other(world: World) -> None:
@@ -241,22 +241,22 @@ def test_a_ca_that_is_away_is_left_alone(world: World) -> None:
 def test_a_ca_without_ari_is_not_asked(world: World, services: Services) -> None:
     world.issued(NAME)
     world.run(DAY)
-    assert "renewal_info" not in services.ca.calls
-    assert services.ca.replaced == [None]
+    assert "renewal_info" not in services.cas[0].calls
+    assert services.cas[0].replaced == [None]
 
 
 def test_replaces_is_sent_where_the_ca_is_the_issuer(world: World, services: Services) -> None:
     world.issued(NAME, other := "other.customer.example")
-    services.ca.renewal_infos = window_of(world, NAME, other, start=NOW + 3 * DAY, end=NOW + 4 * DAY)
+    services.cas[0].renewal_infos = window_of(world, NAME, other, start=NOW + 3 * DAY, end=NOW + 4 * DAY)
     world.run(60)
     expected = world.domain(NAME).window.certificate_id
     record = world.record(other)
     elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
     services.store.amend(record.with_domain(certificate=elsewhere, renew_at=NOW + 4.5 * DAY), now=services.clock())
     world.run(4 * DAY)
-    assert services.ca.replaced == [None, None, expected]
+    assert services.cas[0].replaced == [None, None, expected]
     world.run(DAY)
-    assert services.ca.replaced == [None, None, expected, None]
+    assert services.cas[0].replaced == [None, None, expected, None]
 
 
 def test_the_most_urgent_come_first() -> None:
@@ -289,7 +289,7 @@ def test_renewals_go_to_their_own_queue_and_first_ones_do_not(world: World, serv
 
 
 def test_one_broken_record_stops_nobody_else(world: World, services: Services) -> None:
-    services.ca.renewal_infos = window(NOW + 3 * DAY, NOW + 4 * DAY)
+    services.cas[0].renewal_infos = window(NOW + 3 * DAY, NOW + 4 * DAY)
     names = [f"{number}.customer.example" for number in range(9)]
     world.issued(*names)
     redis = services.store._redis
@@ -329,10 +329,10 @@ def test_g05_a_renewal_cut_off_anywhere_is_finished(world: World, services: Serv
 
     def kill(called: str) -> None:
         if called == method:
-            setattr(services.ca, moment, lambda _: None)
+            setattr(services.cas[0], moment, lambda _: None)
             raise Killed
 
-    setattr(services.ca, moment, kill)
+    setattr(services.cas[0], moment, kill)
     with pytest.raises(Killed):
         world.run(60)
     assert world.domain(NAME).certificate == old
@@ -369,16 +369,16 @@ def test_a_clock_that_steps_back_an_hour_does_no_harm(world: World, services: Se
 
 @pytest.mark.parametrize("calls", range(1, 8))
 def test_a_clock_that_steps_back_within_a_renewal_does_no_harm(world: World, services: Services, calls: int) -> None:
-    services.ca.looks_until_ready = 1
+    services.cas[0].looks_until_ready = 1
     world.issued(NAME)
     services.clock.now = world.domain(NAME).renew_at
-    made = len(services.ca.calls)
+    made = len(services.cas[0].calls)
 
     def step_back(_: str) -> None:
-        if len(services.ca.calls) == made + calls:
+        if len(services.cas[0].calls) == made + calls:
             services.clock.forward(-HOUR)
 
-    services.ca.before = step_back
+    services.cas[0].before = step_back
     world.run(3 * HOUR)
     assert world.record(NAME).issuance.step is Step.DONE
     assert orders(services) == 2

@@ -48,17 +48,17 @@ def test_the_whole_chain_asks_the_ca_six_times_and_installs(services: Services) 
     opened(services)
     record = finish(services)
     assert status(record, services.clock()) is Status.ACTIVE
-    assert services.ca.calls == ["new_order", "authorization", "answer", "authorization", "finalize", "chain"]
+    assert services.cas[0].calls == ["new_order", "authorization", "answer", "authorization", "finalize", "chain"]
     certificate = record.domain.certificate
     keys.read_chain(certificate.chain, key=services.vault.decrypt(certificate.key), name=NAME, now=services.clock())
-    assert certificate.ca == services.ca.directory_url
+    assert certificate.ca == services.cas[0].directory_url
     assert (record.issuance.key, record.issuance.csr, record.issuance.problem) == (None, None, None)
 
 
 def test_key_and_csr_are_saved_before_the_ca_is_asked_for_anything(services: Services) -> None:
     opened(services)
     seen = []
-    services.ca.before = lambda _: seen.append(services.store.load(NAME).issuance)
+    services.cas[0].before = lambda _: seen.append(services.store.load(NAME).issuance)
     tasks.attempt(services, Step.ORDER, services.store.load(NAME).issuance.id)
     assert seen[0].key
     assert seen[0].csr
@@ -68,8 +68,8 @@ def test_key_and_csr_are_saved_before_the_ca_is_asked_for_anything(services: Ser
 def test_d04_the_answer_is_published_before_the_ca_is_told(services: Services) -> None:
     record = reach(services, Step.CHALLENGE)
     found = []
-    token = next(iter(services.ca.orders.values())).token
-    services.ca.before = lambda method: found.append((method, services.store.key_authorization(token)))
+    token = next(iter(services.cas[0].orders.values())).token
+    services.cas[0].before = lambda method: found.append((method, services.store.key_authorization(token)))
     tasks.attempt(services, Step.CHALLENGE, record.issuance.id)
     assert found == [("authorization", None), ("answer", f"{token}.thumbprint")]
 
@@ -77,7 +77,7 @@ def test_d04_the_answer_is_published_before_the_ca_is_told(services: Services) -
 def test_d03_a_published_answer_outlives_the_proof(services: Services) -> None:
     opened(services)
     finish(services)
-    token = next(iter(services.ca.orders.values())).token
+    token = next(iter(services.cas[0].orders.values())).token
     assert services.store.key_authorization(token) == f"{token}.thumbprint"
 
 
@@ -89,7 +89,7 @@ def test_e01_each_step_run_twice_with_the_same_record_is_harmless(services: Serv
     assert services.store.load(NAME) == record
     finished = finish(services)
     assert status(finished, services.clock()) is Status.ACTIVE
-    assert len(services.ca.certificates) == 1
+    assert len(services.cas[0].certificates) == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -101,44 +101,44 @@ def test_g05_cut_off_at_any_call_it_is_finished_with_one_certificate(
 
     def die(called: str) -> None:
         if called == method:
-            setattr(services.ca, when, lambda _: None)
+            setattr(services.cas[0], when, lambda _: None)
             raise Lost
 
-    setattr(services.ca, when, die)
+    setattr(services.cas[0], when, die)
     with pytest.raises(Lost):
         finish(services)
     assert services.store.load(NAME).lease_until > services.clock()
     record = finish(services)
     assert status(record, services.clock()) is Status.ACTIVE
-    assert len(services.ca.certificates) == 1
+    assert len(services.cas[0].certificates) == 1
 
 
 def test_c02_after_a_lost_finalize_the_order_is_looked_at_first(services: Services) -> None:
     record = reach(services, Step.FINALIZE)
 
     def die(method: str) -> None:
-        services.ca.after = lambda _: None
+        services.cas[0].after = lambda _: None
         raise Lost
 
-    services.ca.after = die
+    services.cas[0].after = die
     with pytest.raises(Lost):
         tasks.attempt(services, Step.FINALIZE, record.issuance.id)
-    services.ca.calls.clear()
+    services.cas[0].calls.clear()
     assert status(finish(services), services.clock()) is Status.ACTIVE
-    assert services.ca.calls == ["order", "chain"]
+    assert services.cas[0].calls == ["order", "chain"]
 
 
 def test_c09_a_ca_that_is_slow_is_asked_again_and_finalize_is_sent_once(services: Services) -> None:
-    services.ca.looks_until_ready = 6
+    services.cas[0].looks_until_ready = 6
     opened(services)
     assert status(finish(services), services.clock()) is Status.ACTIVE
-    assert services.ca.calls.count("finalize") == 1
-    assert services.ca.calls.count("answer") == 1
-    assert services.ca.calls.count("order") == 6
+    assert services.cas[0].calls.count("finalize") == 1
+    assert services.cas[0].calls.count("answer") == 1
+    assert services.cas[0].calls.count("order") == 6
 
 
 def test_waits_grow_and_never_come_before_the_ca_said(services: Services) -> None:
-    services.ca.looks_until_ready = 10**6
+    services.cas[0].looks_until_ready = 10**6
     record = reach(services, Step.CHALLENGE)
     pauses = []
     for _ in range(12):
@@ -152,7 +152,7 @@ def test_waits_grow_and_never_come_before_the_ca_said(services: Services) -> Non
 
 
 def test_a_ca_that_is_slow_for_too_long_is_a_problem(services: Services) -> None:
-    services.ca.looks_until_ready = 10**6
+    services.cas[0].looks_until_ready = 10**6
     record = reach(services, Step.CHALLENGE)
     tired = replace(record.issuance, waits=steps.MAX_WAITS, is_answered=True)
     with pytest.raises(Problem) as caught:
@@ -161,21 +161,21 @@ def test_a_ca_that_is_slow_for_too_long_is_a_problem(services: Services) -> None
 
 
 def test_c07_an_order_that_is_proved_already_is_finalized_without_an_answer(services: Services) -> None:
-    services.ca.authorizations_are_valid = True
+    services.cas[0].authorizations_are_valid = True
     opened(services)
     assert status(finish(services), services.clock()) is Status.ACTIVE
-    assert services.ca.calls == ["new_order", "authorization", "finalize", "chain"]
+    assert services.cas[0].calls == ["new_order", "authorization", "finalize", "chain"]
 
 
 def test_a_failed_validation_starts_over_with_a_new_order_and_key(services: Services) -> None:
     record = reach(services, Step.CHALLENGE)
-    next(iter(services.ca.orders.values())).problem = Problem(ProblemType.VALIDATION_FAILED, "connection refused")
+    next(iter(services.cas[0].orders.values())).problem = Problem(ProblemType.VALIDATION_FAILED, "connection refused")
     tasks.attempt(services, Step.CHALLENGE, record.issuance.id)
     failed = services.store.load(NAME).issuance
     assert (failed.step, failed.order_url, failed.key, failed.tries) == (Step.ORDER, None, None, 1)
     assert "connection refused" in str(failed.problem)
     assert status(finish(services), services.clock()) is Status.ACTIVE
-    assert services.ca.calls.count("new_order") == 2
+    assert services.cas[0].calls.count("new_order") == 2
 
 
 def _another_key(csr):
@@ -192,14 +192,14 @@ def _one_name_more(csr):
 
 @pytest.mark.parametrize("forge", [_another_key, _another_name, _one_name_more])
 def test_c01_a_certificate_for_something_else_is_never_installed(services: Services, forge) -> None:
-    services.ca.forge = forge
+    services.cas[0].forge = forge
     record = reach(services, Step.INSTALL)
     tasks.attempt(services, Step.INSTALL, record.issuance.id)
     refused = services.store.load(NAME)
     assert refused.domain.certificate is None
     assert refused.issuance.problem.type is ProblemType.BAD_CERTIFICATE
     assert (refused.issuance.step, refused.issuance.key) == (Step.ORDER, None)
-    services.ca.forge = as_asked
+    services.cas[0].forge = as_asked
     assert status(finish(services), services.clock()) is Status.ACTIVE
 
 
@@ -219,7 +219,7 @@ def test_a_clear_no_of_dns_costs_the_ca_nothing(services: Services) -> None:
     failed = services.store.load(NAME).issuance
     assert failed.problem.type is ProblemType.INVALID_CNAME
     assert "CNAME" in failed.problem.hint
-    assert services.ca.calls == []
+    assert services.cas[0].calls == []
     services.resolver.verdicts[NAME] = Verdict.YES
     assert status(finish(services), services.clock()) is Status.ACTIVE
 
@@ -229,7 +229,7 @@ def test_b03_an_unknown_answer_of_dns_waits_once_and_then_lets_the_ca_look(servi
     record = opened(services)
     tasks.attempt(services, Step.ORDER, record.issuance.id)
     assert services.store.load(NAME).issuance.problem.type is ProblemType.DNS_UNKNOWN
-    assert services.ca.calls == []
+    assert services.cas[0].calls == []
     assert status(finish(services), services.clock()) is Status.ACTIVE
 
 
@@ -239,14 +239,14 @@ def test_f01_a_renewal_that_fails_leaves_the_pair_in_force_alone(services: Servi
     again = replace(before.issuance, step=Step.ORDER, next_try_at=None)
     services.store.open(before.domain, again, version=before.version, look_again_at=services.clock())
     for method in ("new_order", "finalize", "chain"):
-        services.ca.before = _failing_at(method)
+        services.cas[0].before = _failing_at(method)
         record = services.store.load(NAME)
         while services.store.load(NAME).issuance.tries == record.issuance.tries:
             current = services.store.load(NAME)
             services.clock.now = max(services.clock(), current.issuance.next_try_at or 0)
             tasks.attempt(services, current.issuance.step, current.issuance.id)
         assert services.store.load(NAME).domain == before.domain
-    services.ca.before = lambda _: None
+    services.cas[0].before = lambda _: None
     after = finish(services).domain.certificate
     assert after.serial != before.domain.certificate.serial
     key = services.vault.decrypt(after.key)

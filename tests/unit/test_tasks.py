@@ -35,9 +35,9 @@ def test_a_step_done_leads_to_the_next(services: Services) -> None:
 def test_e01_a_message_delivered_again_leaves_at_once(services: Services) -> None:
     record = opened(services)
     tasks.attempt(services, Step.ORDER, record.issuance.id)
-    calls = list(services.ca.calls)
+    calls = list(services.cas[0].calls)
     assert tasks.attempt(services, Step.ORDER, record.issuance.id)[0] is not Onward.AGAIN
-    assert services.ca.calls == calls
+    assert services.cas[0].calls == calls
     assert services.store.load(NAME).issuance.step is Step.CHALLENGE
 
 
@@ -46,7 +46,7 @@ def test_a_message_of_another_step_changes_nothing(services: Services) -> None:
     for step in (Step.CHALLENGE, Step.FINALIZE, Step.INSTALL):
         assert tasks.attempt(services, step, record.issuance.id) == (Onward.LEAVE, 0)
     found = services.store.load(NAME)
-    assert (services.ca.calls, found.issuance, found.begun) == ([], record.issuance, 0)
+    assert (services.cas[0].calls, found.issuance, found.begun) == ([], record.issuance, 0)
 
 
 def test_a_message_of_another_step_does_not_hide_that_this_one_was_begun(services: Services) -> None:
@@ -59,7 +59,7 @@ def test_a_message_of_another_step_does_not_hide_that_this_one_was_begun(service
 
 def test_before_its_time_it_is_left_alone(services: Services) -> None:
     record = opened(services)
-    services.ca.before = raising(Problem(ProblemType.CA_UNAVAILABLE))
+    services.cas[0].before = raising(Problem(ProblemType.CA_UNAVAILABLE))
     tasks.attempt(services, Step.ORDER, record.issuance.id)
     waiting = services.store.load(NAME).issuance
     services.clock.now = waiting.next_try_at - 1
@@ -72,11 +72,11 @@ def test_two_at_once_one_works_and_the_other_leaves(services: Services) -> None:
     inside, go_on = threading.Event(), threading.Event()
 
     def hold(_: str) -> None:
-        services.ca.before = lambda _: None
+        services.cas[0].before = lambda _: None
         inside.set()
         assert go_on.wait(5)
 
-    services.ca.before = hold
+    services.cas[0].before = hold
     results = []
     worker = threading.Thread(
         target=lambda: results.append(tasks.attempt(services, Step.ORDER, record.issuance.id)), daemon=True
@@ -87,18 +87,18 @@ def test_two_at_once_one_works_and_the_other_leaves(services: Services) -> None:
     go_on.set()
     worker.join(5)
     assert results == [(Onward.NEXT, 0)]
-    assert services.ca.calls == ["new_order"]
+    assert services.cas[0].calls == ["new_order"]
 
 
 def test_e06_a_worker_whose_lease_ran_out_saves_nothing(services: Services) -> None:
     record = opened(services)
 
     def slow(_: str) -> None:
-        services.ca.before = lambda _: None
+        services.cas[0].before = lambda _: None
         services.clock.forward(services.lease_seconds + 1)
         assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.NEXT, 0)
 
-    services.ca.before = slow
+    services.cas[0].before = slow
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     kept = services.store.load(NAME).issuance
     assert (kept.step, kept.order_url) == (Step.CHALLENGE, "https://ca.example/order/1")
@@ -112,7 +112,7 @@ def test_f06_a_step_of_an_issuance_that_was_replaced_saves_nothing(services: Ser
         newer = new_issuance(NAME, Reason.MANUAL, services.clock())
         services.store.open(held.domain, newer, version=held.version, look_again_at=services.clock())
 
-    services.ca.before = replaced
+    services.cas[0].before = replaced
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     now = services.store.load(NAME)
     assert (now.issuance.id != record.issuance.id, now.issuance.order_url) == (True, None)
@@ -120,7 +120,7 @@ def test_f06_a_step_of_an_issuance_that_was_replaced_saves_nothing(services: Ser
 
 
 def test_temporary_problems_wait_longer_each_time_and_then_end_it(services: Services) -> None:
-    services.ca.before = raising(Problem(ProblemType.CA_UNAVAILABLE, "away"))
+    services.cas[0].before = raising(Problem(ProblemType.CA_SLOW, "away"))
     record = opened(services)
     pauses = []
     while (current := services.store.load(NAME)).issuance.is_open:
@@ -137,7 +137,7 @@ def test_temporary_problems_wait_longer_each_time_and_then_end_it(services: Serv
 
 
 def test_a_permanent_problem_ends_it_at_once(services: Services) -> None:
-    services.ca.before = raising(Problem(ProblemType.CA_REFUSED, "policy"))
+    services.cas[0].before = raising(Problem(ProblemType.CA_REFUSED, "policy"))
     record = opened(services)
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     failed = services.store.load(NAME).issuance
@@ -147,7 +147,7 @@ def test_a_permanent_problem_ends_it_at_once(services: Services) -> None:
 
 def test_never_again_before_the_ca_said(services: Services) -> None:
     until = services.clock() + 7200
-    services.ca.before = raising(Problem(ProblemType.RATE_LIMITED, retry_at=until))
+    services.cas[0].before = raising(Problem(ProblemType.RATE_LIMITED, retry_at=until))
     record = opened(services)
     tasks.attempt(services, Step.ORDER, record.issuance.id)
     assert until <= services.store.load(NAME).issuance.next_try_at <= until + 60
@@ -155,11 +155,11 @@ def test_never_again_before_the_ca_said(services: Services) -> None:
 
 def test_a_short_wait_is_left_to_the_queue_and_a_long_one_to_reconcile(services: Services) -> None:
     record = opened(services)
-    services.ca.before = raising(Problem(ProblemType.BUSY))
+    services.cas[0].before = raising(Problem(ProblemType.BUSY))
     onward, seconds = tasks.attempt(services, Step.ORDER, record.issuance.id)
     assert (onward, 0.8 <= seconds <= 1.2) == (Onward.AGAIN, True)
     services.clock.forward(seconds)
-    services.ca.before = raising(Problem(ProblemType.CA_SLOW))
+    services.cas[0].before = raising(Problem(ProblemType.CA_SLOW))
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     due_at = services.store.load(NAME).issuance.next_try_at
     assert services.store.claim(Agenda.INTERACTIVE, now=due_at - 1, limit=9, look_again_at=due_at) == []
@@ -167,7 +167,7 @@ def test_a_short_wait_is_left_to_the_queue_and_a_long_one_to_reconcile(services:
 
 
 def test_e18_a_step_that_is_told_to_stop_is_saved_and_tried_again(services: Services) -> None:
-    services.ca.before = raising(SoftTimeLimitExceeded())
+    services.cas[0].before = raising(SoftTimeLimitExceeded())
     record = opened(services)
     assert tasks.attempt(services, Step.ORDER, record.issuance.id)[0] is not Onward.NEXT
     left = services.store.load(NAME)
@@ -178,7 +178,7 @@ def test_e04_a_step_that_kills_its_worker_is_not_begun_for_ever(services: Servic
     class Killed(BaseException):
         pass
 
-    services.ca.before = raising(Killed())
+    services.cas[0].before = raising(Killed())
     record = opened(services)
     for _ in range(tasks.MAX_BEGUN):
         with pytest.raises(Killed):
@@ -186,13 +186,13 @@ def test_e04_a_step_that_kills_its_worker_is_not_begun_for_ever(services: Servic
         services.clock.forward(services.lease_seconds + 1)
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     assert services.store.load(NAME).issuance.problem.type is ProblemType.CRASHED
-    assert len(services.ca.calls) == tasks.MAX_BEGUN
+    assert len(services.cas[0].calls) == tasks.MAX_BEGUN
 
 
 def test_an_order_at_a_former_ca_is_placed_anew(services: Services) -> None:
     record = opened(services)
     tasks.attempt(services, Step.ORDER, record.issuance.id)
-    services.ca.directory_url = "https://other.example/directory"
+    services.cas[0].directory_url = "https://other.example/directory"
     tasks.attempt(services, Step.CHALLENGE, record.issuance.id)
     moved = services.store.load(NAME).issuance
     assert (moved.step, moved.order_url, moved.problem.type) == (Step.ORDER, None, ProblemType.ORDER_LOST)

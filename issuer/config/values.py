@@ -1,0 +1,129 @@
+"""The values that settings may have: read from a variable's text, or refused with words that name no secret."""
+
+import ipaddress
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+NEW_ENCRYPTION_KEY = "issuer new-encryption-key"
+"""The command that makes a value for ISSUER_ENCRYPTION_KEYS."""
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
+
+
+def _folded(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(value.lower().removesuffix(".") for value in values)
+
+
+def parse_dns_server(text: str) -> tuple[str, int]:
+    """`address`, `address:port` or `[address]:port` as (address, port). ValueError for anything else."""
+    found = re.fullmatch(r"\[([^]]+)](?::(\d{1,5}))?|([^:]+):(\d{1,5})|(.*)", text, re.ASCII)
+    address, port = ((found[1] or found[3] or found[5]), (found[2] or found[4] or "53")) if found else ("", "")
+    try:
+        ipaddress.ip_address(address)
+        if not 0 < int(port) < 2**16:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IP address with or without :port") from None
+    return address, int(port)
+
+
+def _host_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not HOST_NAME.fullmatch(value):
+            raise ValueError(f"{value[:80]!a} is not a host name (an internationalized one is written xn--…)")
+    return values
+
+
+def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("not set; name the hosts that customers' CNAMEs may end at")
+    return values
+
+
+def _dns_servers(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parse_dns_server(value)
+    return values
+
+
+def _fernet_keys(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if not values:
+        raise ValueError(f"not set; make one with: {NEW_ENCRYPTION_KEY}")
+    for value in values:
+        try:
+            Fernet(value.get_secret_value())
+        except ValueError:
+            raise ValueError(f"not 32 bytes in URL-safe base64; make one with: {NEW_ENCRYPTION_KEY}") from None
+    return values
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        is_one = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError("not a redis:// or rediss:// URL with a host") from None
+    return value
+
+
+def _redis_url_or_nothing(value: SecretStr) -> SecretStr:
+    return _redis_url(value) if value.get_secret_value() else value
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("not an https:// URL")
+    return value
+
+
+def _file_or_nothing(value: str) -> str:
+    if value and not Path(value).is_file():
+        raise ValueError(f"there is no file {value}")
+    return value
+
+
+def _base64url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9_-]*={0,2}", value.get_secret_value(), re.ASCII):
+        raise ValueError("not base64url")
+    return value
+
+
+def _json_list(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value) if value.strip() else []
+    except (ValueError, RecursionError):
+        found = None
+    if type(found) is not list:
+        raise ValueError('not a JSON list such as [{"directory": "https://…"}]') from None
+    return found
+
+
+Names = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_folded), AfterValidator(_host_names)
+]
+Targets = Annotated[Names, AfterValidator(_targets)]
+DnsServers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_dns_servers)]
+FernetKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_fernet_keys)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+RedisUrlOrNothing = Annotated[SecretStr, AfterValidator(_redis_url_or_nothing)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+FileOrNothing = Annotated[str, AfterValidator(_file_or_nothing)]
+Base64Url = Annotated[SecretStr, AfterValidator(_base64url)]
+JSON_LIST = BeforeValidator(_json_list)
