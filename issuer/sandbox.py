@@ -81,6 +81,10 @@ class Dns:
         """Publish A records."""
         self._tell("add-a", host=f"{host}.", addresses=addresses)
 
+    def caa(self, host: str, *records: tuple[str, str]) -> None:
+        """Publish CAA records: the tag and the value of each."""
+        self._tell("add-caa", host=f"{host}.", policies=[{"tag": tag, "value": value} for tag, value in records])
+
     def servfail(self, host: str) -> None:
         """Answer every question about a name with SERVFAIL."""
         self._tell("set-servfail", host=f"{host}.")

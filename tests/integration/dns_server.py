@@ -10,15 +10,20 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+import dns.tokenizer
 
+RCODES = ("NXDOMAIN", "SERVFAIL", "REFUSED", "NOTIMP", "FORMERR")
 Answers = Sequence[str] | str
 Zone = dict[tuple[str, str], Answers]
-"""(name, type) to records or NXDOMAIN SERVFAIL REFUSED EMPTY LAME SILENT GARBAGE TRUNCATED. Type "*" is any.
+"""(name, type) to records or one of RCODES, EMPTY LAME SILENT GARBAGE TRUNCATED. Type "*" is any.
 
 A name with a CNAME answers other types with it, and no further unless the server follows. A name with other
 types only is EMPTY, any other name NXDOMAIN. TRUNCATED says so over UDP and hangs up over TCP.
+A record that begins with \\# is sent as the bytes it has (RFC 3597 §5).
 """
 
 
@@ -52,11 +57,12 @@ class DnsServer:
     def _fill(self, response: dns.message.Message, name: dns.name.Name, rdtype: str) -> str:
         kind, answers = self._lookup(name, rdtype)
         if not isinstance(answers, str):
-            response.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *answers))
-            if self.follow and kind != rdtype:
-                return self._fill(response, dns.name.from_text(answers[0]), rdtype)
+            response.answer.append(dns.rrset.from_rdata(name, 60, *(_record(kind, answer) for answer in answers)))
+            target = dns.name.from_text(answers[0]) if kind != rdtype else name
+            if self.follow and all(rrset.name != target for rrset in response.answer):
+                return self._fill(response, target, rdtype)
             return ""
-        if answers in ("NXDOMAIN", "SERVFAIL", "REFUSED"):
+        if answers in RCODES:
             response.set_rcode(dns.rcode.from_text(answers))
         if answers == "LAME":
             response.authority.append(dns.rrset.from_text(".", 60, "IN", "NS", "a.root-servers.net."))
@@ -69,6 +75,13 @@ class DnsServer:
                 return rdtype, held[kind]
         alias = held.get("CNAME", "EMPTY" if held else "NXDOMAIN")
         return ("CNAME", alias) if not isinstance(alias, str) else (rdtype, "EMPTY" if held else alias)
+
+
+def _record(kind: str, text: str) -> dns.rdata.Rdata:
+    what = dns.rdataclass.IN, dns.rdatatype.from_text(kind)
+    if text.startswith("\\#"):
+        return dns.rdata.GenericRdata.from_text(*what, dns.tokenizer.Tokenizer(text))
+    return dns.rdata.from_text(*what, text)
 
 
 @contextmanager
