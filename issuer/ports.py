@@ -361,7 +361,11 @@ class Resolver(Protocol):
         """Follow the name's CNAMEs, or compare its addresses, to our targets. Never raises; bounded in time."""
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
-        """Whether CAA records let a CA issue for a name."""
+        """Whether the CAA records that count for a name (RFC 8659) let a CA issue for it over HTTP-01.
+
+        issuers: the domains that the CA goes by in them (RFC 8555 §7.1.1, caaIdentities); none: it does not say.
+        account_url: our account's URL there (RFC 8657 §3), empty when there is none yet. Never raises; bounded in time.
+        """
 
 
 @dataclass(frozen=True, slots=True)

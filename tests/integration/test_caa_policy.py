@@ -1,0 +1,200 @@
+"""B07: what a set of CAA records allows, whatever bytes it has."""
+
+import pytest
+
+from issuer.ports import Finding, Verdict
+from issuer.resolver import DnsResolver
+from tests.integration.dns_server import dns_server
+from tests.integration.pointing import NO, SECONDS, UNKNOWN, YES
+
+NAME, CA, OTHER_CA = "customer.example", "ca.example", "other-ca.example"
+ACCOUNT = "https://ca.example/7"
+ALLOWED = Finding(YES, f"{NAME} allows {CA}")
+ELSEWHERE = Finding(NO, f"{NAME} allows {OTHER_CA} only")
+NOBODY = Finding(NO, f"{NAME} forbids all CAs")
+
+
+def look(*records: str, issuers: tuple[str, ...] = (CA,), account_url: str = ACCOUNT, seconds: float = 3) -> Finding:
+    with dns_server({(NAME, "CAA"): records}) as server:
+        return DnsResolver(["edge.example"], [server.address], seconds=seconds).caa(NAME, issuers, account_url)
+
+
+def issue(value: str) -> Finding:
+    return look(f'0 issue "{value}"')
+
+
+# Who
+
+
+@pytest.mark.parametrize(
+    "value", ["ca.example", "CA.Example", "ca.example.", " \t ca.example \t", "ca.example;", "ca.example ; \t"]
+)
+def test_b07_our_ca_is_known_in_any_case_with_dots_and_blanks(value: str) -> None:
+    assert issue(value) == ALLOWED
+
+
+@pytest.mark.parametrize("issuers", [(CA,), ("CA.example.",), ("second.example", " ca.EXAMPLE ")])
+def test_b07_each_name_of_the_ca_counts_in_any_case(issuers: tuple[str, ...]) -> None:
+    assert look(f'0 issue "{CA}"', issuers=issuers) == ALLOWED
+
+
+@pytest.mark.parametrize(
+    "value", [OTHER_CA, f"{OTHER_CA}; accounturi={ACCOUNT}", f"{OTHER_CA}; cansignhttpexchanges=yes"]
+)
+def test_b07_another_ca_alone_is_no(value: str) -> None:
+    assert issue(value) == ELSEWHERE
+
+
+@pytest.mark.parametrize("value", ["sub.ca.example", "example", "xca.example", "ca.example.test"])
+def test_b07_only_the_whole_domain_is_ours(value: str) -> None:
+    assert issue(value) == Finding(NO, f"{NAME} allows {value} only")
+
+
+@pytest.mark.parametrize("value", ["", ";", " ; ", "; policy=none"])
+def test_b07_no_domain_forbids_all(value: str) -> None:
+    assert issue(value) == NOBODY
+
+
+def test_b07_one_record_that_allows_is_enough() -> None:
+    records = [
+        '0 issue ";"',
+        f'0 issue "{OTHER_CA}"',
+        f'0 issue "{CA}; accounturi=x"',
+        f'0 ISSUE "{CA}"',
+        '0 issue "?"',
+    ]
+    assert look(*records) == ALLOWED
+
+
+@pytest.mark.parametrize(
+    "record", ['0 issuewild ";"', '128 issuewild "other.example"', '128 iodef "mailto:a@b.example"', '0 later "x"']
+)
+def test_b07_a_set_that_says_nothing_of_issue_lets_everyone(record: str) -> None:
+    assert look(record) == Finding(YES, f"{NAME} has CAA records, but none that says who may issue")
+    assert look(record, f'0 issue "{OTHER_CA}"') == ELSEWHERE
+    assert look(record, f'0 issue "{CA}"') == ALLOWED
+
+
+@pytest.mark.parametrize(("flags", "verdict"), [(128, NO), (255, NO), (0, YES), (127, YES)])
+def test_b07_an_unknown_critical_property_forbids(flags: int, verdict: Verdict) -> None:
+    found = look(f'{flags} Later "x"', f'0 issue "{CA}"')
+    assert found.verdict is verdict
+    if verdict is NO:
+        assert found.found == f"{NAME} has a critical CAA property that is not known here: later"
+
+
+# For which account, by which method
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        (f"accounturi={ACCOUNT}", ALLOWED),
+        (f" \taccounturi \t= \t{ACCOUNT} ", ALLOWED),
+        ("validationmethods=http-01", ALLOWED),
+        ("validationmethods=dns-01,http-01,ca-later", ALLOWED),
+        (f"validationmethods=http-01 ; accounturi={ACCOUNT}", ALLOWED),
+        ("later=x; a-b=c=d; empty=", ALLOWED),
+        ("later=x; later=y", ALLOWED),
+        (f"accounturi={ACCOUNT}1", Finding(NO, f"{NAME} allows {CA} for another account only")),
+        (f"accounturi={ACCOUNT.upper()}", Finding(NO, f"{NAME} allows {CA} for another account only")),
+        ("accounturi=", Finding(NO, f"{NAME} allows {CA} for another account only")),
+        ("validationmethods=dns-01", Finding(NO, f"{NAME} allows {CA} by other methods than http-01 only")),
+        ("validationmethods=http-010", Finding(NO, f"{NAME} allows {CA} by other methods than http-01 only")),
+        (
+            f"validationmethods=dns-01; accounturi={ACCOUNT}",
+            Finding(NO, f"{NAME} allows {CA} by other methods than http-01 only"),
+        ),
+    ],
+)
+def test_b07_parameters_narrow_what_is_allowed(parameters: str, expected: Finding) -> None:
+    assert issue(f"{CA};{parameters}") == expected
+
+
+def test_b07_an_account_that_is_demanded_while_there_is_none_is_unknown() -> None:
+    found = look(f'0 issue "{CA}; accounturi={ACCOUNT}"', f'0 issue "{OTHER_CA}"', account_url="")
+    words = f"allows {CA} for one account or {OTHER_CA} only, and our own account there is not known yet"
+    assert found == Finding(UNKNOWN, f"{NAME} {words}")
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        (CA, YES),
+        (f"{CA}; accounturi=", UNKNOWN),
+        (f"{CA}; validationmethods=dns-01; accounturi={ACCOUNT}", NO),
+        (f"{OTHER_CA}; accounturi={ACCOUNT}", NO),
+    ],
+)
+def test_b07_without_an_account_only_a_record_that_could_be_for_ours_is_unknown(value: str, verdict: Verdict) -> None:
+    assert look(f'0 issue "{value}"', account_url="").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"{CA}; nothing",
+        f"{CA}; =x",
+        f"{CA}; a_b=x",
+        f"{CA}; -a=x",
+        f"{CA}; a=b c",
+        f"{CA}; validationmethods=http-01, dns-01",
+        f"{CA}; validationmethods=",
+        f"{CA}; validationmethods=http-01,",
+        f"{CA}; validationmethods=http_01,http-01",
+        f"{CA}; validationmethods=http-01; validationmethods=http-01",
+        f"{CA}; accounturi={ACCOUNT}; accounturi={ACCOUNT}",
+        f"{CA};;",
+        f"{CA}; a=b;",
+        f"{CA} {CA}",
+        f"{CA}, {OTHER_CA}",
+        f"{CA}..",
+        f".{CA}",
+        "ca_.example",
+        "; nothing",
+    ],
+)
+def test_b07_a_malformed_value_allows_nobody(value: str) -> None:
+    assert issue(value) == Finding(NO, f"{NAME} forbids all CAs; its CAA value '{value}' can not be read")
+    assert look(f'0 issue "{value}"', f'0 issue "{CA}"') == ALLOWED
+
+
+# Foreign text
+
+
+def test_b07_the_nearest_misses_are_told_first_and_three_at_most() -> None:
+    others = [f'0 issue "ca{n}.example"' for n in range(300)]
+    found = look(*others, f'0 issue "{CA}; accounturi=x"')
+    assert found == Finding(NO, f"{NAME} allows {CA} for another account or ca0.example or ca1.example or … only")
+    assert look(*others, f'0 issue "{CA}"') == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("\\255\\000\\010", r"'\xff\x00\n'"),
+        ("\\195\\164.example", r"'\xc3\xa4.example'"),
+        ("ca.example\\000", r"'ca.example\x00'"),
+        ("ca.example\\010", r"'ca.example\n'"),
+        ("\\027[31m", r"'\x1b[31m'"),
+        ("\\255" * 255, "'" + r"\xff" * 19 + r"\xf" + "…"),
+    ],
+)
+def test_b07_foreign_bytes_are_shown_escaped_and_cut(value: str, shown: str) -> None:
+    assert issue(value) == Finding(NO, f"{NAME} forbids all CAs; its CAA value {shown} can not be read")
+
+
+def test_b07_long_text_is_cut() -> None:
+    values = [f'0 issue "{letter * 250}.example"' for letter in "abcdef"]
+    tags = [f'128 {letter * 250} "x"' for letter in "abcdef"]
+    for records in (values, tags, [f'0 issue "{"a=" * 20_000}"'], [f'0 issue "{"a-" * 20_000}"']):
+        found = look(*records)
+        assert found.verdict is NO
+        assert len(found.found) < 400
+
+
+@pytest.mark.parametrize("record", ["\\# 8 00 03 2d2d2d 41 42 43", "\\# 2 00 00", "\\# 3 00 ff 41", "\\# 1 00"])
+def test_b07_a_record_that_is_none_is_unknown(record: str) -> None:
+    found = look(record, f'0 issue "{CA}"', seconds=SECONDS)
+    assert found.verdict is UNKNOWN
+    assert found.found.startswith(f"DNS has no clear answer for {NAME} CAA (")
