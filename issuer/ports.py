@@ -368,6 +368,14 @@ class Resolver(Protocol):
         """
 
 
+class SelfCheck(Protocol):
+    """A look at a challenge's answer from outside, as a CA takes it."""
+
+    def fetch(self, name: str, token: str, key_authorization: str) -> Finding:
+        """Whether `name` answers an HTTP-01 challenge (RFC 8555 §8.3). Advice only: no is clearly seen, and unknown is
+        what can not be seen from here. The words tell neither token nor answer. Never raises; bounded in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything that checks and steps work with."""
