@@ -9,13 +9,15 @@ from dataclasses import replace
 
 from issuer import choice, keys
 from issuer.domain import Issuance, Record, Step
-from issuer.ports import CertificateAuthority, Services, Verdict
+from issuer.ports import CertificateAuthority, Challenge, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
 TOKEN_SECONDS = 3600
 """An HTTP-01 answer stays up well past the CA's last fetch, and is put up anew at each look (RFC 8555 §8.3)."""
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 60.0
+SELF_CHECKS = 3
+SELF_CHECK_AGAIN_SECONDS = 5.0
 MAX_WAITS = 40
 """Waits in a row before a slow CA counts as a problem: about half an hour of them."""
 
@@ -30,13 +32,16 @@ def order(services: Services, record: Record) -> Record:
         return record.with_issuance(made)
     ca = services.ca_at(issuance.ca)
     if ca is None:
-        return record.with_issuance(replace(issuance, ca=choice.choose(services, record)))
-    _require_caa(services, ca, name)
+        chosen = choice.choose(services, record)
+        return record.with_issuance(replace(issuance, ca=chosen).note(services.clock(), f"to be asked: {chosen}"))
+    finding = services.resolver.caa(name, ca.caa_identities(), ca.account_url())
+    if finding.verdict is Verdict.NO:
+        raise Problem(ProblemType.CAA, finding.found, hint="allow the CA in the domain's CAA records, or remove them")
     replaces = _replaced(ca, record)
     choice.spend(services, record, ca, is_renewal=replaces is not None)
     placed = ca.new_order(name, replaces, record.domain.profile or "")
     return record.with_issuance(
-        issuance.advance(
+        issuance.note(services.clock(), f"CAA, {finding.verdict}: {finding.found}").advance(
             Step.CHALLENGE,
             order_url=placed.url,
             finalize_url=placed.finalize_url,
@@ -55,9 +60,14 @@ def challenge(services: Services, record: Record) -> Record:
     unproved = [look for look in looks if not look.is_valid]
     if not unproved:
         return record.with_issuance(issuance.advance(Step.FINALIZE))
-    for one in [look.challenge for look in unproved if look.challenge]:
+    waiting = [look.challenge for look in unproved if look.challenge]
+    for one in waiting:
         services.store.put_token(one.token, one.key_authorization, seconds=TOKEN_SECONDS)
-        if not issuance.is_answered:
+    if not issuance.is_answered:
+        issuance, is_advised = _self_checked(services, record, waiting)
+        if not is_advised:
+            return record.with_issuance(issuance.wait(services.clock() + SELF_CHECK_AGAIN_SECONDS))
+        for one in waiting:
             ca.answer(one)
     ask_again_at = max(look.ask_again_at or 0 for look in unproved)
     return record.with_issuance(_waiting(services, replace(issuance, is_answered=True), ask_again_at))
@@ -92,7 +102,8 @@ def install(services: Services, record: Record) -> Record:
         vault=services.vault,
         now=services.clock(),
     )
-    return record.install(certificate)
+    told = issuance.note(services.clock(), f"in force: serial number {certificate.serial}")
+    return record.with_issuance(told).install(certificate)
 
 
 def _require_pointing(services: Services, record: Record) -> None:
@@ -114,11 +125,15 @@ def _ca(services: Services, record: Record) -> CertificateAuthority:
     return ca
 
 
-def _require_caa(services: Services, ca: CertificateAuthority, name: str) -> None:
-    """Raise where CAA records forbid this CA; an unknown answer is left to the CA's own look-up."""
-    finding = services.resolver.caa(name, ca.caa_identities(), ca.account_url())
-    if finding.verdict is Verdict.NO:
-        raise Problem(ProblemType.CAA, finding.found, hint="allow the CA in the domain's CAA records, or remove them")
+def _self_checked(services: Services, record: Record, waiting: list[Challenge]) -> tuple[Issuance, bool]:
+    """The challenges as they show from outside, noted; and whether to go on to the CA. A clear no is looked at again a
+    few times, as a failed validation costs more than a little patience; it is advice, so then the CA has a look."""
+    issuance, is_advised = record.issuance, True
+    for one in waiting:
+        finding = services.self_check.fetch(record.domain.name, one.token, one.key_authorization)
+        is_advised &= finding.verdict is not Verdict.NO
+        issuance = issuance.note(services.clock(), f"self-check, {finding.verdict}: {finding.found}")
+    return issuance, is_advised or issuance.waits >= SELF_CHECKS - 1
 
 
 def _replaced(ca: CertificateAuthority, record: Record) -> str | None:

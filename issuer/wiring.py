@@ -8,6 +8,7 @@ from issuer.config import CaSettings, Settings
 from issuer.keys import KeyType, Vault
 from issuer.ports import CaLimits, CaPolicy, Clock, Services
 from issuer.resolver import DnsResolver
+from issuer.selfcheck import HttpSelfCheck
 from issuer.store import RedisLimits, RedisStore, connect
 
 
@@ -16,32 +17,19 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
     client = connect(settings.redis_url.get_secret_value())
     store = RedisStore(client)
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
-
-    def authority(ca: CaSettings) -> AcmeAuthority:
-        transport = Transport(
-            ca.directory,
-            hosts=ca.hosts,
-            ca_bundle=settings.acme_ca_bundle,
-            timeout_seconds=settings.acme_timeout_seconds,
-        )
-        return AcmeAuthority(
-            ca.directory,
-            store,
-            policy=_policy(ca),
-            vault=vault,
-            clock=clock,
-            transport=transport,
-            contact=settings.acme_contact,
-        )
-
     return Services(
         store=store,
         limits=RedisLimits(client),
-        cas=tuple(authority(ca) for ca in settings.authorities),
+        cas=tuple(_authority(ca, settings, store, vault, clock) for ca in settings.authorities),
         resolver=DnsResolver(
             settings.cname_targets,
             settings.dns_servers,
             seconds=settings.dns_timeout_seconds,
+        ),
+        self_check=HttpSelfCheck(
+            settings.dns_servers,
+            seconds=settings.self_check_seconds,
+            test_port=settings.self_check_test_port,
         ),
         vault=vault,
         key_type=KeyType(settings.key_type),
@@ -55,12 +43,27 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
     )
 
 
-def _policy(ca: CaSettings) -> CaPolicy:
-    return CaPolicy(
+def _authority(ca: CaSettings, settings: Settings, store: RedisStore, vault: Vault, clock: Clock) -> AcmeAuthority:
+    transport = Transport(
+        ca.directory,
+        hosts=ca.hosts,
+        ca_bundle=settings.acme_ca_bundle,
+        timeout_seconds=settings.acme_timeout_seconds,
+    )
+    policy = CaPolicy(
         weight=ca.weight,
         profile=ca.profile,
         preferred_chain=ca.preferred_chain,
         eab_key_id=ca.eab_key_id,
         eab_hmac_key=ca.eab_hmac_key.get_secret_value(),
         limits=CaLimits(**dict(ca.allowed)),
+    )
+    return AcmeAuthority(
+        ca.directory,
+        store,
+        policy=policy,
+        vault=vault,
+        clock=clock,
+        transport=transport,
+        contact=settings.acme_contact,
     )

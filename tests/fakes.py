@@ -66,6 +66,19 @@ class FakeResolver:
         return Finding(self.caa_verdicts.get(name, Verdict.YES), f"{name} as its CAA records have it")
 
 
+class FakeSelfCheck:
+    """Says of each name what a test told it; yes for all others."""
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, Verdict] = {}
+        self.asked: list[str] = []
+
+    def fetch(self, name: str, token: str, key_authorization: str) -> Finding:
+        self.asked.append(name)
+        verdict = self.verdicts.get(name, Verdict.YES)
+        return Finding(verdict, f"http://{name} as it shows from outside")
+
+
 @dataclass
 class _FakeOrder:
     name: str
@@ -249,6 +262,7 @@ def fake_services(
         limits=RedisLimits(store._redis),
         cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),
+        self_check=FakeSelfCheck(),
         vault=Vault([new_encryption_key()]),
         key_type=KeyType.EC_P256,
         lease_seconds=70,

@@ -5,7 +5,6 @@ words for states (pending, ready, processing, valid, …) end here.
 """
 
 import json
-from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
@@ -13,14 +12,12 @@ import structlog
 from acme import challenges, messages
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from josepy.errors import Error as JoseError
 from josepy.json_util import encode_b64jose
 
 from issuer import keys
-from issuer.ca import problems
+from issuer.ca import documents, problems
 from issuer.ca.account import AccountKeeper
 from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
-from issuer.domain import RenewalWindow
 from issuer.keys import Vault
 from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
 from issuer.problem import Problem, ProblemType
@@ -97,7 +94,7 @@ class AcmeAuthority:
             if refusal.answer.status < problems.SERVER_ERROR and refusal.answer.status not in LATER:
                 raise Problem(ProblemType.NO_RENEWAL_INFO, f"status {refusal.answer.status}") from None
             raise problems.from_refusal(refusal, self._clock()) from None
-        window = _window(certificate_id, answer.json())
+        window = documents.window(certificate_id, answer.json())
         return RenewalInfo(window, ask_again_at=problems.retry_after(answer.headers, self._clock()))
 
     def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
@@ -108,13 +105,13 @@ class AcmeAuthority:
         def ask(signer: Signer) -> Answer:
             if replaces:
                 try:
-                    return self._post_as("newOrder", _json(wanted | {"replaces": replaces}), signer)
+                    return self._post_as("newOrder", documents.body(wanted | {"replaces": replaces}), signer)
                 except Refusal as refusal:
                     if refusal.answer.status in LATER or refusal.type == "accountDoesNotExist":
                         raise
                     said = problems.words(refusal.problem)
                     log.info("the CA does not take it for a renewal", replaces=replaces, said=said)
-            return self._post_as("newOrder", _json(wanted), signer)
+            return self._post_as("newOrder", documents.body(wanted), signer)
 
         answer = self._keeper.with_account(ask)
         url = answer.headers.get("Location")
@@ -136,14 +133,14 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         answer = self._asked(url, POST_AS_GET)
         document = answer.json()
-        found = _parsed(messages.Authorization, document, "identifier", "status", "challenges")
+        found = documents.parsed(messages.Authorization, document, "identifier", "status", "challenges")
         if str(found.identifier.value).lower() != name:
             raise unusable(f"its authorization is for another name than {name}")
         ask_again_at = problems.retry_after(answer.headers, self._clock())
         if found.status == messages.STATUS_VALID:
             return Authorization(is_valid=True)
         if found.status != messages.STATUS_PENDING:
-            return Authorization(problem=_failure(document, str(found.status.name)))
+            return Authorization(problem=documents.failure(document, str(found.status.name)))
         return Authorization(challenge=self._http_01(found), ask_again_at=ask_again_at)
 
     def answer(self, challenge: Challenge) -> None:
@@ -200,7 +197,7 @@ class AcmeAuthority:
 
     def _order(self, url: str, answer: Answer) -> Order:
         document = answer.json()
-        found = _parsed(messages.Order, document, "status", "authorizations", "finalize")
+        found = documents.parsed(messages.Order, document, "status", "authorizations", "finalize")
         lost = None
         if found.status == messages.STATUS_INVALID:
             lost = problems.from_document(document.get("error") or self._error_below(found), ProblemType.ORDER_LOST)
@@ -218,7 +215,7 @@ class AcmeAuthority:
         """The error of an order that has none of its own: that of an authorization's challenge, if there is one."""
         for url in order.authorizations:
             try:
-                found = _errors(self._post(str(url), POST_AS_GET).json())
+                found = documents.errors(self._post(str(url), POST_AS_GET).json())
             except (Problem, Refusal):
                 continue
             if found:
@@ -270,47 +267,3 @@ class AcmeAuthority:
                 raise unusable(f"{self.directory_url} is not an ACME directory")
             self._directory_json, self._directory_until = directory, self._clock() + DIRECTORY_SECONDS
         return self._directory_json
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, default=lambda part: part.to_json()).encode()
-
-
-def _window(certificate_id: str, document: dict[str, Any]) -> RenewalWindow:
-    """A CA's suggested window; times without a zone, and an end that is not after the start, are none (§4.2)."""
-    found = document.get("suggestedWindow")
-    try:
-        start, end = (datetime.fromisoformat(found[which]) for which in ("start", "end"))  # type: ignore[index]
-        if start.tzinfo is None or end.tzinfo is None or end <= start:
-            raise ValueError("no window")
-        span = start.timestamp(), end.timestamp()
-    except (TypeError, KeyError, ValueError, OverflowError):
-        raise Problem(ProblemType.NO_RENEWAL_INFO, "its answer has no window") from None
-    return RenewalWindow(certificate_id, *span, explanation_url=str(document.get("explanationURL") or "")[:1000])
-
-
-def _parsed(kind: type[messages.ResourceBody], document: dict[str, Any], *required: str) -> Any:
-    """A resource as the library reads it, with what RFC 8555 §7.1 requires of it."""
-    try:
-        found = kind.from_json(document)
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise unusable(f"its {kind.__name__} can not be read ({type(error).__name__})") from None
-    if missing := [one for one in required if getattr(found, one) is None]:
-        raise unusable(f"its {kind.__name__} has no {' and no '.join(missing)}")
-    return found
-
-
-def _failure(authorization: dict[str, Any], state: str) -> Problem:
-    """Why an authorization is not valid any more."""
-    errors = _errors(authorization)
-    if errors:
-        return problems.from_document(errors[0], ProblemType.VALIDATION_FAILED)
-    return Problem(ProblemType.VALIDATION_FAILED, f"the authorization is {state}")
-
-
-def _errors(authorization: dict[str, Any]) -> list[dict[str, Any]]:
-    """The errors of its challenges, where a CA puts the reason (§8)."""
-    found = authorization.get("challenges")
-    challenges_of_it = found if isinstance(found, list) else []
-    errors = [one.get("error") for one in challenges_of_it if isinstance(one, dict)]
-    return [one for one in errors if isinstance(one, dict) and one]

@@ -100,9 +100,10 @@ def from_refusal(refusal: Refusal, now: float) -> Problem:
 def from_document(document: Any, default: ProblemType) -> Problem:
     """The Problem of an `error` in an order or a challenge that is lost by it, so never one that keeps the order."""
     document = document if isinstance(document, dict) else {}
-    meaning = TYPES.get(str(document.get("type", "")).rpartition(":")[2], Meaning(default))
+    untold = Meaning(default, f"{POINTING}; {REACHABLE}" if default is ProblemType.VALIDATION_FAILED else "")
+    meaning = TYPES.get(str(document.get("type", "")).rpartition(":")[2], untold)
     if not (TABLE[meaning.type].is_permanent or TABLE[meaning.type].drops_order):
-        meaning = Meaning(default)
+        meaning = untold
     return Problem(meaning.type, words(document) or "the CA gave no reason", hint=meaning.hint)
 
 

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     allow_reserved_names: bool = False
     dns_servers: DnsServers = ()
     dns_timeout_seconds: float = Field(default=3, gt=0, le=4)
+    self_check_seconds: float = Field(default=3, gt=0, le=10)
+    self_check_test_port: int = Field(default=0, ge=0, lt=2**16)
     key_type: Literal["ec-p256", "ec-p384", "rsa-2048"] = "ec-p256"
     step_seconds: int = Field(default=60, ge=2, le=600)
     renewals_per_second: float = Field(default=20, gt=0, le=1000)

@@ -17,7 +17,8 @@ from dns.exception import DNSException
 from dns.nameserver import Do53Nameserver
 from dns.resolver import Resolver
 
-from issuer.config import HOST_NAME, parse_dns_server
+from issuer.config import parse_dns_server
+from issuer.config.values import HOST_NAME
 from issuer.ports import Finding, Verdict
 from issuer.selfcheck.addresses import UnseenError, addresses_of
 from issuer.selfcheck.exchange import PORTS, Url, WrongError, exchange

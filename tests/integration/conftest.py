@@ -8,12 +8,15 @@ import pytest
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
 from issuer.keys import Vault
+from issuer.ports import CaPolicy
 from issuer.sandbox import Sandbox
 from issuer.store import RedisStore
 from tests.acme2certifier import SecondCa, second_ca, why_not
 from tests.fakes import FakeClock
 from tests.real import ENCRYPTION_KEY
 from tests.wire import Wire
+
+NO_POLICY = CaPolicy()
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +38,9 @@ def new_ca(real_store: RedisStore, wire: Wire, clock: FakeClock) -> Callable[[],
     """Each call is another worker process, as far as the CA and the store can tell."""
     vault = Vault([ENCRYPTION_KEY])
 
-    def make() -> AcmeAuthority:
-        transport = Transport(ca_bundle=str(wire.bundle), timeout_seconds=2)
-        return AcmeAuthority(wire.directory_url, real_store, vault=vault, clock=clock, transport=transport)
+    def make(policy: CaPolicy = NO_POLICY) -> AcmeAuthority:
+        url = wire.directory_url
+        transport = Transport(url, ca_bundle=str(wire.bundle), timeout_seconds=2)
+        return AcmeAuthority(url, real_store, policy=policy, vault=vault, clock=clock, transport=transport)
 
     return make

@@ -163,7 +163,7 @@ def test_c03_a_rate_limit_says_until_when(new_ca, wire, clock, headers, seconds)
         (403, "userActionRequired", ProblemType.CA_ACCOUNT),
         (500, "serverInternal", ProblemType.CA_UNAVAILABLE),
         (503, "rateLimited", ProblemType.CA_UNAVAILABLE),
-        (409, "alreadyReplaced", ProblemType.CA_UNAVAILABLE),
+        (409, "alreadyReplaced", ProblemType.CA_MISUNDERSTOOD),
         (400, "caa", ProblemType.CAA),
     ],
 )

@@ -159,7 +159,7 @@ def test_a_short_wait_is_left_to_the_queue_and_a_long_one_to_reconcile(services:
     onward, seconds = tasks.attempt(services, Step.ORDER, record.issuance.id)
     assert (onward, 0.8 <= seconds <= 1.2) == (Onward.AGAIN, True)
     services.clock.forward(seconds)
-    services.cas[0].before = raising(Problem(ProblemType.CA_SLOW))
+    services.cas[0].before = raising(Problem(ProblemType.CAA))
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Onward.LEAVE, 0)
     due_at = services.store.load(NAME).issuance.next_try_at
     assert services.store.claim(Agenda.INTERACTIVE, now=due_at - 1, limit=9, look_again_at=due_at) == []

@@ -1,0 +1,79 @@
+"""What the product needs from the outside, as Protocols, and the bundle that carries it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from issuer.keys import KeyType, Vault
+from issuer.ports.ca import (
+    Authorization,
+    CaAccount,
+    CaAccounts,
+    CaLimits,
+    CaPolicy,
+    CertificateAuthority,
+    Challenge,
+    KnownAccount,
+    Order,
+    Rate,
+    RenewalInfo,
+)
+from issuer.ports.outside import Finding, Pointing, Resolver, SelfCheck, Verdict
+from issuer.ports.store import NO_QUOTA, Account, Conflict, Limits, OverQuota, Pause, Plan, PlannedRenewal, Quota, Store
+
+__all__ = [
+    "NO_QUOTA",
+    "Account",
+    "Authorization",
+    "CaAccount",
+    "CaAccounts",
+    "CaLimits",
+    "CaPolicy",
+    "CertificateAuthority",
+    "Challenge",
+    "Clock",
+    "Conflict",
+    "Finding",
+    "KnownAccount",
+    "Limits",
+    "Order",
+    "OverQuota",
+    "Pause",
+    "Plan",
+    "PlannedRenewal",
+    "Pointing",
+    "Quota",
+    "Rate",
+    "RenewalInfo",
+    "Resolver",
+    "SelfCheck",
+    "Services",
+    "Store",
+    "Verdict",
+]
+
+Clock = Callable[[], float]
+"""Now, in epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that checks and steps work with."""
+
+    store: Store
+    limits: Limits
+    cas: tuple[CertificateAuthority, ...]
+    resolver: Resolver
+    self_check: SelfCheck
+    vault: Vault
+    key_type: KeyType
+    lease_seconds: int
+    own_names: tuple[str, ...]
+    allow_reserved_names: bool
+    renewals_per_second: float
+    renewals_at_once: int
+    new_names_per_registered_domain: int
+    clock: Clock
+
+    def ca_at(self, directory_url: str | None) -> CertificateAuthority | None:
+        """The CA of a directory URL, if it is one of ours."""
+        return next((ca for ca in self.cas if ca.directory_url == directory_url), None)

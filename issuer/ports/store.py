@@ -1,0 +1,164 @@
+"""What keeps the records, and what all workers know together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from issuer.domain import Agenda, Domain, Issuance, Record
+
+
+class Conflict(Exception):  # noqa: N818 - a refusal, not a fault
+    """A write was refused: the record has moved on since it was read. Read it again."""
+
+
+class OverQuota(Exception):  # noqa: N818 - a refusal, not a fault
+    """A quota is spent. retry_at: when it has one again (epoch seconds)."""
+
+    def __init__(self, retry_at: float) -> None:
+        super().__init__(retry_at)
+        self.retry_at = retry_at
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How often something may be done: `burst` times at once, and once more every `seconds`. of: what it is counted
+    by. Burst 0: as often as you like. cost: how much of it is used up; with 0 there must only be room for one."""
+
+    of: str
+    seconds: float
+    burst: int
+    cost: int = 1
+
+
+NO_QUOTA = Quota("none", seconds=1, burst=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRenewal:
+    """When a certificate is to be renewed (0: as soon as its turn comes), and at which CA it was issued."""
+
+    name: str
+    at: float
+    ca: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A CA is not to be asked before `until`: it rests, or our requests are too many for the moment."""
+
+    until: float
+    is_rest: bool
+
+
+class Plan(StrEnum):
+    """What an account has booked."""
+
+    HTTPS = "https"
+    BASIC = "basic"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A customer of this service (a platform, or a part of one). key_hash: SHA-256 of the API key, hexadecimal."""
+
+    id: str
+    plan: Plan
+    key_hash: str = field(repr=False)
+    created_at: float
+
+
+class Store(Protocol):
+    """The records. Every method raises Problem(store-unavailable) when the store does not answer."""
+
+    def load(self, name: str) -> Record | None:
+        """The record of a domain, or None."""
+
+    def open(
+        self,
+        domain: Domain,
+        issuance: Issuance,
+        *,
+        version: int,
+        look_again_at: float,
+        now: float = 0,
+        quota: Quota = NO_QUOTA,
+    ) -> Record:
+        """Save a domain with an issuance to work on, if its version is still `version` (0: not there yet).
+
+        look_again_at: when `claim` is to return it should its message get lost. The quota is spent in the same write.
+        Raises Conflict, OverQuota.
+        """
+
+    def take(self, issuance_id: str, *, now: float, until: float) -> Record | None:
+        """Lease an open issuance's domain; None when it is stale, closed, or leased by somebody else."""
+
+    def save(self, record: Record) -> Record:
+        """Write the record of a lease in hand, keeping the lease. Raises Conflict when the lease has been lost."""
+
+    def release(self, record: Record, *, look_again_at: float | None) -> Record:
+        """Write and give the lease back; look_again_at None closes the issuance. Raises Conflict as `save`."""
+
+    def amend(self, record: Record, *, now: float) -> Record:
+        """Write the domain of a record that nobody has a lease of. Raises Conflict when it has, or has moved on."""
+
+    def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
+        """At most `limit` names for which something is due, the longest due first; each is put off to
+        `look_again_at`, so that two callers do not get the same ones."""
+
+    def claim_renewals(
+        self, *, now: float, limit: int, look_again_at: float, per_second: float, at_once: int
+    ) -> list[str]:
+        """At most `limit` names whose renewal is due, the most urgent first: as many as the pace allows since the last
+        call, and as leave no more than `at_once` renewals open and due before `look_again_at`. Each is put off as by
+        `claim`."""
+
+    def planned_renewals(self) -> Iterator[PlannedRenewal]:
+        """Every renewal that is planned, in no order."""
+
+    def names(self, agenda: Agenda, *, limit: int) -> tuple[int, list[str]]:
+        """How many names an agenda holds, and the first of them."""
+
+    def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
+        """Publish an HTTP-01 answer for all web processes (RFC 8555 §8.3)."""
+
+    def key_authorization(self, token: str) -> str | None:
+        """The answer to a token, or None."""
+
+    def account(self, account_id: str) -> Account | None:
+        """An account, or None."""
+
+    def accounts(self) -> list[Account]:
+        """All accounts, by id."""
+
+    def create_account(self, account: Account) -> None:
+        """Add an account. Raises Problem(account-exists)."""
+
+    def change_account(self, account_id: str, **changes: str) -> None:
+        """Change fields of an account, if it exists, and leave the others as they are at that moment."""
+
+    def ping(self) -> None:
+        """Return when the store answers."""
+
+
+class Limits(Protocol):
+    """What all workers know together of each CA: whether it rests, and how much of what it allows is used. CAs go by
+    their directory URLs; Problem(store-unavailable) as in `Store`."""
+
+    def ask(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
+        """None where the CA may be asked now, for one step; else until when not. After a rest one caller is let through
+        to try it, the others wait for how that goes."""
+
+    def failed(self, ca: str, *, now: float, until: float | None = None, is_certain: bool = False) -> float | None:
+        """The CA did not answer; until when it rests now, if it does. until: what it has asked for, as epoch seconds.
+        is_certain: one failure is enough."""
+
+    def answered(self, ca: str) -> None:
+        """The CA works: what it failed before is forgotten."""
+
+    def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
+        """Use up what all the quotas cost, or nothing of any and say when there is room again; also where the CA has
+        refused `name`, or so many others that it is likely to be next."""
+
+    def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
+        """The CA has refused an order for a name because of a limit that holds until then."""
