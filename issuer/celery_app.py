@@ -12,12 +12,14 @@ from issuer.domain import CHAIN, Agenda
 from issuer.ports import Services
 
 INTERACTIVE = Agenda.INTERACTIVE.value
+BULK = Agenda.BULK.value
 RENEWAL = Agenda.RENEWAL.value
 HOUSEKEEPING = "housekeeping"
 LOOKUP = "lookup"
-QUEUES = (INTERACTIVE, HOUSEKEEPING, RENEWAL, LOOKUP)
-"""Every queue. The Procfile's `worker` reads the first two, `renewals` the others: nobody waits behind a renewal, or
-behind a question to somebody else's server. A process takes from its queues in turn."""
+QUEUES = (INTERACTIVE, HOUSEKEEPING, BULK, RENEWAL, LOOKUP)
+"""Every queue. The Procfile's `worker` reads the first two, `renewals` the others: nobody waits behind a renewal, the
+thousands that another account begins at once, or a question to somebody else's server. A process takes from its queues
+in turn."""
 VISIBILITY_SECONDS = 3600
 """Redis hands an unacknowledged message to another worker after this: longer than any step, waits included."""
 

@@ -7,6 +7,7 @@ from issuer.problem import Problem, ProblemType
 
 TRIES_IN_AN_HOUR = 3
 """That a request begins, of one name: Let's Encrypt refuses a name for which five validations failed in an hour."""
+QUICK_AT_ONCE = 20
 HOUR_SECONDS = 3600
 WEEK_SECONDS = 7 * 86400
 
@@ -55,6 +56,11 @@ def quota(services: Services, account: Account, name: str, held: Record | None) 
         return Quota(f"tries:{name}", seconds=HOUR_SECONDS / TRIES_IN_AN_HOUR, burst=TRIES_IN_AN_HOUR)
     burst = services.new_names_per_registered_domain
     return Quota(f"names:{account.id}:{names.registered_domain(name)}", WEEK_SECONDS / max(burst, 1), burst)
+
+
+def quick_share(account: Account) -> Quota:
+    """How many of an account's requests go before the many of others: the first few, and one a second."""
+    return Quota(f"quick:{account.id}", seconds=1, burst=QUICK_AT_ONCE)
 
 
 def over_quota(name: str, held: Record | None, retry_at: float) -> Problem:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from issuer.domain import Domain, Issuance, Record, Step
+from issuer.domain import Agenda, Domain, Issuance, Record, Step
 from issuer.names import registered_domain
 from issuer.ports import CertificateAuthority, Pause, Quota, Rate, Services
 from issuer.problem import Problem, ProblemType
@@ -33,6 +33,8 @@ ANSWERS = frozenset(
     }
 )
 """Problems that only a CA that works can have told us of."""
+KEPT_FROM_BULK = 5
+"""Of an account's orders, one of so many is for those who do not begin many at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +81,8 @@ def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_re
     now, domain = services.clock(), record.domain
     if is_renewal and domain.window is not None and domain.window.start <= now:
         return
-    at = services.limits.spend(ca.directory_url, domain.name, _cost(ca, domain), now=now)
+    cost = _cost(ca, domain, is_bulk=record.issuance.lane is Agenda.BULK)
+    at = services.limits.spend(ca.directory_url, domain.name, cost, now=now)
     if at:
         raise Problem(ProblemType.OVER_BUDGET, f"at {ca.directory_url}", retry_at=at)
 
@@ -163,14 +166,16 @@ def _resting(problem: Problem, ca: str, until: float) -> Problem:
     return Problem(ProblemType.CA_RESTS, problem.detail, hint=problem.hint, retry_at=until)
 
 
-def _cost(ca: CertificateAuthority, domain: Domain) -> list[Quota]:
-    """What an order takes. A failed authorization is taken off when it fails; there must be room for one."""
+def _cost(ca: CertificateAuthority, domain: Domain, *, is_bulk: bool = False) -> list[Quota]:
+    """What an order takes. A failed authorization is taken off when it fails; there must be room for one. Bulk leaves a
+    part of the account's orders to others."""
     limits, name = ca.policy.limits, domain.name
     own = [_quota(f"name:{name}", limits.per_name), replace(_failures(ca, name), cost=0)]
     if domain.certificate and domain.certificate.ca == ca.directory_url:
         return own
     below = _quota(f"below:{registered_domain(name)}", limits.per_registered_domain)
-    return [*own, below, _quota("orders", limits.new_orders)]
+    orders = _quota("orders", limits.new_orders)
+    return [*own, below, replace(orders, reserve=orders.burst // KEPT_FROM_BULK if is_bulk else 0)]
 
 
 def _failures(ca: CertificateAuthority, name: str) -> Quota:

@@ -1,5 +1,7 @@
 """The chain: order → challenge → finalize → install. Start it, resume it, ask for it."""
 
+from dataclasses import replace
+
 import structlog
 from celery import Celery, chain
 from kombu.exceptions import OperationalError
@@ -55,11 +57,15 @@ def _open(services: Services, account: Account, name: str, held: Record | None) 
         domain, version = held.domain, held.version
         is_open = held.issuance.is_open
         issuance = held.issuance.wake(now, Reason.MANUAL) if is_open else new_issuance(name, Reason.MANUAL, now)
-    return services.store.open(
+    share = checks.quick_share(account)
+    is_bulk = not services.limits.use(replace(share, cost=0), now=now)
+    record = services.store.open(
         domain,
-        issuance,
+        replace(issuance, is_bulk=is_bulk),
         version=version,
         look_again_at=now + ASSUMED_LOST_SECONDS,
         now=now,
         quota=checks.quota(services, account, name, held),
     )
+    services.limits.use(share, now=now)
+    return record

@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from issuer.celery_app import HOUSEKEEPING, INTERACTIVE, LOOKUP, QUEUES, RENEWAL, create_celery
+from issuer.celery_app import BULK, HOUSEKEEPING, INTERACTIVE, LOOKUP, QUEUES, RENEWAL, create_celery
 from issuer.config import PREFIX, Settings, load_settings
 from issuer.domain import CHAIN
 from issuer.keys import new_encryption_key
@@ -28,7 +28,7 @@ def procfile() -> dict[str, str]:
 
 def test_the_procfile_names_the_declared_queues_and_no_other() -> None:
     named = {name: re.search(r"--queues (\S+)", procfile()[name])[1].split(",") for name in ("worker", "renewals")}
-    assert named == {"worker": [INTERACTIVE, HOUSEKEEPING], "renewals": [RENEWAL, LOOKUP]}
+    assert named == {"worker": [INTERACTIVE, HOUSEKEEPING], "renewals": [BULK, RENEWAL, LOOKUP]}
     assert {one for queues in named.values() for one in queues} == set(QUEUES)
     settings = load_settings(encryption_keys=new_encryption_key(), cname_targets="edge.platform.example")
     celery = create_celery(settings, lambda: None)

@@ -7,7 +7,7 @@ from celery import Celery
 from kombu.simple import SimpleQueue
 
 from issuer import tasks
-from issuer.celery_app import INTERACTIVE, RENEWAL
+from issuer.celery_app import BULK, INTERACTIVE, RENEWAL
 from issuer.domain import CHAIN, Domain, Record, domain_of
 from issuer.ports import Services
 from issuer.schedule import SCANS
@@ -41,7 +41,7 @@ class World:
 
     def queued(self) -> list[tuple[str, str]]:
         """Takes the messages off the queues: queue and issuance of each."""
-        return [(queue, one) for queue in (INTERACTIVE, RENEWAL) for one in self._messages(queue)]
+        return [(queue, one) for queue in (INTERACTIVE, BULK, RENEWAL) for one in self._messages(queue)]
 
     def _messages(self, queue: str) -> Iterator[str]:
         with self.celery.connection_for_read() as connection, closing(SimpleQueue(connection, queue)) as messages:

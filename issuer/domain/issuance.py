@@ -32,9 +32,10 @@ class Reason(StrEnum):
 
 class Agenda(StrEnum):
     """What beat works off: lists of names by the time when something is due for them. A record is in at most one of
-    the first two, which are the names of the queues as well."""
+    the first three, which are the names of the queues as well."""
 
     INTERACTIVE = "interactive"  # open issuances that somebody waits for
+    BULK = "bulk"  # those of an account that has begun many at once
     RENEWAL = "renewal"  # open renewals
     RENEW = "renew"  # a renewal is to be begun
     EXPIRE = "expire"  # the certificate ends
@@ -80,16 +81,18 @@ class Event:
 class Issuance:
     """One attempt to get a certificate.
 
-    ca is the directory URL of the CA that is asked; passed_over are those that have failed it since its last try. key
-    is encrypted, csr is PEM; both are saved before the CA is asked for anything. tries counts failures of this
-    attempt, waits the times in a row that the CA was asked and was not ready. next_try_at: not to be looked at before,
-    or None when it is due now. problem: the last one. events: its timeline, the last lines of it.
+    is_bulk: its account has begun many of late. ca is the directory URL of the CA that is asked; passed_over are those
+    that have failed it since its last try. key is encrypted, csr is PEM; both are saved before the CA is asked for
+    anything. tries counts failures of this attempt, waits the times in a row that the CA was asked and was not ready.
+    next_try_at: not to be looked at before, or None when it is due now. problem: the last one. events: the last lines
+    of its timeline.
     """
 
     id: str
     reason: Reason
     created_at: float
     step: Step = Step.ORDER
+    is_bulk: bool = False
     ca: str | None = None
     passed_over: tuple[str, ...] = ()
     key: str | None = field(default=None, repr=False)
@@ -113,7 +116,9 @@ class Issuance:
     @property
     def lane(self) -> Agenda:
         """Whether somebody waits for it: its queue, and the list it is in while it is open."""
-        return Agenda.RENEWAL if self.reason is Reason.RENEWAL else Agenda.INTERACTIVE
+        if self.reason is Reason.RENEWAL:
+            return Agenda.RENEWAL
+        return Agenda.BULK if self.is_bulk else Agenda.INTERACTIVE
 
     def advance(self, step: Step, **found: Any) -> Self:
         """On to the next step, due now. ValueError for an illegal move."""

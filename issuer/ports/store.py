@@ -23,12 +23,14 @@ class OverQuota(Exception):  # noqa: N818 - a refusal, not a fault
 @dataclass(frozen=True, slots=True)
 class Quota:
     """How often something may be done: `burst` times at once, and once more every `seconds`. of: what it is counted
-    by. Burst 0: as often as you like. cost: how much of it is used up; with 0 there must only be room for one."""
+    by. Burst 0: as often as you like. cost: how much of it is used up; with 0 there must only be room for one. reserve:
+    how much must be left for others."""
 
     of: str
     seconds: float
     burst: int
     cost: int = 1
+    reserve: int = 0
 
 
 NO_QUOTA = Quota("none", seconds=1, burst=0)
@@ -159,6 +161,9 @@ class Limits(Protocol):
     def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
         """Use up what all the quotas cost, or nothing of any and say when there is room again; also where the CA has
         refused `name`, or so many others that it is likely to be next."""
+
+    def use(self, quota: Quota, *, now: float) -> bool:
+        """Use up what a quota that is no CA's costs; False where it is not there."""
 
     def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
         """The CA has refused an order for a name because of a limit that holds until then."""

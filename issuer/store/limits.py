@@ -30,6 +30,9 @@ MANY_NAMES, MANY_DOMAINS = 2, 3
 """A CA that has refused so many names below one registered domain, or below so many of these, is not asked for
 another: its limit is as wide as that, and which one it is stands in its prose alone."""
 
+NO_REFUSALS = "issuer:none"
+"""A key that is never there."""
+
 
 class RedisLimits:
     """The `Limits` port over one Redis database."""
@@ -62,13 +65,22 @@ class RedisLimits:
         """See `ports.Limits`."""
         counted = [quota for quota in quotas if quota.burst]
         keys = [*_refusals(ca, name), *(_key(ca, f"quota:{quota.of}") for quota in counted)]
-        rates = [part for quota in counted for part in (quota.seconds, quota.burst, quota.cost)]
+        rates = [part for quota in counted for part in _rate(quota)]
         room_at = run(self._redis, "spend", keys, now, name, MANY_NAMES, MANY_DOMAINS, *rates)
         return float(room_at) if room_at else None
+
+    def use(self, quota: Quota, *, now: float) -> bool:
+        """See `ports.Limits`."""
+        keys = [NO_REFUSALS, NO_REFUSALS, f"issuer:quota:{quota.of}"]
+        return not run(self._redis, "spend", keys, now, "", MANY_NAMES, MANY_DOMAINS, *_rate(quota))
 
     def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
         """See `ports.Limits`."""
         run(self._redis, "refused", _refusals(ca, name), now, until, name, registered_domain(name))
+
+
+def _rate(quota: Quota) -> tuple[float, int, int, int]:
+    return quota.seconds, quota.burst, quota.cost, quota.reserve
 
 
 def _key(ca: str, what: str) -> str:

@@ -40,9 +40,10 @@ place(ARGV[1], 3, 11)
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: take
--- KEYS domain, the two agendas of open issuances · ARGV name, id, now, until
+-- KEYS domain, the agendas of open issuances… · ARGV name, id, now, until
 if redis.call('HGET', KEYS[1], 'id') ~= ARGV[2] then return false end
-local lane = (redis.call('ZSCORE', KEYS[2], ARGV[1]) and KEYS[2]) or (redis.call('ZSCORE', KEYS[3], ARGV[1]) and KEYS[3])
+local lane
+for i = 2, #KEYS do if redis.call('ZSCORE', KEYS[i], ARGV[1]) then lane = KEYS[i] end end
 if not lane then return false end
 if tonumber(redis.call('HGET', KEYS[1], 'lease_until') or 0) > tonumber(ARGV[3]) then return false end
 redis.call('HSET', KEYS[1], 'lease_until', ARGV[4])
@@ -147,7 +148,7 @@ return rests_until
 
 -- script: spend
 -- KEYS refused names of the registered domain, refused registered domains, quotas… · ARGV now, name, names and domains
--- that are many, for each quota three: seconds for one, burst, cost · answers '' or when there is room
+-- that are many, for each quota four: seconds for one, burst, cost, reserve · answers '' or when there is room
 local now, room_at = tonumber(ARGV[1]), 0
 local function held(key, member, many)
   local own = tonumber(member and redis.call('ZSCORE', key, member) or 0)
@@ -159,15 +160,15 @@ held(KEYS[1], ARGV[2], ARGV[3])
 held(KEYS[2], false, ARGV[4])
 local spents = {}
 for i = 3, #KEYS do
-  local seconds, burst, cost = tonumber(ARGV[3 * i - 4]), tonumber(ARGV[3 * i - 3]), tonumber(ARGV[3 * i - 2])
+  local seconds, burst, cost, reserve = unpack(ARGV, 4 * i - 7, 4 * i - 4)
   local spent = earned_back(KEYS[i], now, seconds * burst)
-  local after = spent + seconds * math.max(cost, 1)
+  local after = spent + seconds * (math.max(cost, 1) + reserve)
   if after > now + seconds * burst + 0.01 then room_at = math.max(room_at, after - seconds * burst) end
   spents[i] = spent + seconds * cost
 end
 if room_at > 0 then return string.format('%.3f', room_at) end
 for i = 3, #KEYS do
-  if spents[i] > now then spend(KEYS[i], spents[i], ARGV[3 * i - 4] * ARGV[3 * i - 3]) end
+  if spents[i] > now then spend(KEYS[i], spents[i], ARGV[4 * i - 7] * ARGV[4 * i - 6]) end
 end
 return ''
 

@@ -1,4 +1,4 @@
-"""A POST while 20,000 renewals are due, with the Procfile's processes: nobody waits behind them."""
+"""A POST while 20,000 renewals are due, or 20,000 POSTs of another account, with the Procfile's processes."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 import redis
 
+from issuer import accounts
+from issuer.checks import QUICK_AT_ONCE
 from issuer.config import Settings
 from issuer.domain import Agenda, Certificate, Domain, Reason, Step, new_issuance
-from issuer.ports import Services
+from issuer.ports import Plan, Services
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import Dns
 from issuer.schedule import FEW
@@ -17,6 +19,7 @@ from tests.acceptance.conftest import Platform, Running
 from tests.real import published
 
 BACKLOG = 20_000
+A_FEW_SECONDS = 10
 DAY = 86400
 
 
@@ -56,3 +59,36 @@ def test_e11_a_post_is_not_kept_waiting_by_20_000_renewals(
     begun, waiting = services.store.names(Agenda.RENEWAL, limit=0)[0], sum(1 for _ in services.store.planned_renewals())
     assert begun + waiting > BACKLOG // 2
     assert is_begun or begun <= services.renewals_at_once + 4 * FEW
+
+
+def test_a_post_is_not_kept_waiting_by_20_000_of_another_account(
+    running: Running, platform: Platform, services: Services, settings: Settings, dns: Dns
+) -> None:
+    flood = Platform(platform.url, accounts.create(services, "flood", Plan.HTTPS))
+    running.start("renewals")
+    for number in range(2 * QUICK_AT_ONCE):
+        assert flood.call("POST", f"/v2/x509/{published(dns, f'{number}.flood.example')}")[0] == 202
+    lanes = [services.store.load(f"{number}.flood.example").issuance.lane for number in range(2 * QUICK_AT_ONCE)]
+    assert lanes[:QUICK_AT_ONCE] == [Agenda.INTERACTIVE] * QUICK_AT_ONCE
+    assert lanes.count(Agenda.BULK) > QUICK_AT_ONCE // 2
+
+    def posted(number: int) -> None:
+        now, name = time.time(), f"{number}.backlog.example"
+        issuance = replace(new_issuance(name, Reason.FIRST, now), is_bulk=True)
+        services.store.open(Domain(name, "flood", now), issuance, version=0, look_again_at=now)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(posted, range(BACKLOG)))
+    with redis.Redis.from_url(settings.celery_broker_url) as broker:
+        until = time.monotonic() + 30
+        while not broker.llen("bulk"):
+            assert time.monotonic() < until, "no bulk was queued"
+            time.sleep(0.05)
+        for number in range(3):
+            name = published(dns, f"single-{number}.customer.example")
+            began = time.monotonic()
+            assert platform.call("POST", f"/v2/x509/{name}")[0] == 202
+            platform.wait_until(name, "active")
+            assert time.monotonic() - began < A_FEW_SECONDS
+            assert broker.llen("bulk") > 0
+    assert services.store.names(Agenda.BULK, limit=0)[0] > BACKLOG // 2

@@ -49,6 +49,7 @@ FULL = Issuance(
     id=f"{NAME}/1",
     reason=Reason.MANUAL,
     created_at=NOW + 0.25,
+    is_bulk=True,
     step=Step.FINALIZE,
     ca="https://ca.example/d",
     key="encrypted new key",
@@ -97,7 +98,7 @@ def everything(store: RedisStore) -> dict[str, object]:
 
 
 def due(store: RedisStore) -> dict[str, float]:
-    return dict(store._redis.zrange(LANES[0], 0, -1, withscores=True))
+    return {name: at for lane in LANES for name, at in store._redis.zrange(lane, 0, -1, withscores=True)}
 
 
 def test_the_full_records_of_this_file_leave_no_field_at_its_default() -> None:
