@@ -85,7 +85,7 @@ def pebble(module_sandbox: Sandbox, dns: Dns, http_port: int) -> Pebble:
 @pytest.fixture
 def wire(pebble: Pebble) -> Iterator[Wire]:
     """A wire to the CA, for faults on the way."""
-    wire = Wire(pebble)
+    wire = Wire(pebble.directory_url, pebble.bundle)
     yield wire
     wire.close()
 
@@ -98,7 +98,7 @@ def serve() -> Iterator[Callable[..., None]]:
     def start(app, port: int, host: str = LOOPBACK) -> None:
         server = make_server(host, port, app, threaded=True)
         servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     yield start
     for server in servers:

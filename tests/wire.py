@@ -1,16 +1,19 @@
-"""A wire between us and a real CA, which a test can cut, hold, or answer on in the CA's place."""
+"""ACME servers that a test can cut, hold, or answer for: a wire to a real CA, and what a CA of our own is built on."""
 
+import math
 import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import urllib3
 
-from issuer.sandbox import LOOPBACK, Pebble
+from issuer.sandbox import LOOPBACK
 
 OF_ONE_HOP = {"connection", "content-length", "date", "transfer-encoding"}
+FOR_GOOD = math.inf
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -26,7 +29,7 @@ class Fault:
     """
 
     path: str
-    times: int = 1
+    times: float = 1
     before: Callable[[], Answer | None] = lambda: None
     after: Callable[[Answer], Answer] = lambda answer: answer
     hits: int = 0
@@ -49,25 +52,36 @@ def cut(*_: object) -> Answer:
     raise Cut
 
 
-class Wire:
-    """A proxy with the CA's own TLS certificate; the CA names its URLs by the wire's address."""
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
 
-    def __init__(self, pebble: Pebble) -> None:
+
+class Listener:
+    """An HTTP server in threads on a free port. Requests meet its faults, the first that fits, and then `answer`.
+
+    context: for TLS. seen: the path of every request; bodies: and what it carried.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.faults: list[Fault] = []
         self.seen: list[str] = []
         self.bodies: list[tuple[str, bytes]] = []
-        self._lock = threading.Lock()
-        self._pool = urllib3.PoolManager(ca_certs=str(pebble.bundle), maxsize=16, retries=False)
-        self._upstream = pebble.directory_url.removesuffix("/dir")
+        self._faults_lock = threading.Lock()
         self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
         self._server.daemon_threads = True
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(pebble.bundle, pebble.bundle.with_name("tls-key.pem"))
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.bundle = pebble.bundle
+        if context:
+            listening = self._server.socket
+            self._server.socket = context.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
         self.host = f"{LOOPBACK}:{self._server.server_port}"
-        self.directory_url = f"https://{self.host}/dir"
+        self.origin = f"{'https' if context else 'http'}://{self.host}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def answer(self, request: Request) -> Answer:
+        raise NotImplementedError
 
     def add(self, fault: Fault) -> Fault:
         self.faults.append(fault)
@@ -76,29 +90,28 @@ class Wire:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._pool.clear()
 
     def count(self, path: str) -> int:
         return sum(path in one for one in self.seen)
 
-    def _fault(self, path: str) -> Fault | None:
-        with self._lock:
-            self.seen.append(path)
+    def _faulty(self, request: Request) -> Answer:
+        fault = self._fault(request)
+        if fault is None:
+            return self.answer(request)
+        return fault.before() or fault.after(self.answer(request))
+
+    def _fault(self, request: Request) -> Fault | None:
+        with self._faults_lock:
+            self.seen.append(request.path)
+            self.bodies.append((request.path, request.body))
             for fault in self.faults:
-                if fault.path in path and fault.hits < fault.times:
+                if fault.path in request.path and fault.hits < fault.times:
                     fault.hits += 1
                     return fault
         return None
 
-    def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        kept = {name: headers[name] for name in ("Content-Type", "User-Agent") if headers.get(name)}
-        kept |= {"Host": self.host}
-        response = self._pool.request(method, self._upstream + path, headers=kept, body=body or None)
-        passed = {name: value for name, value in response.headers.items() if name.lower() not in OF_ONE_HOP}
-        return response.status, passed, response.data
-
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        wire = self
+        listener = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -106,13 +119,8 @@ class Wire:
 
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                wire.bodies.append((self.path, body))
-                fault = wire._fault(self.path)
                 try:
-                    answer = fault.before() if fault else None
-                    if answer is None:
-                        answer = wire._forward(self.command, self.path, dict(self.headers), body)
-                        answer = fault.after(answer) if fault else answer
+                    answer = listener._faulty(Request(self.command, self.path, dict(self.headers), body))
                 except Cut:
                     self.close_connection = True
                     return
@@ -131,3 +139,34 @@ class Wire:
                 pass
 
         return Handler
+
+
+class Wire(Listener):
+    """A proxy before a real CA, which names its URLs by the wire's address. bundle: the CA's own TLS certificate, with
+    its key beside it, where it has one."""
+
+    def __init__(self, directory_url: str, bundle: Path | None = None) -> None:
+        self.bundle = bundle
+        self._upstream, _, directory = directory_url.rpartition("/")
+        trust = {"ca_certs": str(bundle)} if bundle else {}
+        self._pool = urllib3.PoolManager(**trust, maxsize=16, retries=False)
+        super().__init__(_own_tls(bundle) if bundle else None)
+        self.directory_url = f"{self.origin}/{directory}"
+
+    def answer(self, request: Request) -> Answer:
+        kept = {name: request.headers[name] for name in ("Content-Type", "User-Agent") if request.headers.get(name)}
+        kept |= {"Host": self.host}
+        url = self._upstream + request.path
+        response = self._pool.request(request.method, url, headers=kept, body=request.body or None)
+        passed = {name: value for name, value in response.headers.items() if name.lower() not in OF_ONE_HOP}
+        return response.status, passed, response.data
+
+    def close(self) -> None:
+        super().close()
+        self._pool.clear()
+
+
+def _own_tls(bundle: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(bundle, bundle.with_name("tls-key.pem"))
+    return context

@@ -101,7 +101,8 @@ def test_c06_a_ca_that_forgot_us_gets_the_same_key_again(
     first.new_order(NAME)
     second.new_order(NAME)
     known = real_store.ca_account(wire.directory_url)
-    fresh = Wire(module_sandbox.pebble(dns.server, http_port))
+    pebble = module_sandbox.pebble(dns.server, http_port)
+    fresh = Wire(pebble.directory_url, pebble.bundle)
     wire._upstream, wire._pool = fresh._upstream, fresh._pool
     assert first.new_order(NAME).url
     assert real_store.ca_account(wire.directory_url).key == known.key

@@ -132,7 +132,7 @@ def test_200_of_200_at_one_bad_nonce_in_five(
 ) -> None:
     port = free_port()
     pebble = module_sandbox.pebble(dns.server, port, {"PEBBLE_WFE_NONCEREJECT": "20"})
-    wire = Wire(pebble)
+    wire = Wire(pebble.directory_url, pebble.bundle)
     settings = settings_for(redis_url, wire.directory_url, dns, acme_ca_bundle=str(pebble.bundle))
     services = build_services(settings)
     serve(create_app(services, None), port)
@@ -154,7 +154,7 @@ def test_c07_authorizations_that_the_ca_reuses(
 ) -> None:
     port = free_port()
     pebble = module_sandbox.pebble(dns.server, port, {"PEBBLE_AUTHZREUSE": "100"})
-    wire = Wire(pebble)
+    wire = Wire(pebble.directory_url, pebble.bundle)
     services = build_services(settings_for(redis_url, wire.directory_url, dns, acme_ca_bundle=str(pebble.bundle)))
     serve(create_app(services, None), port)
     name = published(dns, "again.customer.example")
