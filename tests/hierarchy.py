@@ -1,4 +1,4 @@
-"""A root, and an issuing CA below it, as files for a CA that is run by the tests."""
+"""Certificates of CAs; a root and an issuing CA below it as files, for a CA that is run by the tests."""
 
 import datetime as dt
 import threading
@@ -62,15 +62,27 @@ class Hierarchy:
         draft.rename(self.file)  # at once, for whoever reads it
 
     def _certificate(self, name: str, key: ec.EllipticCurvePrivateKey, lifetime: dt.timedelta) -> bytes:
-        subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, "root"))
-        now, public_key = dt.datetime.now(dt.UTC), key.public_key()
-        builder = x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number())
-        builder = builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + lifetime)
-        for extension, is_critical in (
-            (x509.BasicConstraints(ca=True, path_length=None), True),
-            (SIGNS, True),
-            (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
-            (x509.AuthorityKeyIdentifier.from_issuer_public_key(self._root_key.public_key()), False),
-        ):
-            builder = builder.add_extension(extension, critical=is_critical)
-        return builder.sign(self._root_key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        made = authority(name, key.public_key(), "root", self._root_key, lifetime)
+        return made.public_bytes(Encoding.PEM)
+
+
+def authority(
+    name: str,
+    public_key: ec.EllipticCurvePublicKey,
+    by: str,
+    by_key: ec.EllipticCurvePrivateKey,
+    lifetime: dt.timedelta = YEARS,
+) -> x509.Certificate:
+    """A CA's certificate, signed by another or by itself, in force from an hour ago until `lifetime` from now."""
+    subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, by))
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number())
+    builder = builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + lifetime)
+    for extension, is_critical in (
+        (x509.BasicConstraints(ca=True, path_length=None), True),
+        (SIGNS, True),
+        (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(by_key.public_key()), False),
+    ):
+        builder = builder.add_extension(extension, critical=is_critical)
+    return builder.sign(by_key, hashes.SHA256())

@@ -1,0 +1,86 @@
+"""Authorizations and their one challenge, http-01, which is validated for real (RFC 8555 §7.5, §8.3)."""
+
+import secrets
+import threading
+import time
+from itertools import count
+from typing import Any
+
+import urllib3
+from josepy.json_util import encode_b64jose
+
+from tests.scripted.answers import malformed, problem, said
+from tests.scripted.records import Account, Authorization, Challenge, owned
+from tests.scripted.signed import Jws, thumbprint
+from tests.scripted.switches import Switches
+from tests.wire import Answer
+
+
+class Authorizations:
+    """web: the address and port where every name is served. fetches: of challenges, the token and the status of what
+    came, 0 for nothing."""
+
+    def __init__(self, switches: Switches, origin: str, web: tuple[str, int], lock: threading.RLock) -> None:
+        self.made: dict[str, Authorization] = {}
+        self.fetches: list[tuple[str, int]] = []
+        self._switches, self._origin, self._web, self._lock = switches, origin, web, lock
+        self._numbers = count(1)
+
+    def for_order(self, account: Account, name: str) -> Authorization:
+        """A new one, or a valid one where these are used again."""
+        if self._switches.reuse_authorizations:
+            for one in self.made.values():
+                if (one.account, one.name, one.status) == (account, name, "valid"):
+                    return one
+        number, state = str(next(self._numbers)), self._switches.authorization_status
+        challenge = Challenge(f"{self._origin}/challenge/{number}", encode_b64jose(secrets.token_bytes(32)))
+        made = Authorization(f"{self._origin}/authorization/{number}", account, name, challenge, state)
+        if state in {"valid", "invalid"}:
+            made.end(state, self._switches.authorization_error)
+        self.made[number] = made
+        return made
+
+    def look(self, account: Account, jws: Jws, number: str) -> Answer:
+        """§7.5; or the client gives it up (§7.5.2)."""
+        found = owned(self.made.get(number), account)
+        if jws.payload and jws.json().get("status") == "deactivated":
+            found.status = "deactivated"
+        return said(found.document(), headers=self._switches.while_unfinished(found.status))
+
+    def challenge(self, account: Account, jws: Jws, number: str) -> Answer:
+        """§7.5.1: the client is ready; or a look."""
+        found = owned(self.made.get(number), account)
+        if jws.payload:
+            if (jws.json(), found.status) != ({}, "pending"):
+                raise malformed(f"the authorization is {found.status}, and an answer to its challenge is {{}}")
+            if found.challenge.status == "pending":
+                found.challenge.status = "processing"
+                threading.Thread(target=self._validate, args=(found,), daemon=True).start()
+        return said(found.challenge.document(), headers={"Link": f'<{found.url}>;rel="up"'})
+
+    def _validate(self, authorization: Authorization) -> None:
+        times, error = self._switches.validations, self._switches.authorization_error
+        for turn in range(times):
+            if turn:
+                time.sleep(self._switches.validation_pause / (times - 1))
+            error = error or self._fetched(authorization)
+        with self._lock:
+            if authorization.status == "pending":
+                authorization.end("invalid" if error else "valid", error)
+
+    def _fetched(self, authorization: Authorization) -> dict[str, Any] | None:
+        """What is wrong with what is published for it."""
+        token = authorization.challenge.token
+        address, port = self._web
+        url = f"http://{address}:{port}/.well-known/acme-challenge/{token}"
+        try:
+            answer = urllib3.request("GET", url, headers={"Host": authorization.name}, retries=False, timeout=5)
+        except urllib3.exceptions.HTTPError as error:
+            self.fetches.append((token, 0))
+            return problem("connection", f"nothing came from {url} ({type(error).__name__})")
+        self.fetches.append((token, answer.status))
+        if answer.status != 200:
+            return problem("unauthorized", f"{url} answered {answer.status}")
+        if answer.data.rstrip() != f"{token}.{thumbprint(authorization.account.key)}".encode():
+            return problem("unauthorized", f"{url} has not the key authorization of this account")
+        return None

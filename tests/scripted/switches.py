@@ -1,0 +1,59 @@
+"""What a test may change about the scripted CA, at any time, as attributes of it."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+
+Window = tuple[float, float]
+
+
+@dataclass
+class Switches:
+    """As it stands, the CA does what most do; a switch counts for what is made after it was set.
+
+    reuse_orders: a pending or ready order is given again to the same account for the same names.
+    reuse_authorizations: so is a valid authorization.
+    authorization_status: the state that a new authorization begins in.
+    authorization_error: every validation fails for this reason.
+    order_error: what an invalid order says; every finalized order turns invalid then. {}: it says nothing.
+    looks_until_ready: how many looks at an order find it still pending when its authorizations are valid.
+    looks_until_valid: how many find it processing after finalize; looks_until_certificate: valid without a certificate.
+    retry_after: the header of answers about what is not finished yet.
+    validations: how often a challenge is fetched, within validation_pause seconds.
+    lifetime, not_before: of certificates, the latter seen from the moment of signing.
+    foreign_key, foreign_names: sign another key, or other names, than asked for.
+    alternates: offer the chain to the other root too (§7.4.2).
+    profiles: name and description (draft-ietf-acme-profiles). caa_identities, eab_keys (kid to base64url; an external
+    account binding is required with any): as in the directory.
+    renewal_window: epoch seconds, or what tells them of a certificate (RFC 9773); None: no renewal info.
+    terms_changed: no order before somebody has agreed to new terms (§7.3.3).
+    """
+
+    reuse_orders: bool = False
+    reuse_authorizations: bool = False
+    authorization_status: str = "pending"
+    authorization_error: dict[str, Any] | None = None
+    order_error: dict[str, Any] | None = None
+    looks_until_ready: int = 0
+    looks_until_valid: int = 0
+    looks_until_certificate: int = 0
+    retry_after: str = ""
+    validations: int = 1
+    validation_pause: float = 0
+    lifetime: dt.timedelta = dt.timedelta(days=90)
+    not_before: dt.timedelta = dt.timedelta(hours=-1)
+    foreign_key: bool = False
+    foreign_names: tuple[str, ...] = ()
+    alternates: bool = False
+    profiles: dict[str, str] = field(default_factory=dict)
+    caa_identities: tuple[str, ...] = ()
+    eab_keys: dict[str, str] = field(default_factory=dict)
+    renewal_window: Callable[[x509.Certificate], Window] | Window | None = None
+    terms_changed: bool = False
+
+    def while_unfinished(self, status: str) -> dict[str, str]:
+        """Headers of an answer that tells of this status."""
+        return {"Retry-After": self.retry_after} if self.retry_after and status in {"pending", "processing"} else {}
