@@ -2,6 +2,9 @@
 
 import time
 
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store
+
 from issuer import tasks
 from issuer.config import Settings, load_settings
 from issuer.domain import CHAIN, Domain, Reason, Record, Step, new_issuance
@@ -65,3 +68,10 @@ def run_to_step(services: Services, name: str, step: Step) -> Record:
         _, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
         time.sleep(seconds)
     return record
+
+
+def verified(chain: str, root: str, name: str) -> list[x509.Certificate]:
+    """The certificates from a name's leaf to a root, as a client would find them; both are PEM."""
+    leaf, *others = x509.load_pem_x509_certificates(chain.encode())
+    roots = Store(x509.load_pem_x509_certificates(root.encode()))
+    return PolicyBuilder().store(roots).build_server_verifier(x509.DNSName(name)).verify(leaf, others)

@@ -1,4 +1,4 @@
-"""The adapter over the wire, and the second CA, for the modules that ask for them."""
+"""The adapter over the wire, and the other CAs, for the modules that ask for them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,14 +9,13 @@ from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
 from issuer.keys import Vault
 from issuer.ports import CaPolicy
-from issuer.sandbox import Sandbox
+from issuer.sandbox import Dns, Sandbox
 from issuer.store import RedisStore
 from tests.acme2certifier import SecondCa, second_ca, why_not
+from tests.any_ca import LOSABLE, AnyCa, at_acme2certifier, at_pebble, at_scripted
 from tests.fakes import FakeClock
 from tests.real import ENCRYPTION_KEY
 from tests.wire import Wire
-
-NO_POLICY = CaPolicy()
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +25,20 @@ def other_ca(module_sandbox: Sandbox) -> Iterator[SecondCa]:
         pytest.skip(reason)
     with second_ca(module_sandbox) as ca:
         yield ca
+
+
+@pytest.fixture(params=LOSABLE)
+def any_ca(request: pytest.FixtureRequest, dns: Dns, http_port: int) -> Iterator[AnyCa]:
+    """Each of the CAs in turn."""
+    match request.param:
+        case "pebble":
+            ca = at_pebble(request.getfixturevalue("pebble"), dns, http_port)
+        case "acme2certifier":
+            ca = at_acme2certifier(request.getfixturevalue("other_ca"))
+        case _:
+            ca = at_scripted(dns, http_port)
+    yield ca
+    ca.wire.close()
 
 
 @pytest.fixture

@@ -52,14 +52,6 @@ def test_c06_eight_workers_at_once_make_one_account(new_ca, wire: Wire, real_sto
     assert real_store.ca_account(wire.directory_url).url
 
 
-def test_c06_an_account_whose_url_was_lost_is_found_by_its_key(new_ca, wire: Wire, real_store: RedisStore) -> None:
-    new_ca().new_order(NAME)
-    known = real_store.ca_account(wire.directory_url)
-    real_store.keep_ca_account(wire.directory_url, replace(known, url=None), instead_of=known)
-    new_ca().new_order(NAME)
-    assert real_store.ca_account(wire.directory_url) == known
-
-
 @pytest.mark.parametrize(("kept", "is_found"), [({"Location"}, True), (set(), False)])
 def test_c06_a_found_account_needs_its_url_alone(new_ca, wire: Wire, real_store: RedisStore, kept, is_found) -> None:
     new_ca().new_order(NAME)

@@ -1,36 +1,28 @@
-"""Whole issuances at acme2certifier, an ACME server that is no kin of Pebble, and its renewal info (RFC 9773)."""
+"""Renewal info (RFC 9773) at acme2certifier, an ACME server that is no kin of Pebble."""
 
 import base64
 import json
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.verification import PolicyBuilder, Store
 from josepy.json_util import encode_b64jose
 
-from issuer import keys, renewal, tasks
-from issuer.domain import CHAIN, Certificate, Reason, Record, Status, Step, new_issuance, status
+from issuer import keys, renewal
+from issuer.domain import Certificate, Reason, Record, Status, new_issuance, status
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import Sandbox
 from issuer.wiring import build_services
 from tests.acme2certifier import WEB_PORT, SecondCa, second_ca, why_not
-from tests.real import opened, published, run_to_end, run_to_step, settings_for
+from tests.real import opened, published, run_to_end, settings_for
 from web.app import create_app
 
 DAY = 86400
-
-
-def product(redis_url: str, ca: SecondCa) -> Services:
-    """What one of its processes has. The CA wants a contact of every account, which RFC 8555 leaves to the client."""
-    return build_services(settings_for(redis_url, ca.directory_url, ca.dns, acme_contact="operator@platform.example"))
 
 
 @pytest.fixture
@@ -38,7 +30,9 @@ def services_at(redis_url: str, serve: Callable[..., None]) -> Callable[[SecondC
     """The product and its web process, for one CA."""
 
     def build(ca: SecondCa) -> Services:
-        services = product(redis_url, ca)
+        services = build_services(
+            settings_for(redis_url, ca.directory_url, ca.dns, acme_contact="operator@platform.example")
+        )
         serve(create_app(services, None), WEB_PORT, host=ca.web)
         return services
 
@@ -95,68 +89,6 @@ def window(answer: urllib3.BaseHTTPResponse) -> tuple[float, float]:
     return start.timestamp(), end.timestamp()
 
 
-def test_a_whole_issuance_whose_chain_leads_to_the_root(services: Services, other_ca: SecondCa, issue) -> None:
-    name = "whole.customer.example"
-    certificate = issue(name)
-    key = services.vault.decrypt(certificate.key)
-    chain, leaf = keys.read_chain(certificate.chain, key=key, name=name, now=services.clock())
-    roots = x509.load_pem_x509_certificates(other_ca.root.read_bytes())
-    verifier = PolicyBuilder().store(Store(roots)).build_server_verifier(x509.DNSName(name))
-    assert len(verifier.verify(leaf, x509.load_pem_x509_certificates(chain.encode())[1:])) == 3
-    assert certificate.not_after - certificate.not_before == 90 * DAY
-
-
-def test_many_at_once(services: Services, other_ca: SecondCa, issue) -> None:
-    before = other_ca.issued()
-    with ThreadPoolExecutor(6) as pool:
-        certificates = list(pool.map(issue, [f"many-{number}.customer.example" for number in range(24)]))
-    assert len({certificate.serial for certificate in certificates}) == 24
-    assert other_ca.issued() == before + 24
-
-
-@pytest.mark.parametrize("step", CHAIN)
-def test_e01_each_step_run_twice_gives_one_certificate(services: Services, other_ca: SecondCa, step: Step) -> None:
-    before = other_ca.issued()
-    name = published(other_ca.dns, f"twice-{step}.customer.example")
-    opened(services, name)
-    record = run_to_step(services, name, step)
-    tasks.STEPS[step](services, record)
-    tasks.STEPS[step](services, replace(record, begun=2))
-    assert active(services, record)
-    assert other_ca.issued() == before + 1
-
-
-def test_c06_an_account_whose_url_was_lost_is_found_by_its_key(redis_url: str, other_ca: SecondCa) -> None:
-    first = product(redis_url, other_ca)
-    assert first.cas[0].new_order("account.customer.example").url
-    known = first.store.ca_account(other_ca.directory_url)
-    first.store.keep_ca_account(other_ca.directory_url, replace(known, url=None), instead_of=known)
-    assert product(redis_url, other_ca).cas[0].new_order("account.customer.example").url
-    assert first.store.ca_account(other_ca.directory_url) == known
-
-
-def test_a_validation_that_fails_says_why_and_starts_over(services: Services, other_ca: SecondCa) -> None:
-    name = published(other_ca.dns, "unanswered.customer.example")
-
-    class Silent:
-        def __getattr__(self, method: str) -> object:
-            return getattr(services.store, method)
-
-        def put_token(self, *args: object, **more: object) -> None:
-            pass
-
-    record = run_to_end(replace(services, store=Silent()), opened(services, name))
-    assert record.issuance.problem.type is ProblemType.VALIDATION_FAILED
-    # Its SQLite handler does not store why, so that it can not say so; what to look at is in our own words.
-    assert record.issuance.problem.detail == "the authorization is invalid"
-    assert "port 80" in record.issuance.problem.hint
-    assert "HTTP request failed: 404" in other_ca.part.log.read_text()
-    assert (record.issuance.step, record.issuance.order_url) == (Step.ORDER, None)
-    soon = replace(record.issuance, next_try_at=services.clock())
-    services.store.open(record.domain, soon, version=record.version, look_again_at=services.clock())
-    assert status(run_to_end(services, record), services.clock()) is Status.ACTIVE
-
-
 def test_renewal_info_of_a_certificate(services: Services, other_ca: SecondCa, issue) -> None:
     certificate = issue("renewal-info.customer.example")
     id_ = certificate_id(certificate)
@@ -167,8 +99,8 @@ def test_renewal_info_of_a_certificate(services: Services, other_ca: SecondCa, i
     assert list(answer.json()) == ["suggestedWindow"]
     start, end = window(answer)
     assert (start, end) == (certificate.not_before + 0.85 * 90 * DAY, certificate.not_after)
-    assert services.cas[0].has_renewal_info()
-    info = services.cas[0].renewal_info(id_)
+    assert services.ca.has_renewal_info()
+    info = services.ca.renewal_info(id_)
     assert (info.window.start, info.window.end) == (start, end)
     assert info.ask_again_at == pytest.approx(services.clock() + DAY, abs=2)
 
@@ -187,7 +119,7 @@ def test_an_id_of_no_certificate_has_no_renewal_info(services: Services, other_c
         answer = asked(other_ca, id_)
         assert (answer.status, answer.json()["type"]) == (code, "urn:ietf:params:acme:error:malformed"), id_
         with pytest.raises(Problem) as caught:
-            services.cas[0].renewal_info(id_)
+            services.ca.renewal_info(id_)
         assert caught.value.type is ProblemType.NO_RENEWAL_INFO
 
 
@@ -197,13 +129,13 @@ def test_it_takes_any_replaces_and_minds_none(services: Services, other_ca: Seco
     id_ = certificate_id(first)
     before = window(asked(other_ca, id_))
     for replaces in (id_, id_, "unknown.AAAA"):
-        assert services.cas[0].new_order(name, replaces).authorization_urls
+        assert services.ca.new_order(name, replaces).authorization_urls
     record = services.store.load(name)
     again = new_issuance(name, Reason.RENEWAL, services.clock())
     record = services.store.open(record.domain, again, version=record.version, look_again_at=0)
     assert active(services, record).serial != first.serial
     assert window(asked(other_ca, id_)) == before
-    assert services.cas[0].new_order(name, id_).authorization_urls
+    assert services.ca.new_order(name, id_).authorization_urls
     assert "alreadyReplaced" not in other_ca.part.log.read_text()
 
 
@@ -212,7 +144,7 @@ def test_a_revoked_certificate_keeps_its_window(services: Services, other_ca: Se
     before = window(asked(other_ca, certificate_id(certificate)))
     der = x509.load_pem_x509_certificate(certificate.chain.encode()).public_bytes(Encoding.DER)
     body = json.dumps({"certificate": encode_b64jose(der), "reason": 1}).encode()
-    assert services.cas[0]._post_as("revokeCert", body, services.cas[0]._keeper.signer()).status == 200
+    assert services.ca._post_as("revokeCert", body, services.ca._keeper.signer()).status == 200
     assert window(asked(other_ca, certificate_id(certificate))) == before
 
 
