@@ -1,0 +1,96 @@
+"""What is asked for, what is installed of what comes, and when it is renewed."""
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+
+from issuer import keys, renewal
+from issuer.ports import Services
+from issuer.problem import ProblemType
+from tests.fakes import NAME, FakeClock
+from tests.jumps import DAY, issued, lived, renewed, shown
+from tests.real import verified
+from tests.scripted import ScriptedCa
+from tests.scripted.chains import pem
+
+
+@pytest.mark.parametrize("key_type", keys.KeyType)
+def test_c18_a_csr_asks_for_names_and_nothing_else(services: Services, ca: ScriptedCa, key_type) -> None:
+    issued(replace(services, key_type=key_type))
+    assert ca.certificates.extensions == {x509.SubjectAlternativeName.oid}
+
+
+def test_of_two_chains_the_first_is_installed_whole(services: Services, ca: ScriptedCa) -> None:
+    ca.alternates = True
+    record = issued(services)
+    chain = record.domain.certificate.chain
+    root = ca.certificates.signing.root
+    assert "".join(map(pem, verified(chain, root, NAME))) == chain + root
+    assert ca.count("/certificate/") == 1
+
+
+@pytest.mark.parametrize(
+    ("switches", "words"),
+    [
+        ({"foreign_key": True}, "another key"),
+        ({"foreign_names": ("other.customer.example",)}, f"not for {NAME} alone"),
+        ({"foreign_names": (NAME, "other.customer.example")}, f"not for {NAME} alone"),
+        ({"not_before": dt.timedelta(days=200)}, "not valid yet"),
+        ({"lifetime": dt.timedelta(minutes=59)}, "expired already"),
+    ],
+)
+def test_a_certificate_that_is_not_the_one_asked_for_takes_no_place(
+    services: Services, ca: ScriptedCa, switches, words: str
+) -> None:
+    held = issued(services).domain.certificate
+    usual = {switch: getattr(ca, switch) for switch in switches}
+    for switch, value in switches.items():
+        setattr(ca, switch, value)
+    record = renewed(services)
+    assert (record.domain.certificate, record.issuance.problem.type) == (held, ProblemType.BAD_CERTIFICATE)
+    assert words in shown(services)["error"]
+    assert len(ca.certificates.log) == 4, "one before, and three of the renewal's tries in its first hour"
+    for switch, value in usual.items():
+        setattr(ca, switch, value)
+    mended = lived(services, DAY).domain.certificate
+    assert mended.serial == f"{ca.certificates.log[-1][1]:x}"
+    assert mended.serial != held.serial
+
+
+@pytest.mark.parametrize(
+    ("not_before", "lifetime", "share"),
+    [
+        (dt.timedelta(hours=-1), dt.timedelta(days=90), 2 / 3),
+        (dt.timedelta(hours=-1), dt.timedelta(days=45), 2 / 3),
+        (dt.timedelta(hours=-1), dt.timedelta(hours=160), 1 / 2),
+        (dt.timedelta(0), dt.timedelta(hours=1), 1 / 2),
+        (dt.timedelta(days=-60), dt.timedelta(days=90), 2 / 3),
+    ],
+)
+def test_g02_a_renewal_is_planned_by_what_is_left_of_the_lifetime(
+    services: Services, ca: ScriptedCa, not_before, lifetime, share: float
+) -> None:
+    ca.not_before, ca.lifetime = not_before, lifetime
+    domain = issued(services).domain
+    begin, end = domain.certificate.installed_at, domain.certificate.not_after + 1
+    assert end - begin == pytest.approx((lifetime + not_before).total_seconds(), abs=5)
+    assert (domain.renew_at - begin) / (end - begin) == pytest.approx(share, abs=0.012)
+    assert renewed(services).domain.certificate.serial != domain.certificate.serial
+
+
+def test_a_window_of_the_ca_is_kept_and_the_order_says_what_it_replaces(
+    services: Services, ca: ScriptedCa, clock: FakeClock
+) -> None:
+    start = int(clock()) + 10 * DAY
+    ca.renewal_window = (start, start + DAY)
+    held = issued(services).domain.certificate
+    renewal.refresh(services, NAME)
+    assert start <= services.store.load(NAME).domain.renew_at <= start + DAY
+    record = renewed(services)
+    assert record.domain.certificate.serial != held.serial
+    replaced = keys.certificate_id(held.chain)
+    assert [one.replaces for one in ca.orders.made.values()] == [None, replaced]
+    assert services.ca.new_order(NAME, replaced).url, "a second replacement is refused, and an order without it is not"
+    assert [one.replaces for one in ca.orders.made.values()] == [None, replaced, None]

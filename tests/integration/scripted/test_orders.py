@@ -1,0 +1,217 @@
+"""Orders at a CA that is slow, lazy, or in trouble: what becomes of them, and what their owner is told."""
+
+import itertools
+import time
+from dataclasses import replace
+from email.utils import formatdate
+
+import pytest
+
+from issuer import keys, tasks
+from issuer.domain import Status, Step, status
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from issuer.sandbox import Dns
+from issuer.wiring import build_services
+from tests.fakes import NAME, FakeClock
+from tests.jumps import DAY, issued, lived, renewed, shown
+from tests.real import opened, run_to_end, run_to_step, settings_for
+from tests.scripted import ScriptedCa
+from tests.scripted.answers import Refused, problem
+from tests.wire import FOR_GOOD, Fault, cut
+
+FOR_EVER = 10**6
+SUBPROBLEMS = [problem("dns", "SERVFAIL for A"), problem("connection", "no route to 192.0.2.1")]
+
+
+def looks_at_orders(ca: ScriptedCa, clock: FakeClock) -> list[float]:
+    """When each of them comes."""
+    looks: list[float] = []
+    ca.add(Fault("/order/", FOR_GOOD, before=lambda: looks.append(clock())))
+    return looks
+
+
+@pytest.mark.parametrize("step", [Step.CHALLENGE, Step.FINALIZE])
+def test_c01_a_certificate_for_another_workers_key_is_never_installed(
+    services: Services, ca: ScriptedCa, redis_server: str, dns: Dns, clock: FakeClock, step: Step
+) -> None:
+    ca.reuse_orders = ca.reuse_authorizations = True
+    other = build_services(settings_for(f"{redis_server}/2", ca.directory_url, dns), clock)
+    opened(services, NAME)
+    ours = lived(services, until=step)
+    other.store.keep_ca_account(ca.directory_url, services.store.ca_account(ca.directory_url), instead_of=None)
+    opened(other, NAME)
+    theirs = lived(other, until=step)
+    assert theirs.issuance.order_url == ours.issuance.order_url
+    ours = lived(services)
+    assert status(ours, clock()) is Status.ACTIVE
+    theirs = lived(other, seconds=5)
+    assert theirs.issuance.problem.type is ProblemType.BAD_CERTIFICATE
+    assert (theirs.domain.certificate, theirs.issuance.key) == (None, None)
+    for record in (ours, lived(other)):
+        certificate = record.domain.certificate
+        keys.read_chain(certificate.chain, key=services.vault.decrypt(certificate.key), name=NAME, now=clock())
+    assert (len(ca.orders.made), len(ca.certificates.log)) == (2, 2)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("looks", [0, 3])
+def test_c02_a_finalize_that_was_cut_off_is_taken_up_again(services: Services, ca: ScriptedCa, moment, looks) -> None:
+    ca.looks_until_valid = looks
+    ca.add(Fault("/finalize/", **{moment: cut}))
+    opened(services, NAME)
+    record = lived(services)
+    assert (status(record, services.clock()), record.issuance.tries) == (Status.ACTIVE, 1)
+    assert (len(ca.orders.made), len(ca.certificates.log)) == (1, 1)
+    assert ca.count("/finalize/") == (2 if moment == "before" else 1)
+
+
+@pytest.mark.parametrize("retry_after", ["", "0", "-5", "1.5", "0, 0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_c04_five_minutes_of_processing_are_asked_after_a_few_times(
+    services: Services, ca: ScriptedCa, clock: FakeClock, retry_after: str
+) -> None:
+    ca.looks_until_valid, ca.retry_after = FOR_EVER, retry_after
+    looks = looks_at_orders(ca, clock)
+    opened(services, NAME)
+    assert lived(services, 300).issuance.step is Step.FINALIZE
+    assert 5 <= len(looks) <= 16
+    assert min(late - early for early, late in itertools.pairwise(looks)) >= (1 if retry_after else 0.1)
+    ca.orders.made["1"].until_valid = 0
+    record = lived(services, 120)
+    assert (status(record, clock()), record.issuance.tries) == (Status.ACTIVE, 0)
+    assert (len(ca.orders.made), ca.count("/finalize/")) == (1, 1)
+
+
+@pytest.mark.usefixtures("zone")
+@pytest.mark.parametrize("date", [{"usegmt": True}, {"localtime": True}], ids="-".join)
+def test_c04_a_date_is_waited_for_in_any_zone(services: Services, ca: ScriptedCa, clock: FakeClock, date) -> None:
+    opened(services, NAME)
+    lived(services, until=Step.FINALIZE)
+    ca.orders.made["1"].until_valid, until = 1, int(clock()) + 100
+    ca.retry_after = formatdate(until, **date)
+    looks = looks_at_orders(ca, clock)
+    assert status(lived(services), clock()) is Status.ACTIVE
+    assert looks[0] == pytest.approx(until, abs=1)
+
+
+def test_c07_a_valid_authorization_is_not_proved_again(services: Services, ca: ScriptedCa) -> None:
+    ca.reuse_authorizations = True
+    issued(services)
+    first = ca.count("/challenge/")
+    record = renewed(services)
+    assert (record.issuance.step, record.issuance.tries) == (Step.DONE, 0)
+    assert (first, ca.count("/challenge/")) == (1, 1)
+    assert (len(ca.authorizations.made), len(ca.certificates.log)) == (1, 2)
+
+
+def test_c07_an_order_that_is_ready_at_once(services: Services, ca: ScriptedCa) -> None:
+    ca.authorization_status = "valid"
+    issued(services)
+    assert (ca.count("/challenge/"), ca.authorizations.fetches) == (0, [])
+
+
+@pytest.mark.parametrize("state", ["invalid", "deactivated", "revoked"])
+def test_c07_an_authorization_that_is_lost_costs_its_order_alone(services: Services, ca: ScriptedCa, state) -> None:
+    ca.authorization_status = state
+    opened(services, NAME)
+    record = lived(services, 5)
+    assert record.issuance.problem.type is ProblemType.VALIDATION_FAILED
+    assert state in record.issuance.problem.detail
+    assert (record.issuance.step, record.issuance.order_url, record.issuance.tries) == (Step.ORDER, None, 1)
+    ca.authorization_status = "pending"
+    assert status(lived(services), services.clock()) is Status.ACTIVE
+    assert len(ca.orders.made) == 2
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"looks_until_ready": 3},
+        {"looks_until_certificate": 2},
+        {"looks_until_valid": 10, "looks_until_certificate": 2},
+        {"looks_until_ready": 3, "looks_until_valid": 3, "looks_until_certificate": 3, "retry_after": "20"},
+    ],
+    ids="-".join,
+)
+def test_c09_c10_a_ca_that_takes_its_time_costs_neither_a_failure_nor_an_order(
+    services: Services, ca: ScriptedCa, switches: dict[str, int]
+) -> None:
+    for switch, value in switches.items():
+        setattr(ca, switch, value)
+    issued(services)
+    assert (len(ca.orders.made), len(ca.certificates.log)) == (1, 1)
+
+
+@pytest.mark.parametrize("order_error", [None, {}, problem("malformed", "the order has failed")])
+def test_c11_the_owner_is_told_why_the_challenge_failed(services: Services, ca: ScriptedCa, order_error) -> None:
+    ca.authorization_error = problem("connection", "Timeout during connect", subproblems=SUBPROBLEMS)
+    ca.order_error = order_error
+    opened(services, NAME)
+    lived(services)
+    told = shown(services)
+    assert told["status"] == "error"
+    for words in ("Timeout during connect", "SERVFAIL for A (dns)", "no route to 192.0.2.1"):
+        assert words in told["error"]
+
+
+@pytest.mark.parametrize(
+    ("order_error", "type_", "words"),
+    [
+        ({}, ProblemType.ORDER_LOST, ["the CA gave no reason"]),
+        (problem("caa", "CAA forbids", subproblems=SUBPROBLEMS), ProblemType.CAA, ["CAA forbids", "SERVFAIL for A"]),
+    ],
+)
+def test_c11_the_owner_is_told_why_the_order_failed(services: Services, ca: ScriptedCa, order_error, type_, words):
+    ca.order_error = order_error
+    opened(services, NAME)
+    assert lived(services).issuance.problem.type is type_
+    assert all(one in shown(services)["error"] for one in words)
+    ca.order_error = None
+    assert status(lived(services, DAY), services.clock()) is Status.ACTIVE
+
+
+def test_c11_the_owner_is_told_why_the_name_is_refused(services: Services, ca: ScriptedCa) -> None:
+    refused = Refused(400, "rejectedIdentifier", "policy forbids", subproblems=[*SUBPROBLEMS, problem("badNonce", "")])
+    ca.add(Fault("/newOrder", before=lambda: refused.answer))
+    opened(services, NAME)
+    lived(services)
+    told = shown(services)
+    assert told["status"] == "error"
+    for words in ("policy forbids (rejectedIdentifier)", "SERVFAIL for A (dns)", "no route to 192.0.2.1 (connection)"):
+        assert words in told["error"]
+    assert ca.count("/newOrder") == 1
+
+
+def test_c15_changed_terms_are_the_operators_business(services: Services, ca: ScriptedCa) -> None:
+    ca.terms_changed = True
+    opened(services, NAME)
+    record = lived(services, DAY)
+    assert record.issuance.problem.type is ProblemType.CA_ACCOUNT
+    assert "operator" in shown(services)["error"]
+    assert ca.count("/newOrder") <= 6
+    ca.terms_changed = False
+    assert status(lived(services, 2 * DAY), services.clock()) is Status.ACTIVE
+    assert len(ca.accounts.made) == 1
+
+
+def test_d03_the_answer_is_there_for_the_last_of_several_fetches(services: Services, ca: ScriptedCa) -> None:
+    ca.validations, ca.validation_pause = 3, 0.6
+    services = replace(services, clock=time.time)
+    opened(services, NAME)
+    record = run_to_end(services, services.store.load(NAME))
+    assert (record.issuance.step, record.issuance.tries) == (Step.DONE, 0)
+    assert [code for _, code in ca.authorizations.fetches] == [200, 200, 200]
+
+
+def test_d03_a_try_with_another_token_leaves_the_first_in_place(services: Services, ca: ScriptedCa) -> None:
+    ca.validations, ca.validation_pause = 3, 0.6
+    services = replace(services, clock=time.time)
+    opened(services, NAME)
+    run_to_step(services, NAME, Step.CHALLENGE)
+    tasks.attempt(services, Step.CHALLENGE, services.store.load(NAME).issuance.id)
+    begun = services.store.load(NAME)
+    again = begun.issuance.retry(Problem(ProblemType.VALIDATION_FAILED), services.clock())
+    services.store.open(begun.domain, again, version=begun.version, look_again_at=0)
+    assert run_to_end(services, begun).issuance.step is Step.DONE
+    assert len({token for token, _ in ca.authorizations.fetches}) == 2
+    assert [code for _, code in ca.authorizations.fetches] == [200] * 6
