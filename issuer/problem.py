@@ -104,7 +104,7 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.ORDER_LOST: Rule("the CA has given up the order", NOBODY, drops_order=True),
     ProblemType.NO_RENEWAL_INFO: Rule("the CA does not say when to renew the certificate", NOBODY),
     ProblemType.BAD_CERTIFICATE: Rule(
-        "the CA sent a certificate that is not the one asked for", NOBODY, drops_order=True
+        "the CA sent a certificate that is not the one asked for", NOBODY, drops_order=True, first_retry_seconds=600
     ),
     ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable", PLATFORM),
     ProblemType.UNDECRYPTABLE: Rule("a stored key can not be decrypted with the configured encryption keys", PLATFORM),

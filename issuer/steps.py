@@ -18,8 +18,10 @@ FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 60.0
 SELF_CHECKS = 3
 SELF_CHECK_AGAIN_SECONDS = 5.0
-MAX_WAITS = 40
-"""Waits in a row before a slow CA counts as a problem: about half an hour of them."""
+PATIENT_WAITS = 40
+LONG_WAIT_SECONDS = 600.0
+MAX_WAITS = 184
+"""Waits in a row before a slow CA counts as a problem: about a day of them. After half an hour they are rarer."""
 
 
 def order(services: Services, record: Record) -> Record:
@@ -148,5 +150,6 @@ def _waiting(services: Services, issuance: Issuance, ask_again_at: float | None)
     """Ask the CA again later: longer each time, and never before it said."""
     if issuance.waits >= MAX_WAITS:
         raise Problem(ProblemType.CA_SLOW, f"asked {issuance.waits} times for its {issuance.step}")
-    pause = min(FIRST_WAIT_SECONDS * 2**issuance.waits, LONGEST_WAIT_SECONDS)
+    longest = LONGEST_WAIT_SECONDS if issuance.waits < PATIENT_WAITS else LONG_WAIT_SECONDS
+    pause = min(FIRST_WAIT_SECONDS * 2.0**issuance.waits, longest)
     return issuance.wait(max(services.clock() + pause, ask_again_at or 0))

@@ -17,12 +17,14 @@ from josepy.json_util import encode_b64jose
 from issuer import keys
 from issuer.ca import documents, problems
 from issuer.ca.account import AccountKeeper
-from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
+from issuer.ca.transport import SHOWN, Answer, Refusal, Signer, Transport, unusable
 from issuer.keys import Vault
 from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
 from issuer.problem import Problem, ProblemType
 
 NOT_FOUND = 404
+LOST = frozenset({"invalid", "expired", "deactivated", "revoked"})
+"""States that an authorization does not come back from (§7.1.6)."""
 LATER = frozenset({429, 503})
 """Answers that are about the moment, not about what was asked."""
 DIRECTORY_SECONDS = 86400
@@ -124,7 +126,7 @@ class AcmeAuthority:
         try:
             return self._order(url, self._post(url, POST_AS_GET))
         except Refusal as refusal:
-            if refusal.answer.status == NOT_FOUND or refusal.type == "orderNotReady":
+            if refusal.type == "orderNotReady" or _is_forgotten(refusal):
                 lost = Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
                 return Order(url, finalize_url="", authorization_urls=(), problem=lost)
             raise problems.from_refusal(refusal, self._clock()) from None
@@ -133,6 +135,8 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         answer = self._asked(url, POST_AS_GET)
         document = answer.json()
+        if document.get("status") in LOST:
+            return Authorization(problem=documents.failure(document, document["status"]))
         found = documents.parsed(messages.Authorization, document, "identifier", "status", "challenges")
         if str(found.identifier.value).lower() != name:
             raise unusable(f"its authorization is for another name than {name}")
@@ -140,7 +144,7 @@ class AcmeAuthority:
         if found.status == messages.STATUS_VALID:
             return Authorization(is_valid=True)
         if found.status != messages.STATUS_PENDING:
-            return Authorization(problem=documents.failure(document, str(found.status.name)))
+            raise unusable(f"its authorization is {str(found.status.name)[:SHOWN]!a}")
         return Authorization(challenge=self._http_01(found), ask_again_at=ask_again_at)
 
     def answer(self, challenge: Challenge) -> None:
@@ -236,6 +240,8 @@ class AcmeAuthority:
         try:
             return self._post(url, payload)
         except Refusal as refusal:
+            if _is_forgotten(refusal):
+                raise Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem)) from None
             raise problems.from_refusal(refusal, self._clock()) from None
 
     def _post(self, url: str, payload: bytes) -> Answer:
@@ -267,3 +273,8 @@ class AcmeAuthority:
                 raise unusable(f"{self.directory_url} is not an ACME directory")
             self._directory_json, self._directory_until = directory, self._clock() + DIRECTORY_SECONDS
         return self._directory_json
+
+
+def _is_forgotten(refusal: Refusal) -> bool:
+    """Whether the CA says that it does not know what it was asked for; the page of a proxy before it says nothing."""
+    return refusal.answer.status == NOT_FOUND and (bool(refusal.type) or not refusal.answer.body.strip())

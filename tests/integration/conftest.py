@@ -17,6 +17,8 @@ from tests.fakes import FakeClock
 from tests.real import ENCRYPTION_KEY
 from tests.wire import Wire
 
+NO_POLICY = CaPolicy()
+
 
 @pytest.fixture(scope="module")
 def other_ca(module_sandbox: Sandbox) -> Iterator[SecondCa]:

@@ -124,10 +124,10 @@ def test_e01_each_step_run_twice_gives_one_certificate(services, any_ca: AnyCa, 
 
 def test_c06_an_account_whose_url_was_lost_is_found_by_its_key(product: Callable[..., Services], any_ca) -> None:
     first, directory_url = product(), any_ca.wire.directory_url
-    assert first.ca.new_order("account.customer.example").url
+    assert first.cas[0].new_order("account.customer.example").url
     known = first.store.ca_account(directory_url)
     first.store.keep_ca_account(directory_url, replace(known, url=None), instead_of=known)
-    assert product().ca.new_order("account.customer.example").url
+    assert product().cas[0].new_order("account.customer.example").url
     assert first.store.ca_account(directory_url) == known
 
 

@@ -99,8 +99,8 @@ def test_renewal_info_of_a_certificate(services: Services, other_ca: SecondCa, i
     assert list(answer.json()) == ["suggestedWindow"]
     start, end = window(answer)
     assert (start, end) == (certificate.not_before + 0.85 * 90 * DAY, certificate.not_after)
-    assert services.ca.has_renewal_info()
-    info = services.ca.renewal_info(id_)
+    assert services.cas[0].has_renewal_info()
+    info = services.cas[0].renewal_info(id_)
     assert (info.window.start, info.window.end) == (start, end)
     assert info.ask_again_at == pytest.approx(services.clock() + DAY, abs=2)
 
@@ -119,7 +119,7 @@ def test_an_id_of_no_certificate_has_no_renewal_info(services: Services, other_c
         answer = asked(other_ca, id_)
         assert (answer.status, answer.json()["type"]) == (code, "urn:ietf:params:acme:error:malformed"), id_
         with pytest.raises(Problem) as caught:
-            services.ca.renewal_info(id_)
+            services.cas[0].renewal_info(id_)
         assert caught.value.type is ProblemType.NO_RENEWAL_INFO
 
 
@@ -129,13 +129,13 @@ def test_it_takes_any_replaces_and_minds_none(services: Services, other_ca: Seco
     id_ = certificate_id(first)
     before = window(asked(other_ca, id_))
     for replaces in (id_, id_, "unknown.AAAA"):
-        assert services.ca.new_order(name, replaces).authorization_urls
+        assert services.cas[0].new_order(name, replaces).authorization_urls
     record = services.store.load(name)
     again = new_issuance(name, Reason.RENEWAL, services.clock())
     record = services.store.open(record.domain, again, version=record.version, look_again_at=0)
     assert active(services, record).serial != first.serial
     assert window(asked(other_ca, id_)) == before
-    assert services.ca.new_order(name, id_).authorization_urls
+    assert services.cas[0].new_order(name, id_).authorization_urls
     assert "alreadyReplaced" not in other_ca.part.log.read_text()
 
 
@@ -144,7 +144,7 @@ def test_a_revoked_certificate_keeps_its_window(services: Services, other_ca: Se
     before = window(asked(other_ca, certificate_id(certificate)))
     der = x509.load_pem_x509_certificate(certificate.chain.encode()).public_bytes(Encoding.DER)
     body = json.dumps({"certificate": encode_b64jose(der), "reason": 1}).encode()
-    assert services.ca._post_as("revokeCert", body, services.ca._keeper.signer()).status == 200
+    assert services.cas[0]._post_as("revokeCert", body, services.cas[0]._keeper.signer()).status == 200
     assert window(asked(other_ca, certificate_id(certificate))) == before
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
+from structlog.testing import capture_logs
 
 from issuer import keys, tasks
 from issuer.domain import Status, Step, status
@@ -15,9 +16,9 @@ from issuer.sandbox import Dns
 from issuer.wiring import build_services
 from tests.fakes import NAME, FakeClock
 from tests.jumps import DAY, issued, lived, renewed, shown
-from tests.real import opened, run_to_end, run_to_step, settings_for
+from tests.real import opened, published, run_to_end, run_to_step, settings_for
 from tests.scripted import ScriptedCa
-from tests.scripted.answers import Refused, problem
+from tests.scripted.answers import Refused, malformed, problem
 from tests.wire import FOR_GOOD, Fault, cut
 
 FOR_EVER = 10**6
@@ -110,7 +111,7 @@ def test_c07_an_order_that_is_ready_at_once(services: Services, ca: ScriptedCa) 
     assert (ca.count("/challenge/"), ca.authorizations.fetches) == (0, [])
 
 
-@pytest.mark.parametrize("state", ["invalid", "deactivated", "revoked"])
+@pytest.mark.parametrize("state", ["invalid", "deactivated", "revoked", "expired"])
 def test_c07_an_authorization_that_is_lost_costs_its_order_alone(services: Services, ca: ScriptedCa, state) -> None:
     ca.authorization_status = state
     opened(services, NAME)
@@ -188,10 +189,71 @@ def test_c15_changed_terms_are_the_operators_business(services: Services, ca: Sc
     record = lived(services, DAY)
     assert record.issuance.problem.type is ProblemType.CA_ACCOUNT
     assert "operator" in shown(services)["error"]
-    assert ca.count("/newOrder") <= 6
+    assert ca.count("/newOrder") <= 30
     ca.terms_changed = False
     assert status(lived(services, 2 * DAY), services.clock()) is Status.ACTIVE
     assert len(ca.accounts.made) == 1
+
+
+def test_c15_the_operator_is_told_where_to_agree_and_no_other_domain_asks(
+    services: Services, ca: ScriptedCa, dns: Dns
+) -> None:
+    ca.terms_changed = True
+    opened(services, NAME)
+    with capture_logs() as logs:
+        record = lived(services, 5)
+    assert f"{ca.origin}/terms/agree" in str(record.issuance.problem)
+    assert len([line for line in logs if line["log_level"] == "error"]) == 1
+    other = published(dns, "other.customer.example")
+    record = run_to_end(services, opened(services, other))
+    assert record.issuance.problem.type is ProblemType.CA_RESTS
+    assert ca.count("/newOrder") == 1
+
+
+@pytest.mark.parametrize(("step", "path"), [(Step.CHALLENGE, "/authorization/1"), (Step.INSTALL, "/certificate/1")])
+def test_g05_an_order_that_the_ca_has_forgotten_is_placed_anew(
+    services: Services, ca: ScriptedCa, step: Step, path: str
+) -> None:
+    opened(services, NAME)
+    lived(services, until=step)
+    for one in ("/order/1", "/finalize/1", path):
+        ca.add(Fault(one, FOR_GOOD, before=lambda: malformed("expired", 404).answer))
+    assert status(lived(services, DAY), services.clock()) is Status.ACTIVE
+    assert len(ca.orders.made) == 2
+
+
+@pytest.mark.parametrize("step", [Step.CHALLENGE, Step.FINALIZE, Step.INSTALL])
+def test_c02_a_page_of_a_proxy_that_says_404_costs_no_order(services: Services, ca: ScriptedCa, step: Step) -> None:
+    opened(services, NAME)
+    lived(services, until=step)
+    page = (404, {"Content-Type": "text/html"}, b"<html>not found</html>")
+    for path in ("/order/1", "/finalize/1", "/authorization/1", "/certificate/1"):
+        ca.add(Fault(path, 2, before=lambda: page))
+    assert status(lived(services, 3 * DAY), services.clock()) is Status.ACTIVE
+    assert (len(ca.orders.made), len(ca.certificates.log)) == (1, 1)
+
+
+def test_c11_the_reason_is_found_in_the_authorization_of_an_invalid_order(services: Services, ca: ScriptedCa) -> None:
+    reason = problem("connection", "Timeout during connect")
+    ca.add(Fault("/finalize/", before=lambda: ca.authorizations.made["1"].end("invalid", reason)))
+    opened(services, NAME)
+    assert "Timeout during connect" in str(lived(services, 5).issuance.problem)
+
+
+def test_c09_five_hours_of_processing_are_no_failure(services: Services, ca: ScriptedCa) -> None:
+    ca.looks_until_valid = FOR_EVER
+    opened(services, NAME)
+    lived(services, 5 * 3600)
+    ca.orders.made["1"].until_valid = 0
+    record = lived(services, 700)
+    assert (status(record, services.clock()), record.issuance.tries) == (Status.ACTIVE, 0)
+
+
+def test_g04_a_certificate_for_another_key_is_asked_for_rarely(services: Services, ca: ScriptedCa) -> None:
+    ca.foreign_key = True
+    opened(services, NAME)
+    lived(services, 7 * DAY)
+    assert len(ca.certificates.log) <= 10
 
 
 def test_d03_the_answer_is_there_for_the_last_of_several_fetches(services: Services, ca: ScriptedCa) -> None:
