@@ -11,11 +11,13 @@ from rich.table import Column, Table
 
 from issuer import accounts as customer_accounts
 from issuer import demo as demonstration
-from issuer import forecast
+from issuer import forecast, preferences
 from issuer.config import load_settings
+from issuer.domain import status
 from issuer.keys import new_encryption_key
+from issuer.names import canonical
 from issuer.ports import Plan, Services
-from issuer.problem import Problem
+from issuer.problem import Problem, ProblemType
 from issuer.sandbox import SandboxError
 from issuer.wiring import build_services
 
@@ -81,8 +83,7 @@ def show() -> None:
     """Show all accounts."""
     table = Table("account", "plan", "created")
     for account in _services().store.accounts():
-        created = datetime.fromtimestamp(account.created_at, UTC)
-        table.add_row(account.id, account.plan.value, f"{created:%Y-%m-%d %H:%M} UTC")
+        table.add_row(account.id, account.plan.value, _time(account.created_at))
     Console().print(table)
 
 
@@ -100,6 +101,80 @@ def set_plan(account: str, plan: str) -> None:
     """Change an account's plan."""
     customer_accounts.set_plan(_services(), account, Plan(plan))
     click.echo(f"{account} is on plan {plan}")
+
+
+@main.group("ca")
+def cas() -> None:
+    """The CAs and our accounts there."""
+
+
+@cas.command("list")
+def show_cas() -> None:
+    """Show the CAs in order of preference, our account at each, and whether it is asked at the moment."""
+    services = _services()
+    table = Table(*(Column(title, overflow="fold") for title in ("CA", "account", "key thumbprint", "since", "state")))
+    for ca in services.cas:
+        known = ca.known_account()
+        account = (
+            [known.url or "not known to the CA yet", known.thumbprint, _time(known.created_at)]
+            if known
+            else ["none yet", "", ""]
+        )
+        until = services.limits.rests_until(ca.directory_url, now=services.clock())
+        rolling = (
+            ["its key is being rolled over: issuer ca roll-over ends that"] if known and known.is_rolling_over else []
+        )
+        state = [f"left alone until {_time(until)}" if until else "asked", *rolling]
+        table.add_row(ca.directory_url, *account, "; ".join(state))
+    Console().print(table)
+
+
+@cas.command("roll-over")
+@click.argument("directory", required=False)
+def roll_over(directory: str | None) -> None:
+    """Give our account at a CA a new key; DIRECTORY may be left out where there is one CA."""
+    services = _services()
+    ca = services.ca_at(directory) if directory else services.cas[0] if len(services.cas) == 1 else None
+    if ca is None:
+        raise click.UsageError(f"name one of: {', '.join(ca.directory_url for ca in services.cas)}")
+    ca.roll_over()
+    known = ca.known_account()
+    click.echo(f"the account at {ca.directory_url} has a new key, of thumbprint {known.thumbprint if known else ''}")
+
+
+@main.command("status")
+@click.argument("domain")
+def show_status(domain: str) -> None:
+    """Show how a domain stands, who must act, and what has happened of late."""
+    services = _services()
+    name = canonical(domain, allow_reserved=True)
+    record = services.store.load(name)
+    if record is None:
+        raise Problem(ProblemType.NOT_FOUND, name)
+    issuance, certificate = record.issuance, record.domain.certificate
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{name}: {status(record, services.clock())}, held by {record.domain.account}", markup=False)
+    if certificate:
+        console.print(
+            f"certificate {certificate.serial} of {certificate.ca} until {_time(certificate.not_after)}", markup=False
+        )
+    if issuance.problem:
+        console.print(f"{issuance.problem} [must act: {issuance.problem.actor}]", markup=False)
+    at = issuance.next_try_at if issuance.is_open else record.domain.renew_at
+    console.print(f"next attempt: {_time(at) if at else 'now' if issuance.is_open else 'none planned'}")
+    for event in issuance.events:
+        console.print(f"  {_time(event.at)}  {event.step:<9}  {event.text}", markup=False)
+
+
+@main.command("prefer")
+@click.argument("domain")
+@click.option("--ca", help="Directory URL of the one CA that its certificates come from; '' for any.")
+@click.option("--profile", help="The profile of its certificates; '' for the CA's usual one.")
+def prefer(domain: str, ca: str | None, profile: str | None) -> None:
+    """Choose a CA or a profile for one domain, from its next order on."""
+    record = preferences.prefer(_services(), canonical(domain, allow_reserved=True), ca=ca, profile=profile)
+    chosen = record.domain
+    click.echo(f"{chosen.name}: CA {chosen.ca or 'by preference'}, profile {chosen.profile or 'the usual one'}")
 
 
 @main.command("plan")
@@ -144,6 +219,10 @@ def _show_forecast(found: forecast.Forecast, services: Services) -> None:
     console.print(table)
     for remark in forecast.remarks(found, services.renewals_per_second):
         console.print(remark)
+
+
+def _time(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _services() -> Services:

@@ -105,6 +105,7 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
         cname_targets=TARGET,
         allow_reserved_names=True,
         reconcile_seconds=2,
+        self_check_test_port=port,
     )
     if "redis_url" not in settings.model_fields_set:
         settings = settings.model_copy(update={"redis_url": SecretStr(f"{_redis(sandbox, tell)}/0")})

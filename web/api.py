@@ -72,6 +72,8 @@ def status_body(record: Record, now: float) -> dict[str, Any]:
         "error": error,
         "certificate": certificate.chain if certificate else None,
     }
+    if issuance.problem and word is not Status.ACTIVE:
+        body |= {"code": issuance.problem.type.value, "must_act": issuance.problem.actor.value}
     next_try_at = issuance.next_try_at if issuance.is_open else record.domain.renew_at
     if next_try_at and word is not Status.ACTIVE:
         body["next_attempt_at"] = datetime.fromtimestamp(next_try_at, UTC).isoformat(timespec="seconds")

@@ -155,6 +155,9 @@ class Limits(Protocol):
         """The CA did not answer; until when it rests now, if it does. until: what it has asked for, as epoch seconds.
         is_certain: one failure is enough."""
 
+    def rests_until(self, ca: str, *, now: float) -> float | None:
+        """Until when it rests; None where it does not."""
+
     def answered(self, ca: str) -> None:
         """The CA works: what it failed before is forgotten."""
 

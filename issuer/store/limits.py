@@ -10,6 +10,7 @@ Keys, all below `issuer:ca:{hash of the directory URL}:`
 
 import hashlib
 from collections.abc import Sequence
+from typing import cast
 
 import redis
 
@@ -55,6 +56,12 @@ class RedisLimits:
         longest = LONGEST_ASKED_FOR_SECONDS if until or is_certain else LONGEST_REST_SECONDS
         rests_until = run(self._redis, "failed", [_key(ca, "rest")], now, until or "", many, first, longest)
         return float(rests_until) if rests_until else None
+
+    def rests_until(self, ca: str, *, now: float) -> float | None:
+        """See `ports.Limits`."""
+        with redis_errors():
+            until = float(cast("str | None", self._redis.hget(_key(ca, "rest"), "until")) or 0)
+        return until if until > now else None
 
     def answered(self, ca: str) -> None:
         """See `ports.Limits`."""

@@ -228,7 +228,7 @@ def test_c02_a_page_of_a_proxy_that_says_404_costs_no_order(services: Services, 
     lived(services, until=step)
     page = (404, {"Content-Type": "text/html"}, b"<html>not found</html>")
     for path in ("/order/1", "/finalize/1", "/authorization/1", "/certificate/1"):
-        ca.add(Fault(path, 2, before=lambda: page))
+        ca.add(Fault(path, before=lambda: page))
     assert status(lived(services, 3 * DAY), services.clock()) is Status.ACTIVE
     assert (len(ca.orders.made), len(ca.certificates.log)) == (1, 1)
 

@@ -1,0 +1,149 @@
+"""What an operator types about CAs and single domains, on a real Redis and a real CA."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner
+
+from issuer.cli import main
+from issuer.domain import Step
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from issuer.sandbox import Dns, Pebble
+from issuer.wiring import build_services
+from tests.real import opened, published, run_to_end, settings_for
+from web.app import create_app
+
+OTHER = "https://other-ca.example/directory"
+
+
+@pytest.fixture
+def services(
+    redis_url: str,
+    pebble: Pebble,
+    dns: Dns,
+    http_port: int,
+    serve: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Services:
+    """Pebble first, then one that is not there."""
+    cas = json.dumps([{"directory": pebble.directory_url}, {"directory": OTHER}])
+    settings = settings_for(
+        redis_url,
+        pebble.directory_url,
+        dns,
+        acme_ca_bundle=str(pebble.bundle),
+        cas=cas,
+        self_check_test_port=http_port,
+    )
+    for name, value in (settings.as_environment() | {"COLUMNS": "300"}).items():
+        monkeypatch.setenv(name, value)
+    services = build_services(settings)
+    serve(create_app(services, None), http_port)
+    return services
+
+
+def issuer(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def test_the_cas_with_our_accounts_and_what_is_known_of_them(services: Services, pebble: Pebble) -> None:
+    code, shown = issuer("ca", "list")
+    assert code == 0
+    assert shown.index(pebble.directory_url) < shown.index(OTHER)
+    assert shown.count("none yet") == 2
+    url = services.cas[0].account_url()
+    for _ in range(3):
+        services.limits.failed(OTHER, now=time.time())
+    _, shown = issuer("ca", "list")
+    known = services.cas[0].known_account()
+    assert url in shown
+    assert known.thumbprint in shown
+    assert shown.count("none yet") == 1
+    assert re.search(r"other-ca.*left alone until \d{4}-\d\d-\d\d \d\d:\d\d UTC", shown)
+    assert services.store.ca_account(pebble.directory_url).key not in shown
+
+
+def test_a_roll_over_gives_the_account_a_new_key(services: Services, pebble: Pebble) -> None:
+    url, before = services.cas[0].account_url(), services.cas[0].known_account()
+    code, said = issuer("ca", "roll-over", pebble.directory_url)
+    after = services.cas[0].known_account()
+    assert (code, after.url, after.thumbprint != before.thumbprint) == (0, url, True)
+    assert after.thumbprint in said
+    assert services.cas[0].new_order("after.customer.example").url
+
+
+@pytest.mark.parametrize("arguments", [(), ("https://nobody.example/directory",)])
+def test_a_roll_over_wants_to_know_where(services: Services, arguments: tuple[str, ...]) -> None:
+    code, said = issuer("ca", "roll-over", *arguments)
+    assert code == 2
+    assert OTHER in said
+
+
+def test_a_roll_over_at_a_ca_that_is_away_ends_in_one_line(services: Services) -> None:
+    code, said = issuer("ca", "roll-over", OTHER)
+    assert code == 1
+    assert said.startswith("Error: the CA can not be reached")
+    assert said.count("\n") == 1
+
+
+def test_the_timeline_of_a_domain(services: Services, dns: Dns, pebble: Pebble) -> None:
+    name = published(dns, "timeline.customer.example")
+    record = run_to_end(services, opened(services, name))
+    code, shown = issuer("status", name.upper())
+    assert code == 0
+    assert shown.startswith(f"{name}: active, held by platform")
+    found = re.findall(r"UTC  (\w+) +(.*)", shown)
+    assert [step for step, _ in found] == ["order", "order", "challenge", "install"]
+    assert found[0][1] == f"to be asked: {pebble.directory_url}"
+    assert found[1][1].startswith("CAA, yes: ")
+    assert found[2][1] == f"self-check, yes: http://{name} answers the challenge"
+    assert found[3][1] == f"in force: serial number {record.domain.certificate.serial}"
+
+
+def test_the_status_says_who_must_act(services: Services) -> None:
+    record = opened(services, "astray.customer.example")
+    leased = services.store.take(record.issuance.id, now=time.time(), until=time.time() + 9)
+    failed = leased.issuance.retry(Problem(ProblemType.CAA, "[red] says no"), time.time() + 600)
+    services.store.release(leased.with_issuance(failed), look_again_at=time.time() + 600)
+    _, shown = issuer("status", "astray.customer.example")
+    assert "[red] says no [must act: owner]" in shown
+
+
+def test_a_domain_may_have_a_ca_and_a_profile_of_its_own(services: Services, pebble: Pebble) -> None:
+    name = "chosen.customer.example"
+    opened(services, name)
+    assert issuer("prefer", name, "--ca", OTHER, "--profile", "shortlived")[0] == 0
+    domain = services.store.load(name).domain
+    assert (domain.ca, domain.profile) == (OTHER, "shortlived")
+    assert issuer("prefer", name, "--ca", "")[0] == 0
+    domain = services.store.load(name).domain
+    assert (domain.ca, domain.profile) == (None, "shortlived")
+    assert services.store.load(name).issuance.step is Step.ORDER
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("status", "nobody.customer.example"), "domain not found"),
+        (("status", "no_name"), "no certificate can be had"),
+        (("prefer", "nobody.customer.example", "--ca", OTHER), "domain not found"),
+        (("prefer", "chosen.customer.example", "--ca", "https://nobody.example"), "none of the CAs"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(services: Services, arguments: tuple[str, ...], words: str) -> None:
+    code, said = issuer(*arguments)
+    assert (code, said.count("\n"), words in said) == (1, 1, True)
+
+
+def test_a_domain_under_work_is_left_alone(services: Services) -> None:
+    record = opened(services, "busy.customer.example")
+    services.store.take(record.issuance.id, now=time.time(), until=time.time() + 60)
+    code, said = issuer("prefer", "busy.customer.example", "--ca", OTHER)
+    assert code == 1
+    assert "try again" in said
+    assert services.store.load("busy.customer.example").domain.ca is None
