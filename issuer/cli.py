@@ -217,7 +217,7 @@ def _show_forecast(found: forecast.Forecast, services: Services) -> None:
     for (day, ca), renewals in sorted(found.renewals.items()):
         table.add_row(f"{day}", ca, f"{renewals:,}", "█" * max(round(BAR * renewals / most), 1))
     console.print(table)
-    for remark in forecast.remarks(found, services.renewals_per_second):
+    for remark in forecast.remarks(services, found):
         console.print(remark)
 
 

@@ -4,6 +4,7 @@ A herd is seen before it comes.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
@@ -12,8 +13,6 @@ from issuer import renewal
 from issuer.domain import DAY_SECONDS, Agenda, Certificate
 from issuer.ports import Services
 
-NEW_ORDERS_PER_DAY = {"acme-v02.api.letsencrypt.org": 2400}
-"""What a CA allows an account by default (Let's Encrypt: 300 in 3 hours); renewals by ARI are exempt from it."""
 SAMPLE = 10_000
 """So many domains are imagined in full; each stands for its share."""
 SOME = 5
@@ -54,11 +53,12 @@ def of_imagined(services: Services, domains: int, lifetime_seconds: float) -> Fo
     return Forecast(found, domains)
 
 
-def remarks(found: Forecast, per_second: float) -> list[str]:
+def remarks(services: Services, found: Forecast) -> list[str]:
     """What is to be said of days with more renewals than a CA allows, or than our own pace takes on."""
+    per_second, limits = services.renewals_per_second, dict(_orders_a_day(services))
     over_ca, over_pace = Counter[tuple[str, int]](), 0
     for (_, ca), count in found.renewals.items():
-        allowed = NEW_ORDERS_PER_DAY.get(ca)
+        allowed = limits.get(ca)
         if allowed and count > allowed:
             over_ca[ca, allowed] += 1
         over_pace += count > per_second * DAY_SECONDS
@@ -69,6 +69,13 @@ def remarks(found: Forecast, per_second: float) -> list[str]:
     if over_pace:
         said.append(f"on {over_pace} of these days more than a pace of {per_second:g} a second takes on")
     return said
+
+
+def _orders_a_day(services: Services) -> Iterator[tuple[str, int]]:
+    for ca in services.cas:
+        if ca.policy.limits.new_orders:
+            count, seconds = ca.policy.limits.new_orders
+            yield _host(ca.directory_url), int(count * DAY_SECONDS / seconds)
 
 
 def _imagined(issued_at: float, lifetime_seconds: float) -> Certificate:

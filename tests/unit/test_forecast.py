@@ -8,7 +8,7 @@ import pytest
 
 from issuer import forecast
 from issuer.domain import Reason, new_issuance
-from issuer.ports import Services, Verdict
+from issuer.ports import CaLimits, CaPolicy, Services, Verdict
 from tests.fakes import NOW, fake_services, opened
 from tests.world import DAY, World
 
@@ -77,12 +77,14 @@ def test_imagined_domains_with_short_lives_are_counted_for_a_whole_day(services:
 
 
 def test_what_is_too_much_is_said() -> None:
-    def said(*days: tuple[int, str, int]) -> list[str]:
-        return forecast.remarks(
-            forecast.Forecast(Counter({(date(2027, 1, n), ca): count for n, ca, count in days}), 1), 20
-        )
-
     le = "acme-v02.api.letsencrypt.org"
+    services = fake_services(hosts=(le, "ca.example"))
+    services.cas[0].policy = CaPolicy(limits=CaLimits(new_orders=(300, 3 * 3600)))
+
+    def said(*days: tuple[int, str, int]) -> list[str]:
+        counts = Counter({(date(2027, 1, n), ca): count for n, ca, count in days})
+        return forecast.remarks(services, forecast.Forecast(counts, 1))
+
     assert said((1, le, 2400), (1, "ca.example", 1_728_000)) == []
     assert said((1, le, 2401), (2, le, 9999), (3, le, 1)) == [
         f"on 2 of these days over the 2,400 that {le} allows an account; renewals by ARI are exempt"
