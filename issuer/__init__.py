@@ -1,7 +1,7 @@
 """Certificates for domains that a platform does not own, from any ACME CA, over HTTP-01 through a CNAME.
 
 Read `pipeline` (the chain, one expression), then `steps` (what each step does), then `domain` (the records and
-their legal moves). Around them: `checks` says whether we may issue for a name, `choice` which CA is asked, and `renewal`
+their legal moves). Around them: `checks` says whether we may issue for a name, `choice` which CA is asked, `renewal`
 when to do it again; `tasks` is the Celery skin over the steps, `schedule` the beat table with its scans; `ports` names
 what the outside must be able to do, and `store` (Redis), `ca` (ACME), `resolver` (DNS), `selfcheck` (a challenge as it
 shows from outside) and `keys` (keys, chains, encryption at rest) do it; `wiring` builds them from `config`.
