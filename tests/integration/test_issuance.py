@@ -179,7 +179,7 @@ def test_200_of_200_at_one_bad_nonce_in_five(
     module_sandbox: Sandbox, dns: Dns, redis_url: str, serve: Callable[..., None]
 ) -> None:
     port = free_port()
-    pebble = module_sandbox.pebble(dns.server, port, {"PEBBLE_WFE_NONCEREJECT": "20"})
+    pebble = module_sandbox.pebble(dns.server, port, {"PEBBLE_WFE_NONCEREJECT": "50"})
     wire = Wire(pebble.directory_url, pebble.bundle)
     settings = settings_for(redis_url, wire.directory_url, dns, acme_ca_bundle=str(pebble.bundle))
     services = build_services(settings)
