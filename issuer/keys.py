@@ -89,6 +89,11 @@ def new_key(kind: KeyType) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
+def as_pem(key: bytes) -> str:
+    """A private key (PKCS #8 DER) as PEM."""
+    return _load(key).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
 def new_csr(key: bytes, name: str) -> str:
     """A CSR (PEM) for one name, in the SAN alone: a CN holds no more than 64 characters (RFC 5280 ub-common-name)."""
     builder = (

@@ -9,7 +9,7 @@ from issuer.keys import KeyType, Vault
 from issuer.ports import CaLimits, CaPolicy, Clock, Services
 from issuer.resolver import DnsResolver
 from issuer.selfcheck import HttpSelfCheck
-from issuer.store import RedisLimits, RedisStore, connect
+from issuer.store import RedisFeed, RedisLimits, RedisStore, connect
 
 
 def build_services(settings: Settings, clock: Clock = time.time) -> Services:
@@ -19,6 +19,7 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
     return Services(
         store=store,
+        feed=RedisFeed(client),
         limits=RedisLimits(client),
         cas=tuple(_authority(ca, settings, store, vault, clock) for ca in settings.authorities),
         resolver=DnsResolver(
@@ -39,6 +40,8 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
         renewals_per_second=settings.renewals_per_second,
         renewals_at_once=settings.renewals_at_once,
         new_names_per_registered_domain=settings.new_names_per_registered_domain,
+        hsts_max_age_seconds=settings.hsts_max_age_seconds,
+        edge_token=settings.edge_token.get_secret_value(),
         clock=clock,
     )
 

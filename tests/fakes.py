@@ -28,11 +28,12 @@ from issuer.ports import (
     Verdict,
 )
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisLimits, RedisStore
+from issuer.store import RedisFeed, RedisLimits, RedisStore
 
 NOW = 1_790_000_000.0
 TARGET = "edge.platform.example"
 NAME = "track.customer.example"
+EDGE_TOKEN = "the-edges-own-token-in-tests"
 ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, NOW)
 
 
@@ -259,6 +260,7 @@ def fake_services(
     clock, store = FakeClock(), store or fake_store()
     return Services(
         store=store,
+        feed=RedisFeed(store._redis),
         limits=RedisLimits(store._redis),
         cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),
@@ -271,6 +273,8 @@ def fake_services(
         renewals_per_second=20,
         renewals_at_once=500,
         new_names_per_registered_domain=new_names_per_registered_domain,
+        hsts_max_age_seconds=5_184_000,
+        edge_token=EDGE_TOKEN,
         clock=clock,
     )
 

@@ -3,10 +3,12 @@
 from celery import Celery
 from flask import Flask
 
+from issuer.edge import Shelf
 from issuer.ports import Services
 from web import errors
 from web.api import AnyText, api
 from web.challenges import challenges
+from web.edge import edge
 from web.health import health
 
 MAX_BODY_BYTES = 65_536
@@ -19,8 +21,8 @@ def create_app(services: Services, celery: Celery) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # status first, certificate last
     app.url_map.merge_slashes = False
     app.url_map.converters["anything"] = AnyText
-    app.extensions.update(services=services, celery=celery)
-    for blueprint in (api, challenges, health):
+    app.extensions.update(services=services, celery=celery, shelf=Shelf(services))
+    for blueprint in (api, challenges, edge, health):
         app.register_blueprint(blueprint)
     errors.register(app)
     return app

@@ -103,6 +103,12 @@ def _base64url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _edge_token(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"([A-Za-z0-9_-]{24,200})?", value.get_secret_value(), re.ASCII):
+        raise ValueError("not 24 to 200 characters of A-Z, a-z, 0-9, - and _")
+    return value
+
+
 def _json_list(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -126,4 +132,5 @@ RedisUrlOrNothing = Annotated[SecretStr, AfterValidator(_redis_url_or_nothing)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 FileOrNothing = Annotated[str, AfterValidator(_file_or_nothing)]
 Base64Url = Annotated[SecretStr, AfterValidator(_base64url)]
+EdgeToken = Annotated[SecretStr, AfterValidator(_edge_token)]
 JSON_LIST = BeforeValidator(_json_list)

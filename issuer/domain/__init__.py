@@ -3,7 +3,7 @@
 Times are epoch seconds, UTC. Records are frozen: a move gives a new one, the store saves it or refuses.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ __all__ = [
     "Certificate",
     "Domain",
     "Event",
+    "Hsts",
     "Issuance",
     "Reason",
     "Record",
@@ -82,6 +83,17 @@ class RenewalWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class Hsts:
+    """What browsers are told to keep to (RFC 6797 §6.1). max_age_seconds 0: switched off, and told so until off_until,
+    when the last browser has forgotten what it was told before."""
+
+    max_age_seconds: int
+    includes_subdomains: bool = False
+    is_preload: bool = False
+    off_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """What an account holds: a name (canonical form) and the certificate in force, if any.
 
@@ -89,6 +101,8 @@ class Domain:
     ask_at: when to ask the CA for its window. away_since: DNS has said clearly that the name leads elsewhere, and has
     not taken it back; recheck_at: when to ask it again. is_end_told: the end of the certificate has been reported.
     ca, profile: the operator's choice for this domain (a directory URL, a profile of its CA); None: as set for all.
+    hsts: its own policy; None: the default one. withdrawn_until: it has been given up, and is kept until then for its
+    account, so that nobody else gets a name whose CNAME may still lead here.
     """
 
     name: str
@@ -103,6 +117,16 @@ class Domain:
     is_end_told: bool = False
     ca: str | None = None
     profile: str | None = None
+    hsts: Hsts | None = None
+    withdrawn_until: float | None = None
+
+    @property
+    def served(self) -> str:
+        """What the edges have to do with, in a text that changes when that does; empty where they serve nothing."""
+        if self.certificate is None:
+            return ""
+        policy = "default" if self.hsts is None else "/".join(str(getattr(self.hsts, one.name)) for one in fields(Hsts))
+        return f"{self.certificate.serial} {self.certificate.installed_at:.3f} {policy} {self.is_end_told}"
 
     @property
     def urgent_by(self) -> float:

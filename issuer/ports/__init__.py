@@ -1,7 +1,7 @@
 """What the product needs from the outside, as Protocols, and the bundle that carries it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from issuer.keys import KeyType, Vault
 from issuer.ports.ca import (
@@ -18,7 +18,20 @@ from issuer.ports.ca import (
     RenewalInfo,
 )
 from issuer.ports.outside import Finding, Pointing, Resolver, SelfCheck, Verdict
-from issuer.ports.store import NO_QUOTA, Account, Conflict, Limits, OverQuota, Pause, Plan, PlannedRenewal, Quota, Store
+from issuer.ports.store import (
+    NO_QUOTA,
+    Account,
+    Change,
+    Conflict,
+    Feed,
+    Limits,
+    OverQuota,
+    Pause,
+    Plan,
+    PlannedRenewal,
+    Quota,
+    Store,
+)
 
 __all__ = [
     "NO_QUOTA",
@@ -30,8 +43,10 @@ __all__ = [
     "CaPolicy",
     "CertificateAuthority",
     "Challenge",
+    "Change",
     "Clock",
     "Conflict",
+    "Feed",
     "Finding",
     "KnownAccount",
     "Limits",
@@ -60,6 +75,7 @@ class Services:
     """Everything that checks and steps work with."""
 
     store: Store
+    feed: Feed
     limits: Limits
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
@@ -72,6 +88,8 @@ class Services:
     renewals_per_second: float
     renewals_at_once: int
     new_names_per_registered_domain: int
+    hsts_max_age_seconds: int
+    edge_token: str = field(repr=False)
     clock: Clock
 
     def ca_at(self, directory_url: str | None) -> CertificateAuthority | None:

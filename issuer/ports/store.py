@@ -143,6 +143,34 @@ class Store(Protocol):
         """Return when the store answers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A name for which the edges have something to do. position: its place in the feed. served: `Domain.served`."""
+
+    position: str
+    name: str
+    served: str
+
+
+class Feed(Protocol):
+    """What the edges follow; Problem(store-unavailable) as in `Store`."""
+
+    def position(self) -> str:
+        """The end of the feed: what comes after it is still to come."""
+
+    def is_complete_after(self, position: str) -> bool:
+        """False where something after it may have been cut off: then look at all names."""
+
+    def changes(self, position: str, *, limit: int, wait_seconds: float) -> list[Change]:
+        """The next changes after a position, waited for if there are none yet."""
+
+    def served(self, name: str) -> str:
+        """`Domain.served` of a name, at the cost of one look."""
+
+    def names(self) -> Iterator[str]:
+        """All names, in no order, some perhaps twice."""
+
+
 class Limits(Protocol):
     """What all workers know together of each CA: whether it rests, and how much of what it allows is used. CAs go by
     their directory URLs; Problem(store-unavailable) as in `Store`."""

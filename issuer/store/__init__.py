@@ -1,7 +1,8 @@
 """Records in Redis. Every write to a record that depends on what was read is one script in `scripts.lua`.
 
 Keys, all below `issuer:`
-  domain:{name}       hash: domain and issuance (JSON), id, version, lease_until, begun, urgent_by, ca
+  domain:{name}       hash: domain and issuance (JSON), id, version, lease_until, begun, urgent_by, ca, served
+  changes             stream: names whose `served` has changed, for the edges, see `feed`
   agenda:{agenda}     sorted set: names by the time when something is due for them; one for each `Agenda`, and `ready`
   pace, quota:{what}  string with an end: how much of an allowance is spent
   token:{token}       string with an end: an HTTP-01 key authorization
@@ -23,10 +24,11 @@ from issuer.ports import NO_QUOTA, Account, CaAccount, Conflict, OverQuota, Plan
 from issuer.problem import Problem, ProblemType
 from issuer.store import texts
 from issuer.store.connection import connect, redis_errors
+from issuer.store.feed import RedisFeed
 from issuer.store.limits import RedisLimits
 from issuer.store.scripts import run
 
-__all__ = ["RedisLimits", "RedisStore", "connect"]
+__all__ = ["RedisFeed", "RedisLimits", "RedisStore", "connect"]
 
 ROOT = "issuer:"
 ACCOUNTS = f"{ROOT}accounts"
@@ -98,9 +100,9 @@ class RedisStore:
     def amend(self, record: Record, *, now: float) -> Record:
         """See `ports.Store`."""
         keys = [_domain_key(record.domain.name), *AGENDAS[len(LANES) :], READY]
-        name, version, _, domain, _, urgent_by, ca = _fenced(record, record.version)
+        name, version, _, domain, _, *more = _fenced(record, record.version)
         times = _times(record, None)[len(LANES) :]
-        saved = run(self._redis, "amend", keys, name, version, domain, urgent_by, ca, now, *times)
+        saved = run(self._redis, "amend", keys, name, version, domain, *more, now, *times)
         return replace(record, version=_unless_refused(saved))
 
     def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
@@ -232,12 +234,12 @@ def _ca_key(kind: str, directory_url: str) -> str:
     return f"{ROOT}{kind}:{hashlib.sha256(directory_url.encode()).hexdigest()[:32]}"
 
 
-def _fenced(record: Record, version: int) -> tuple[str, int, str, str, str, float, str]:
-    """What the scripts that write a record take first: name, version, id, domain, issuance, urgent_by, ca."""
+def _fenced(record: Record, version: int) -> tuple[str | float, ...]:
+    """What the scripts that write a record take first: name, version, id, domain, issuance, urgent_by, ca, served."""
     domain, issuance = record.domain, record.issuance
     ca = domain.certificate.ca if domain.certificate else ""
     written = (texts.domain_text(domain), texts.issuance_text(issuance))
-    return domain.name, version, issuance.id, *written, domain.urgent_by, ca
+    return domain.name, version, issuance.id, *written, domain.urgent_by, ca, domain.served
 
 
 def _times(record: Record, look_again_at: float | None) -> list[str | float]:

@@ -1,5 +1,5 @@
 -- A domain is one hash: domain, issuance (JSON), id (of the issuance), version, lease_until, begun; and, for the scripts
--- below and for looking at many at once, urgent_by and ca. An agenda is a sorted set of names by due time; `ready`
+-- below and for looking at many at once, urgent_by, ca and served (what the edges have to do with). An agenda is a sorted set of names by due time; `ready`
 -- holds the renewals that are due and wait for their turn, by urgency.
 -- Times come from the caller's clock, so that a test can move it.
 
@@ -10,6 +10,12 @@ local function place(name, key, arg)
     if ARGV[arg + i] == '' then redis.call('ZREM', KEYS[key + i], name)
     else redis.call('ZADD', KEYS[key + i], ARGV[arg + i], name) end
   end
+end
+-- Tell the edges of a record whose `served` has changed.
+local function announce(domain, name, served)
+  if (redis.call('HGET', domain, 'served') or '') == served then return end
+  redis.call('HSET', domain, 'served', served)
+  redis.call('XADD', 'issuer:changes', 'MAXLEN', '~', 100000, '*', 'name', name, 'served', served)
 end
 -- GCRA: what has been spent, as the moment when all of it is earned back, to the millisecond. One that lies further off
 -- than a whole burst comes from before the clock was set back.
@@ -24,19 +30,22 @@ local function earned_back(key, now, burst_seconds)
 end
 
 -- script: open
--- KEYS domain, quota, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, now, quota's seconds for one,
--- its burst ('0' for no quota), times… · answers the new version, 0 for a conflict, or when the quota has one again
+-- KEYS domain, quota, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, served, now, quota's seconds
+-- for one, its burst ('0' for no quota), times… · answers the new version, 0 for a conflict, or when the quota has one again
 if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[2] then return 0 end
-local now, seconds, burst = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local now, seconds, burst = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 if burst > 0 then
   local spent = earned_back(KEYS[2], now, seconds * burst) + seconds
   if spent > now + seconds * burst + 0.01 then return string.format('%.3f', spent - seconds * burst) end
   spend(KEYS[2], spent, seconds * burst)
 end
 -- HSET before the rest: a Redis without memory refuses it, and then no half of a record has been written.
+local is_new = redis.call('HGET', KEYS[1], 'id') ~= ARGV[3]
 redis.call('HSET', KEYS[1], 'domain', ARGV[4], 'issuance', ARGV[5], 'id', ARGV[3], 'begun', 0,
   'urgent_by', ARGV[6], 'ca', ARGV[7])
-place(ARGV[1], 3, 11)
+if is_new then redis.call('HSET', KEYS[1], 'lease_until', 0) end -- who holds it works on what is no more
+place(ARGV[1], 3, 12)
+announce(KEYS[1], ARGV[1], ARGV[8])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: take
@@ -60,20 +69,22 @@ redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'issuance', ARGV[4])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: release
--- KEYS domain, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, begun, times…
+-- KEYS domain, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, served, begun, times…
 local held = redis.call('HMGET', KEYS[1], 'id', 'version')
 if held[1] ~= ARGV[3] or held[2] ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'domain', ARGV[4], 'issuance', ARGV[5], 'lease_until', 0, 'begun', ARGV[8],
+redis.call('HSET', KEYS[1], 'domain', ARGV[4], 'issuance', ARGV[5], 'lease_until', 0, 'begun', ARGV[9],
   'urgent_by', ARGV[6], 'ca', ARGV[7])
-place(ARGV[1], 2, 9)
+place(ARGV[1], 2, 10)
+announce(KEYS[1], ARGV[1], ARGV[8])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: amend
--- KEYS domain, agendas but those of open issuances… · ARGV name, version, domain, urgent_by, ca, now, times…
+-- KEYS domain, agendas but those of open issuances… · ARGV name, version, domain, urgent_by, ca, served, now, times…
 local held = redis.call('HMGET', KEYS[1], 'version', 'lease_until')
-if held[1] ~= ARGV[2] or tonumber(held[2] or 0) > tonumber(ARGV[6]) then return 0 end
+if held[1] ~= ARGV[2] or tonumber(held[2] or 0) > tonumber(ARGV[7]) then return 0 end
 redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'urgent_by', ARGV[4], 'ca', ARGV[5])
-place(ARGV[1], 2, 7)
+place(ARGV[1], 2, 8)
+announce(KEYS[1], ARGV[1], ARGV[6])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: claim

@@ -12,6 +12,7 @@ from issuer.domain import (
     Certificate,
     Domain,
     Event,
+    Hsts,
     Issuance,
     Reason,
     Record,
@@ -30,6 +31,7 @@ SAID = Problem(ProblemType.CAA, "said «no»", message="in short", hint="do this
 CA = "https://ca.example/d"
 CERTIFICATE = Certificate("CHAIN\n", "encrypted old key", "0f", NOW - 3600, NOW + 7_776_000, CA, installed_at=NOW - 0.5)
 WINDOW = RenewalWindow("aki.serial", NOW + 100, NOW + 200, "https://ca.example/why")
+HSTS = Hsts(63, includes_subdomains=True, is_preload=True, off_until=NOW + 3)
 DOMAIN = Domain(
     NAME,
     "platform",
@@ -43,6 +45,8 @@ DOMAIN = Domain(
     is_end_told=True,
     ca="https://ca.example/d",
     profile="shortlived",
+    hsts=HSTS,
+    withdrawn_until=NOW + 9,
 )
 BARE = Domain(NAME, "platform", NOW)
 FULL = Issuance(
@@ -102,7 +106,7 @@ def due(store: RedisStore) -> dict[str, float]:
 
 
 def test_the_full_records_of_this_file_leave_no_field_at_its_default() -> None:
-    for record in (CERTIFICATE, WINDOW, DOMAIN, FULL):
+    for record in (CERTIFICATE, WINDOW, HSTS, DOMAIN, FULL):
         for field in fields(record):
             assert field.default is MISSING or getattr(record, field.name) != field.default, field.name
 

@@ -1,0 +1,91 @@
+"""What TLS terminators serve for a name: its chain and key, and the HSTS policy. From the record alone."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from issuer.domain import Domain, Hsts
+from issuer.keys import as_pem
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+
+KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """chain and key: PEM. hsts: the value of the header, None for no header. version: `Domain.served`."""
+
+    name: str
+    chain: str
+    key: str = field(repr=False)
+    serial: str
+    not_after: float
+    hsts: str | None
+    version: str
+
+    @property
+    def bundle(self) -> str:
+        """Chain and key in one, as Caddy and HAProxy take them."""
+        return self.chain + self.key
+
+
+def served(services: Services, name: str) -> Served | None:
+    """What edges serve for a canonical name; None for nothing. Raises Problem."""
+    record = services.store.load(name)
+    certificate = record.domain.certificate if record else None
+    if record is None or certificate is None:
+        return None
+    return Served(
+        name,
+        certificate.chain,
+        as_pem(services.vault.decrypt(certificate.key)),
+        certificate.serial,
+        certificate.not_after,
+        hsts_header(services, record.domain),
+        record.domain.served,
+    )
+
+
+def hsts_header(services: Services, domain: Domain) -> str | None:
+    """The value of Strict-Transport-Security for a domain (RFC 6797 §6.1); None where there is nothing to be told, and
+    without a valid certificate in force."""
+    now, policy = services.clock(), domain.hsts or Hsts(services.hsts_max_age_seconds)
+    if domain.certificate is None or not domain.certificate.is_valid(now):
+        return None
+    if policy.max_age_seconds == 0:
+        return "max-age=0" if (policy.off_until or 0) > now else None
+    parts = [f"max-age={policy.max_age_seconds}"]
+    parts += ["includeSubDomains"] if policy.includes_subdomains else []
+    parts += ["preload"] if policy.is_preload else []
+    return "; ".join(parts)
+
+
+class Shelf:
+    """What this process has served of late: decrypted once, and checked each time against the record's `served`. When
+    the store is away, what is on it goes on being served."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._held: OrderedDict[str, Served] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def served(self, name: str) -> Served | None:
+        """What edges serve for a canonical name. Raises Problem where the store is away and it is not on the shelf."""
+        held = self._held.get(name)
+        try:
+            version = self._services.feed.served(name)
+            if held and held.version == version:
+                return held
+            found = served(self._services, name) if version else None
+        except Problem as problem:
+            if problem.type is ProblemType.STORE_UNAVAILABLE and held:
+                return held
+            raise
+        with self._lock:
+            self._held.pop(name, None)
+            if found:
+                self._held[name] = found
+                if len(self._held) > KEPT:
+                    self._held.popitem(last=False)
+        return found

@@ -1,0 +1,55 @@
+"""What the edges follow: the names whose certificate or policy has changed, in order.
+
+It is a Redis stream that is cut at its old end. Who asks for what comes after a position that is no longer there has
+missed something, and reads all names anew.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import redis
+
+from issuer.ports import Change
+from issuer.store.connection import redis_errors
+
+CHANGES = "issuer:changes"
+DOMAINS = "issuer:domain:"
+START = "0-0"
+PAGE = 1000
+
+
+class RedisFeed:
+    """The `Feed` port over one Redis database."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def position(self) -> str:
+        """See `ports.Feed`."""
+        with redis_errors():
+            last = cast("list[Any]", self._redis.xrevrange(CHANGES, count=1))
+        return last[0][0] if last else START
+
+    def is_complete_after(self, position: str) -> bool:
+        """See `ports.Feed`."""
+        with redis_errors():
+            return position != START and bool(self._redis.xrange(CHANGES, position, position, count=1))
+
+    def changes(self, position: str, *, limit: int, wait_seconds: float) -> list[Change]:
+        """See `ports.Feed`."""
+        wait = max(int(wait_seconds * 1000), 1)
+        with redis_errors():
+            found = cast("Any", self._redis.xread({CHANGES: position}, count=limit, block=wait))
+        entries = found[0][1] if isinstance(found, list) and found else []
+        return [Change(position=at, name=values["name"], served=values["served"]) for at, values in entries]
+
+    def served(self, name: str) -> str:
+        """See `ports.Feed`."""
+        with redis_errors():
+            return cast("str | None", self._redis.hget(f"{DOMAINS}{name}", "served")) or ""
+
+    def names(self) -> Iterator[str]:
+        """See `ports.Feed`."""
+        with redis_errors():
+            for key in self._redis.scan_iter(match=f"{DOMAINS}*", count=PAGE):
+                yield key.removeprefix(DOMAINS)

@@ -1,0 +1,167 @@
+"""What TLS terminators get for a name: /edge/certificate and /edge/ask, and the HSTS header."""
+
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from werkzeug.test import TestResponse
+
+from issuer.domain import Hsts
+from issuer.edge import hsts_header, served
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from tests.fakes import EDGE_TOKEN, NAME, fake_services
+from tests.front import issued
+from web.app import create_app
+
+DAY = 86400
+
+
+@pytest.fixture
+def services() -> Services:
+    return fake_services()
+
+
+class Edge:
+    """A terminator: it shows the token."""
+
+    def __init__(self, services: Services) -> None:
+        self.app = create_app(services, None)
+
+    def get(self, path: str, token: str | None = EDGE_TOKEN) -> TestResponse:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with self.app.test_client() as client:
+            return client.get(f"/edge/{path}", headers=headers)
+
+
+@pytest.fixture
+def edge(services: Services) -> Edge:
+    return Edge(services)
+
+
+@pytest.mark.parametrize("name", [NAME, NAME.upper(), f"{NAME}.", "Track.Customer.Example"])
+def test_chain_and_key_of_a_name_in_any_spelling(services: Services, edge: Edge, name: str) -> None:
+    certificate = issued(services).domain.certificate
+    answer = edge.get(f"certificate?server_name={name}")
+    assert (answer.status_code, answer.content_type) == (200, "application/x-pem-file")
+    assert answer.text.startswith(certificate.chain)
+    key = load_pem_private_key(answer.data, password=None)
+    assert x509.load_pem_x509_certificate(answer.data).public_key() == key.public_key()
+    assert edge.get(f"ask?domain={name}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "given", ["other.customer.example", "", "192.0.2.1", f"{NAME}:443", "no_name.example", "*", f"x.{NAME}", "a" * 2000]
+)
+def test_h04_what_is_not_ours_is_204_and_404(services: Services, edge: Edge, given: str) -> None:
+    issued(services)
+    assert (edge.get(f"certificate?server_name={given}").status_code, edge.get(f"ask?domain={given}").status_code) == (
+        204,
+        404,
+    )
+
+
+@pytest.mark.parametrize("query", ["", f"?domain={NAME}&domain={NAME}", f"?server_name={NAME}"])
+def test_h04_one_name_must_be_given(services: Services, edge: Edge, query: str) -> None:
+    issued(services)
+    assert edge.get(f"ask{query}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["certificate?server_name=", "ask?domain="])
+@pytest.mark.parametrize("token", [None, "wrong", EDGE_TOKEN[:-1], f"{EDGE_TOKEN}é".encode().decode("latin-1")])
+def test_without_the_token_nothing_is_told(services: Services, edge: Edge, path: str, token: str | None) -> None:
+    issued(services)
+    answer = edge.get(path + NAME, token)
+    assert answer.status_code == 401
+    assert b"BEGIN" not in answer.data
+
+
+def test_the_token_may_be_in_the_query_for_those_who_send_no_headers(services: Services, edge: Edge) -> None:
+    issued(services)
+    assert edge.get(f"certificate?token={EDGE_TOKEN}&server_name={NAME}", None).status_code == 200
+    assert edge.get(f"certificate?token=wrong&server_name={NAME}", None).status_code == 401
+
+
+def test_without_a_token_in_the_settings_there_is_no_edge(services: Services) -> None:
+    issued(services)
+    edge = Edge(replace(services, edge_token=""))
+    for token in (None, "", EDGE_TOKEN):
+        assert edge.get(f"certificate?server_name={NAME}", token).status_code == 404
+
+
+def test_h02_a_renewal_is_served_at_once(services: Services, edge: Edge) -> None:
+    record = issued(services)
+    before = edge.get(f"certificate?server_name={NAME}").data
+    other = issued(services, "other.customer.example").domain.certificate
+    moved = replace(other, serial="0ddba11", installed_at=services.clock())
+    services.store.amend(record.with_domain(certificate=moved), now=services.clock())
+    after = edge.get(f"certificate?server_name={NAME}").data
+    assert (before != after, after.startswith(other.chain.encode())) == (True, True)
+
+
+def test_when_redis_is_away_what_was_served_goes_on_being_served(services: Services, edge: Edge) -> None:
+    issued(services)
+    before = edge.get(f"certificate?server_name={NAME}").data
+    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    assert edge.get(f"certificate?server_name={NAME}").data == before
+    assert edge.get(f"ask?domain={NAME}").status_code == 200
+    assert edge.get("certificate?server_name=other.customer.example").status_code == 503
+
+
+def test_a_key_is_decrypted_once(services: Services, edge: Edge) -> None:
+    issued(services)
+    opened = []
+
+    class CountingVault:
+        def decrypt(self, token: str) -> bytes:
+            opened.append(token)
+            return services.vault.decrypt(token)
+
+    edge = Edge(replace(services, vault=CountingVault()))
+    for _ in range(3):
+        assert edge.get(f"certificate?server_name={NAME}").status_code == 200
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "header"),
+    [
+        (None, "max-age=5184000"),
+        (Hsts(3600), "max-age=3600"),
+        (Hsts(3600, includes_subdomains=True), "max-age=3600; includeSubDomains"),
+        (Hsts(3600, includes_subdomains=True, is_preload=True), "max-age=3600; includeSubDomains; preload"),
+        (Hsts(0), None),
+        (Hsts(0, off_until=1e12), "max-age=0"),
+        (Hsts(0, off_until=1.0), None),
+    ],
+)
+def test_h03_the_header_of_a_policy(services: Services, policy: Hsts | None, header: str | None) -> None:
+    record = issued(services)
+    assert hsts_header(services, replace(record.domain, hsts=policy)) == header
+
+
+def test_h03_no_header_without_a_valid_certificate(services: Services) -> None:
+    record = issued(services)
+    assert hsts_header(services, replace(record.domain, certificate=None)) is None
+    services.clock.now = record.domain.certificate.not_after + 1
+    assert hsts_header(services, record.domain) is None
+    assert hsts_header(replace(services, hsts_max_age_seconds=0), record.domain) is None
+
+
+def test_f01_what_is_served_shows_no_key(services: Services) -> None:
+    issued(services)
+    assert "PRIVATE" not in repr(served(services, NAME))
+    assert EDGE_TOKEN not in repr(services)
+
+
+def test_a_key_that_can_not_be_decrypted_is_said(services: Services, edge: Edge) -> None:
+    issued(services)
+
+    class ForeignVault:
+        def decrypt(self, token: str) -> bytes:
+            raise Problem(ProblemType.UNDECRYPTABLE)
+
+    edge = Edge(replace(services, vault=ForeignVault()))
+    answer = edge.get(f"certificate?server_name={NAME}")
+    assert (answer.status_code, answer.json["code"]) == (500, "undecryptable")

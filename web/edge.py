@@ -1,0 +1,50 @@
+"""What TLS terminators ask: a certificate with its key by name, and whether a name is one of ours. With a token."""
+
+import hmac
+
+from flask import Blueprint, Response, current_app, request
+
+from issuer import names
+from issuer.edge import Served, Shelf
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+
+edge = Blueprint("edge", __name__, url_prefix="/edge")
+
+
+@edge.before_request
+def require_token() -> None:
+    """Raise unless the token that is set is shown, as a bearer token or in the query. Without one nothing is here."""
+    services: Services = current_app.extensions["services"]
+    if not services.edge_token:
+        raise Problem(ProblemType.NOT_FOUND, hint="the operator must set ISSUER_EDGE_TOKEN")
+    given = request.authorization
+    shown = given.token if given and given.type == "bearer" else request.args.get("token")
+    if not hmac.compare_digest((shown or "").encode(), services.edge_token.encode()):
+        raise Problem(ProblemType.UNAUTHORIZED, hint="show the edge token, as a bearer token or as ?token=")
+
+
+@edge.get("/certificate", provide_automatic_options=False)
+def certificate() -> Response:
+    """200 with chain and key in one PEM, or 204 where `server_name` has none (Caddy's get_certificate http)."""
+    found = _served("server_name")
+    return Response(found.bundle if found else "", 200 if found else 204, content_type="application/x-pem-file")
+
+
+@edge.get("/ask", provide_automatic_options=False)
+def ask() -> Response:
+    """200 where there is a certificate for exactly `domain`, else 404 (Caddy's ask)."""
+    found = _served("domain")
+    return Response("yes\n" if found else "no\n", 200 if found else 404, content_type="text/plain; charset=utf-8")
+
+
+def _served(parameter: str) -> Served | None:
+    """What is served for a name as it comes in a handshake: in any case, with a dot at the end or without."""
+    given = request.args.getlist(parameter)
+    shelf: Shelf = current_app.extensions["shelf"]
+    try:
+        return shelf.served(names.canonical(given[0], allow_reserved=True)) if len(given) == 1 else None
+    except Problem as problem:
+        if problem.type is ProblemType.INVALID_NAME:
+            return None
+        raise
