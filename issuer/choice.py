@@ -77,7 +77,7 @@ def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_re
     limits, and a same-name renewal without it from those on new names (Let's Encrypt).
     """
     now, domain = services.clock(), record.domain
-    if is_renewal and domain.window is not None and domain.window.start <= now:
+    if is_renewal and _is_in_window(domain, ca, now):
         return
     at = services.limits.spend(ca.directory_url, domain.name, _cost(ca, domain), now=now)
     if at:
@@ -88,6 +88,8 @@ def room_at(services: Services, domain: Domain) -> float | None:
     """When there is room for an order for a domain at one of its CAs; None: now."""
     now, times = services.clock(), []
     for ca in preferred(services, domain):
+        if _is_in_window(domain, ca, now):
+            return None
         looks = [replace(quota, cost=0) for quota in _cost(ca, domain)]
         at = services.limits.spend(ca.directory_url, domain.name, looks, now=now)
         if at is None:
@@ -171,6 +173,13 @@ def _cost(ca: CertificateAuthority, domain: Domain) -> list[Quota]:
         return own
     below = _quota(f"below:{registered_domain(name)}", limits.per_registered_domain)
     return [*own, below, _quota("orders", limits.new_orders)]
+
+
+def _is_in_window(domain: Domain, ca: CertificateAuthority, now: float) -> bool:
+    """Whether the CA that issued the certificate in force wants it to be renewed now."""
+    certificate, window = domain.certificate, domain.window
+    is_its_own = certificate is not None and certificate.ca == ca.directory_url
+    return is_its_own and window is not None and window.start <= now <= window.end
 
 
 def _failures(ca: CertificateAuthority, name: str) -> Quota:
