@@ -103,7 +103,7 @@ def next_try_at(problem: Problem, record: Record, now: float) -> float:
         pause = first * 10.0 ** min(issuance.tries, MAX_TRIES)
         pause = longest if pause > LONGEST_OF_TEN_SECONDS else min(pause, longest)
     else:
-        pause = min(max((problem.retry_at or 0) - now, first) * 2.0 ** min(issuance.waits, 5), LONGEST_OF_TWO_SECONDS)
+        pause = min(max((problem.retry_at or 0) - now, first) * 2.0 ** min(issuance.pauses, 5), LONGEST_OF_TWO_SECONDS)
     spread = random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
     return max(now + pause * spread, (problem.retry_at or 0) + pause * abs(spread - 1))
 

@@ -63,6 +63,7 @@ WITHOUT_ORDER: dict[str, Any] = {
     "authorization_urls": (),
     "is_answered": False,
     "certificate_url": None,
+    "waits": 0,
 }
 """What an issuance has of its order, as it is before there is one."""
 
@@ -82,7 +83,8 @@ class Issuance:
 
     ca is the directory URL of the CA that is asked; passed_over are those that have failed it since its last try. key
     is encrypted, csr is PEM; both are saved before the CA is asked for anything. tries counts failures of this
-    attempt, waits the times in a row that the CA was asked and was not ready. next_try_at: not to be looked at before,
+    attempt, waits the times in a row that the CA was asked and was not ready, pauses those that it was put off without
+    a try. next_try_at: not to be looked at before,
     or None when it is due now. problem: the last one. events: its timeline, the last lines of it.
     """
 
@@ -101,6 +103,7 @@ class Issuance:
     certificate_url: str | None = None
     tries: int = 0
     waits: int = 0
+    pauses: int = 0
     next_try_at: float | None = None
     problem: Problem | None = None
     events: tuple[Event, ...] = ()
@@ -119,11 +122,11 @@ class Issuance:
         """On to the next step, due now. ValueError for an illegal move."""
         if step not in MOVES[self.step]:
             raise ValueError(f"no move from {self.step} to {step}")
-        return replace(self, step=step, waits=0, next_try_at=None, problem=None, **found)
+        return replace(self, step=step, waits=0, pauses=0, next_try_at=None, problem=None, **found)
 
     def wait(self, until: float, **found: Any) -> Self:
         """The CA is not ready: the same step again at `until`."""
-        return replace(self, waits=self.waits + 1, next_try_at=until, **found)
+        return replace(self, waits=self.waits + 1, pauses=0, next_try_at=until, **found)
 
     def retry(self, problem: Problem, at: float) -> Self:
         """A temporary problem: the same step again at `at`, or a new order where the problem cost this one. One that
@@ -133,7 +136,8 @@ class Issuance:
         again = replace(
             self,
             tries=self.tries + problem.is_counted,
-            waits=0 if problem.is_counted else self.waits + 1,
+            waits=0 if problem.is_counted else self.waits,
+            pauses=0 if problem.is_counted else self.pauses + 1,
             next_try_at=at,
             problem=problem,
             is_answered=False,
@@ -151,7 +155,7 @@ class Issuance:
         return replace(
             self,
             **WITHOUT_ORDER,
-            waits=0,
+            pauses=0,
             next_try_at=now,
             problem=problem,
             passed_over=passed_over,
@@ -178,7 +182,7 @@ class Issuance:
 
     def wake(self, now: float, reason: Reason) -> Self:
         """To be tried now instead of at next_try_at, for this reason from now on."""
-        return replace(self, tries=0, waits=0, next_try_at=now, reason=reason, passed_over=())
+        return replace(self, tries=0, waits=0, pauses=0, next_try_at=now, reason=reason, passed_over=())
 
 
 def new_issuance(name: str, reason: Reason, now: float) -> Issuance:

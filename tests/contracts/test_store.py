@@ -60,6 +60,7 @@ FULL = Issuance(
     certificate_url="https://ca.example/cert/1",
     tries=3,
     waits=7,
+    pauses=2,
     next_try_at=NOW + 12.5,
     problem=SAID,
     passed_over=("https://former.example/d",),

@@ -50,6 +50,7 @@ FULL = Issuance(
     certificate_url="https://ca.example/cert/1",
     tries=3,
     waits=7,
+    pauses=2,
     next_try_at=NOW + 12,
     problem=BUSY,
 )
@@ -74,8 +75,9 @@ def certificate(not_after: float) -> Certificate:
 def test_a_step_leads_only_where_the_table_says(step: Step, to: Step) -> None:
     if (step, to) in LEGAL:
         moved = at(step).advance(to)
-        assert changed(moved, at(step)) == {"step", "waits", "next_try_at", "problem"}
-        assert (moved.step, moved.waits, moved.next_try_at, moved.problem) == (to, 0, None, None)
+        assert changed(moved, at(step)) == {"step", "waits", "pauses", "next_try_at", "problem"}
+        assert (moved.step, moved.waits, moved.pauses) == (to, 0, 0)
+        assert (moved.next_try_at, moved.problem) == (None, None)
         assert moved.tries == 3
     else:
         with pytest.raises(ValueError, match=f"no move from {step} to {to}"):
@@ -94,8 +96,8 @@ def test_open_is_what_has_work_to_do(step: Step) -> None:
 @pytest.mark.parametrize("step", OPEN)
 def test_wait_stays_at_the_step_and_counts(step: Step) -> None:
     waiting = at(step).wait(NOW + 3, is_answered=False)
-    assert changed(waiting, at(step)) == {"waits", "next_try_at", "is_answered"}
-    assert (waiting.waits, waiting.next_try_at) == (8, NOW + 3)
+    assert changed(waiting, at(step)) == {"waits", "pauses", "next_try_at", "is_answered"}
+    assert (waiting.waits, waiting.pauses, waiting.next_try_at) == (8, 0, NOW + 3)
 
 
 @pytest.mark.parametrize("step", OPEN)
@@ -103,16 +105,17 @@ def test_wait_stays_at_the_step_and_counts(step: Step) -> None:
 def test_retry_keeps_the_order_unless_the_problem_cost_it(step: Step, type_: ProblemType) -> None:
     problem = Problem(type_)
     again = at(step).retry(problem, NOW + 60)
-    tries, waits = (4, 0) if TABLE[type_].is_counted else (3, 8)
-    assert (again.tries, again.waits, again.next_try_at, again.problem) == (tries, waits, NOW + 60, problem)
+    tries, waits, pauses = (4, 0, 0) if TABLE[type_].is_counted else (3, 7, 3)
+    assert (again.tries, again.pauses, again.next_try_at, again.problem) == (tries, pauses, NOW + 60, problem)
     assert (again.id, again.reason, again.created_at) == (FULL.id, FULL.reason, FULL.created_at)
     if TABLE[type_].drops_order:
         blank = Issuance(FULL.id, FULL.reason, FULL.created_at)
-        assert again == replace(blank, tries=tries, waits=waits, next_try_at=NOW + 60, problem=problem)
+        assert again == replace(blank, tries=tries, pauses=pauses, next_try_at=NOW + 60, problem=problem)
     else:
         assert again.step is step
-        kept = set() if TABLE[type_].is_counted else {"tries"}
-        assert changed(again, at(step)) == {"tries", "waits", "next_try_at", "problem", "is_answered"} - kept
+        counts = {"tries", "waits", "pauses"} if TABLE[type_].is_counted else {"pauses"}
+        assert changed(again, at(step)) == counts | {"next_try_at", "problem", "is_answered"}
+        assert again.waits == waits
         assert again.is_answered is False
 
 
@@ -176,8 +179,8 @@ def test_a_closed_issuance_does_not_fail(step: Step) -> None:
 def test_wake_makes_it_due_now_and_keeps_all_it_has(step: Step) -> None:
     waiting = replace(at(step), reason=Reason.RENEWAL)
     woken = waiting.wake(NOW + 1, Reason.MANUAL)
-    assert changed(woken, waiting) == {"tries", "waits", "next_try_at", "reason"}
-    assert (woken.tries, woken.waits, woken.next_try_at) == (0, 0, NOW + 1)
+    assert changed(woken, waiting) == {"tries", "waits", "pauses", "next_try_at", "reason"}
+    assert (woken.tries, woken.waits, woken.pauses, woken.next_try_at) == (0, 0, 0, NOW + 1)
 
 
 def test_f01_install_puts_certificate_and_done_into_one_value() -> None:
