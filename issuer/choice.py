@@ -20,6 +20,7 @@ ALWAYS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED, ProblemType.CA_ACCO
 BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET})
 BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
 """Once the CSR is sent there may be a certificate: its CA is waited for, and no second one is bought elsewhere."""
+OF_A_CA = ALWAYS | BEFORE_CSR | BEFORE_ORDER
 OF_NO_USE = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_ACCOUNT})
 ANSWERS = frozenset(
     {
@@ -128,17 +129,26 @@ def elsewhere(services: Services, record: Record, problem: Problem) -> Issuance 
     if not _left(services, record.domain, passed_over):
         return None
     log.info("over to another CA", ca=issuance.ca, reason=str(problem))
-    return issuance.go_elsewhere(_kinder(issuance, problem), services.clock())
+    now = services.clock()
+    return issuance.go_elsewhere(_kinder(issuance, problem, now), now)
 
 
-def in_the_end(record: Record, problem: Problem) -> Problem:
-    """What is to be told of an issuance that no CA could serve: of its CAs' problems the one that passes soonest."""
-    return _kinder(record.issuance, problem)
+def in_the_end(services: Services, record: Record, problem: Problem) -> Problem:
+    """What is to be told of an issuance that no CA could serve: of its CAs' problems the one that passes soonest; and
+    always one that is no CA's."""
+    return _kinder(record.issuance, problem, services.clock()) if problem.type in OF_A_CA else problem
 
 
-def _kinder(issuance: Issuance, problem: Problem) -> Problem:
+def _kinder(issuance: Issuance, problem: Problem, now: float) -> Problem:
     former = issuance.problem if issuance.passed_over else None
-    return min((one for one in (former, problem) if one), key=lambda one: (one.is_permanent, one.retry_at or 0))
+    found = [one for one in (former, problem) if one]
+    return min(found, key=lambda one: (one.is_permanent, _passes_at(one, issuance.tries, now), one.is_counted))
+
+
+def _passes_at(problem: Problem, tries: int, now: float) -> float:
+    """When to try again at the soonest: one that counts as a failed try waits longer each time."""
+    longer = 10.0 ** min(tries, 10) if problem.is_counted else 1
+    return max(problem.retry_at or 0, now + problem.first_retry_seconds * longer)
 
 
 def _left(services: Services, domain: Domain, passed_over: tuple[str, ...]) -> list[CertificateAuthority]:

@@ -143,7 +143,7 @@ def _after(services: Services, record: Record, problem: Problem) -> Record:
     problem = choice.heard(services, record, problem) or problem
     failed = choice.elsewhere(services, record, problem)
     if failed is None:
-        problem = choice.in_the_end(record, problem)
+        problem = choice.in_the_end(services, record, problem)
         is_last = record.domain.certificate is None and issuance.tries + problem.is_counted >= MAX_TRIES
         is_over = problem.is_permanent or (is_last and problem.is_counted)
         failed = issuance.fail(problem) if is_over else issuance.retry(problem, next_try_at(problem, record, now))
