@@ -107,8 +107,13 @@ def heard(services: Services, record: Record, problem: Problem | None) -> Proble
         return problem
     url, name, limits = ca.directory_url, record.domain.name, services.limits
     if problem and problem.type in OF_NO_USE:
-        is_certain = problem.type is ProblemType.CA_ACCOUNT
-        until = limits.failed(url, now=now, until=problem.retry_at, is_certain=is_certain)
+        until = limits.failed(
+            url,
+            now=now,
+            until=problem.retry_at,
+            is_repeated=record.issuance.tries > 0,
+            is_certain=problem.type is ProblemType.CA_ACCOUNT,
+        )
         return _resting(problem, url, until) if until else problem
     if problem is None or problem.type in ANSWERS:
         limits.answered(url)

@@ -149,9 +149,18 @@ class Limits(Protocol):
         """None where the CA may be asked now, for one step; else until when not. After a rest one caller is let through
         to try it, the others wait for how that goes."""
 
-    def failed(self, ca: str, *, now: float, until: float | None = None, is_certain: bool = False) -> float | None:
+    def failed(
+        self,
+        ca: str,
+        *,
+        now: float,
+        until: float | None = None,
+        is_repeated: bool = False,
+        is_certain: bool = False,
+    ) -> float | None:
         """The CA did not answer; until when it rests now, if it does. until: what it has asked for, as epoch seconds.
-        is_certain: one failure is enough."""
+        is_repeated: whoever asked it has failed before, and two failures in a row are enough. is_certain: one is
+        enough, and it rests for longer."""
 
     def answered(self, ca: str) -> None:
         """The CA works: what it failed before is forgotten."""

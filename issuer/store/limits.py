@@ -18,7 +18,7 @@ from issuer.ports import Pause, Quota
 from issuer.store.connection import redis_errors
 from issuer.store.scripts import run
 
-FAILURES_IN_A_ROW = 3
+FAILURES_IN_A_ROW, REPEATED_IN_A_ROW = 3, 2
 FIRST_REST_SECONDS, FIRST_CERTAIN_REST_SECONDS = 30, 600
 LONGEST_REST_SECONDS = 600
 LONGEST_ASKED_FOR_SECONDS = 3600
@@ -47,9 +47,18 @@ class RedisLimits:
         until, is_rest = run(self._redis, "ask", keys, *known)
         return Pause(float(until), bool(is_rest)) if until else None
 
-    def failed(self, ca: str, *, now: float, until: float | None = None, is_certain: bool = False) -> float | None:
+    def failed(
+        self,
+        ca: str,
+        *,
+        now: float,
+        until: float | None = None,
+        is_repeated: bool = False,
+        is_certain: bool = False,
+    ) -> float | None:
         """See `ports.Limits`."""
-        many, first = (1, FIRST_CERTAIN_REST_SECONDS) if is_certain else (FAILURES_IN_A_ROW, FIRST_REST_SECONDS)
+        many = 1 if is_certain else REPEATED_IN_A_ROW if is_repeated else FAILURES_IN_A_ROW
+        first = FIRST_CERTAIN_REST_SECONDS if is_certain else FIRST_REST_SECONDS
         longest = LONGEST_ASKED_FOR_SECONDS if until or is_certain else LONGEST_REST_SECONDS
         rest = (many, first, longest, LONGEST_ASKED_FOR_SECONDS)
         rests_until = run(self._redis, "failed", [_key(ca, "rest")], now, until or "", *rest)

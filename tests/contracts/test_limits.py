@@ -117,6 +117,13 @@ def test_one_failure_that_is_certain_is_enough_and_rests_long(limits: RedisLimit
     assert seconds == [600, 1200, 2400, HOUR, HOUR]
 
 
+def test_where_one_of_them_is_repeated_two_failures_in_a_row_are_enough(limits: RedisLimits) -> None:
+    assert limits.failed(CA, now=NOW) is None
+    limits.answered(CA)
+    assert limits.failed(CA, now=NOW, is_repeated=True) is None
+    assert limits.failed(CA, now=NOW, is_repeated=True) == NOW + 30
+
+
 def test_a_clock_set_back_an_hour_makes_no_rest_longer(limits: RedisLimits) -> None:
     rested(limits)
     back = NOW - HOUR
