@@ -71,18 +71,28 @@ def require_awake(services: Services, directory_url: str | None) -> None:
         )
 
 
-def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_renewal: bool) -> None:
-    """Use up what a new order takes of the CA's limits. Raises Problem(over-budget) where that is not there.
+def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_renewal: bool) -> bool:
+    """Use up what a new order takes of the CA's limits; False where that is nothing. Raises Problem(over-budget) where
+    it is not there.
 
     is_renewal: the order says which certificate it replaces. Within the CA's window such a one is exempt from all
     limits, and a same-name renewal without it from those on new names (Let's Encrypt).
     """
     now, domain = services.clock(), record.domain
     if is_renewal and _is_in_window(domain, ca, now):
-        return
-    at = services.limits.spend(ca.directory_url, domain.name, _cost(ca, domain), now=now)
+        return False
+    cost = _cost(ca, domain)
+    at = services.limits.spend(ca.directory_url, domain.name, cost, now=now)
     if at:
         raise Problem(ProblemType.OVER_BUDGET, f"at {ca.directory_url}", retry_at=at)
+    return any(quota.burst for quota in cost)
+
+
+def give_back(services: Services, record: Record, failed: Issuance) -> None:
+    """Use up nothing of the CA's limits on certificates for an order that came to nothing before its CSR was sent."""
+    issuance, ca = record.issuance, services.ca_at(record.issuance.ca)
+    if ca and issuance.is_charged and not failed.is_charged and issuance.step in {Step.ORDER, Step.CHALLENGE}:
+        services.limits.give_back(ca.directory_url, _certificates(ca, record.domain), now=services.clock())
 
 
 def room_at(services: Services, domain: Domain) -> float | None:
@@ -182,19 +192,26 @@ def _resting(problem: Problem, ca: str, until: float) -> Problem:
 
 def _cost(ca: CertificateAuthority, domain: Domain) -> list[Quota]:
     """What an order takes. A failed authorization is taken off when it fails; there must be room for one."""
+    taken = [*_certificates(ca, domain), replace(_failures(ca, domain.name), cost=0)]
+    return taken if _is_renewed_at(ca, domain) else [*taken, _quota("orders", ca.policy.limits.new_orders)]
+
+
+def _certificates(ca: CertificateAuthority, domain: Domain) -> list[Quota]:
+    """What the certificate that an order is for takes."""
     limits, name = ca.policy.limits, domain.name
-    own = [_quota(f"name:{name}", limits.per_name), replace(_failures(ca, name), cost=0)]
-    if domain.certificate and domain.certificate.ca == ca.directory_url:
-        return own
+    own = [_quota(f"name:{name}", limits.per_name)]
     below = _quota(f"below:{registered_domain(name)}", limits.per_registered_domain)
-    return [*own, below, _quota("orders", limits.new_orders)]
+    return own if _is_renewed_at(ca, domain) else [*own, below]
+
+
+def _is_renewed_at(ca: CertificateAuthority, domain: Domain) -> bool:
+    return domain.certificate is not None and domain.certificate.ca == ca.directory_url
 
 
 def _is_in_window(domain: Domain, ca: CertificateAuthority, now: float) -> bool:
     """Whether the CA that issued the certificate in force wants it to be renewed now."""
-    certificate, window = domain.certificate, domain.window
-    is_its_own = certificate is not None and certificate.ca == ca.directory_url
-    return is_its_own and window is not None and window.start <= now <= window.end
+    window = domain.window
+    return _is_renewed_at(ca, domain) and window is not None and window.start <= now <= window.end
 
 
 def _failures(ca: CertificateAuthority, name: str) -> Quota:

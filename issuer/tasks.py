@@ -147,6 +147,7 @@ def _after(services: Services, record: Record, problem: Problem) -> Record:
         is_last = record.domain.certificate is None and issuance.tries + problem.is_counted >= MAX_TRIES
         is_over = problem.is_permanent or (is_last and problem.is_counted)
         failed = issuance.fail(problem) if is_over else issuance.retry(problem, next_try_at(problem, record, now))
+    choice.give_back(services, record, failed)
     log.warning(
         "step failed",
         problem=problem.type.value,

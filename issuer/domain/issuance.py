@@ -61,6 +61,7 @@ WITHOUT_ORDER: dict[str, Any] = {
     "order_url": None,
     "finalize_url": None,
     "authorization_urls": (),
+    "is_charged": False,
     "is_answered": False,
     "certificate_url": None,
     "waits": 0,
@@ -82,7 +83,8 @@ class Issuance:
     """One attempt to get a certificate.
 
     ca is the directory URL of the CA that is asked; passed_over are those that have failed it since its last try. key
-    is encrypted, csr is PEM; both are saved before the CA is asked for anything. tries counts failures of this
+    is encrypted, csr is PEM; both are saved before the CA is asked for anything. is_charged: its order has been counted
+    against the CA's limits. tries counts failures of this
     attempt, waits the times in a row that the CA was asked and was not ready, pauses those that it was put off without
     a try. next_try_at: not to be looked at before,
     or None when it is due now. problem: the last one. events: its timeline, the last lines of it.
@@ -96,6 +98,7 @@ class Issuance:
     passed_over: tuple[str, ...] = ()
     key: str | None = field(default=None, repr=False)
     csr: str | None = None
+    is_charged: bool = False
     order_url: str | None = None
     finalize_url: str | None = None
     authorization_urls: tuple[str, ...] = ()
@@ -145,7 +148,7 @@ class Issuance:
         )
         if problem.drops_order:
             return replace(again, **WITHOUT_ORDER, key=None, csr=None)
-        return replace(again, ca=None) if self.order_url is None else again
+        return replace(again, ca=None, is_charged=False) if self.order_url is None else again
 
     def go_elsewhere(self, problem: Problem, now: float) -> Self:
         """Its CA has failed it: over to another one, with an order there, at once."""
@@ -178,6 +181,7 @@ class Issuance:
             problem=problem,
             key=None,
             csr=None,
+            is_charged=False,
         )
 
     def wake(self, now: float, reason: Reason) -> Self:

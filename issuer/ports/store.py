@@ -169,5 +169,8 @@ class Limits(Protocol):
         """Use up what all the quotas cost, or nothing of any and say when there is room again; also where the CA has
         refused `name`, or so many others that it is likely to be next."""
 
+    def give_back(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
+        """Take back what was used up of the quotas, as it was not used in the end."""
+
     def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
         """The CA has refused an order for a name because of a limit that holds until then."""

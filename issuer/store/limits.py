@@ -77,6 +77,13 @@ class RedisLimits:
         room_at = run(self._redis, "spend", keys, now, name, MANY_NAMES, MANY_DOMAINS, *rates)
         return float(room_at) if room_at else None
 
+    def give_back(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
+        """See `ports.Limits`."""
+        counted = [quota for quota in quotas if quota.burst]
+        keys = [_key(ca, f"quota:{quota.of}") for quota in counted]
+        rates = [part for quota in counted for part in (quota.seconds, quota.burst, quota.cost)]
+        run(self._redis, "give_back", keys, now, *rates)
+
     def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
         """See `ports.Limits`."""
         run(self._redis, "refused", _refusals(ca, name), now, until, name, registered_domain(name))

@@ -172,6 +172,14 @@ for i = 3, #KEYS do
 end
 return ''
 
+-- script: give_back
+-- KEYS quotas… · ARGV now, for each quota three: seconds for one, burst, cost
+local now = tonumber(ARGV[1])
+for i = 1, #KEYS do
+  local seconds, burst, cost = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
+  spend(KEYS[i], math.max(earned_back(KEYS[i], now, seconds * burst) - seconds * cost, now), seconds * burst)
+end
+
 -- script: refused
 -- KEYS refused names of the registered domain, refused registered domains · ARGV now, until, name, registered domain
 for i, member in ipairs({ARGV[3], ARGV[4]}) do

@@ -61,6 +61,7 @@ FULL = Issuance(
     tries=3,
     waits=7,
     pauses=2,
+    is_charged=True,
     next_try_at=NOW + 12.5,
     problem=SAID,
     passed_over=("https://former.example/d",),

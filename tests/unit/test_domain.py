@@ -43,6 +43,7 @@ FULL = Issuance(
     ca="https://ca.example/d",
     key="encrypted",
     csr="CSR",
+    is_charged=True,
     order_url="https://ca.example/order/1",
     finalize_url="https://ca.example/order/1/finalize",
     authorization_urls=("https://ca.example/authz/1",),
@@ -55,6 +56,7 @@ FULL = Issuance(
     problem=BUSY,
 )
 OF_THE_ORDER = {"ca", "key", "csr", "order_url", "finalize_url", "authorization_urls", "certificate_url", "is_answered"}
+OF_THE_ORDER |= {"is_charged"}
 OPEN, CLOSED = list(CHAIN), [Step.DONE, Step.FAILED]
 
 
@@ -122,13 +124,14 @@ def test_retry_keeps_the_order_unless_the_problem_cost_it(step: Step, type_: Pro
 def test_a_retry_without_an_order_chooses_its_ca_anew() -> None:
     unplaced = replace(at(Step.ORDER), order_url=None, passed_over=("https://other.example/d",))
     again = unplaced.retry(BUSY, NOW + 60)
-    assert (again.ca, again.passed_over, again.key) == (None, (), "encrypted")
+    assert (again.ca, again.is_charged, again.passed_over, again.key) == (None, False, (), "encrypted")
 
 
 @pytest.mark.parametrize("step", OPEN)
 def test_over_to_another_ca_it_goes_with_its_key_and_without_its_order(step: Step) -> None:
     moved = replace(at(step), passed_over=("https://former.example/d",)).go_elsewhere(BUSY, NOW)
     assert (moved.step, moved.ca, moved.order_url, moved.authorization_urls) == (Step.ORDER, None, None, ())
+    assert moved.is_charged is False
     assert moved.passed_over == ("https://former.example/d", "https://ca.example/d")
     assert (moved.key, moved.csr, moved.tries) == (FULL.key, FULL.csr, FULL.tries)
     assert (moved.next_try_at, moved.problem) == (NOW, BUSY)
@@ -164,7 +167,7 @@ def test_a_closed_issuance_is_not_tried_again(step: Step, problem: Problem) -> N
 @pytest.mark.parametrize("step", OPEN)
 def test_fail_ends_it_and_forgets_the_key(step: Step) -> None:
     failed = at(step).fail(LOST)
-    assert changed(failed, at(step)) == {"step", "tries", "next_try_at", "problem", "key", "csr"}
+    assert changed(failed, at(step)) == {"step", "tries", "next_try_at", "problem", "key", "csr", "is_charged"}
     assert (failed.step, failed.tries, failed.problem, failed.is_open) == (Step.FAILED, 4, LOST, False)
     assert (failed.key, failed.csr, failed.next_try_at) == (None, None, None)
 
