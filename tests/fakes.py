@@ -107,8 +107,8 @@ class FakeCa:
         self.profiles: list[str] = []
         self.clock = clock
         self.published = published
-        self.before: Callable[[str], None] = lambda _: None
-        self.after: Callable[[str], None] = lambda _: None
+        self.before: Callable[[str], None] = works
+        self.after: Callable[[str], None] = works
         self.calls: list[str] = []
         self.looks_until_ready = 0
         self.not_before = dt.timedelta(hours=-1)
@@ -237,6 +237,20 @@ class FakeCa:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def fails(problem: Exception, *methods: str) -> Callable[[str], None]:
+    """A `before` or `after` that raises at these methods, or at all."""
+
+    def fail(called: str) -> None:
+        if called in methods or not methods:
+            raise problem
+
+    return fail
+
+
+def works(_: str) -> None:
+    """A `before` or `after` that lets everything through."""
 
 
 def as_asked(csr: x509.CertificateSigningRequest):
