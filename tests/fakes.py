@@ -249,6 +249,18 @@ def fails(problem: Exception, *methods: str) -> Callable[[str], None]:
     return fail
 
 
+def called_from_now_on(ca: FakeCa) -> list[float]:
+    """When the CA is asked for anything, from now on."""
+    times, before = [], ca.before
+
+    def call(method: str) -> None:
+        times.append(ca.clock())
+        before(method)
+
+    ca.before = call
+    return times
+
+
 def works(_: str) -> None:
     """A `before` or `after` that lets everything through."""
 

@@ -80,8 +80,8 @@ class World:
                 if onward is not Onward.NEXT:
                     break
 
-    def run(self, seconds: float) -> None:
-        """Let time go by: scan and work whenever something is due."""
+    def run(self, seconds: float, *, every: float = 0.01) -> None:
+        """Let time go by: scan and work whenever something is due, and no more often than `every` so many seconds."""
         end = self.clock.now + seconds
         while True:
             self.scan()
@@ -89,7 +89,7 @@ class World:
             due = self.next_due()
             if due is None or due > end:
                 break
-            self.clock.now = max(due, self.clock.now + 0.01)
+            self.clock.now = max(due, self.clock.now + every)
         self.clock.now = max(end, self.clock.now)
 
     def next_due(self) -> float | None:
