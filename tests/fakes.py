@@ -107,8 +107,8 @@ class FakeCa:
         self.profiles: list[str] = []
         self.clock = clock
         self.published = published
-        self.before: Callable[[str], None] = works
-        self.after: Callable[[str], None] = works
+        self.before: Callable[[str], None] = lambda _: None
+        self.after: Callable[[str], None] = lambda _: None
         self.calls: list[str] = []
         self.looks_until_ready = 0
         self.not_before = dt.timedelta(hours=-1)
@@ -239,32 +239,6 @@ class FakeCa:
         return builder.sign(self._key, hashes.SHA256())
 
 
-def fails(problem: Exception, *methods: str) -> Callable[[str], None]:
-    """A `before` or `after` that raises at these methods, or at all."""
-
-    def fail(called: str) -> None:
-        if called in methods or not methods:
-            raise problem
-
-    return fail
-
-
-def called_from_now_on(ca: FakeCa) -> list[float]:
-    """When the CA is asked for anything, from now on."""
-    times, before = [], ca.before
-
-    def call(method: str) -> None:
-        times.append(ca.clock())
-        before(method)
-
-    ca.before = call
-    return times
-
-
-def works(_: str) -> None:
-    """A `before` or `after` that lets everything through."""
-
-
 def as_asked(csr: x509.CertificateSigningRequest):
     names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return csr.public_key(), names.get_values_for_type(x509.DNSName)
@@ -306,3 +280,13 @@ def opened(services: Services, name: str = NAME, account: str = ACCOUNT.id) -> R
     now = services.clock()
     issuance = new_issuance(name, Reason.FIRST, now)
     return services.store.open(Domain(name, account, now), issuance, version=0, look_again_at=now + 60)
+
+
+def below(registered: str, count: int) -> list[str]:
+    """Some names below a registered domain."""
+    return [f"{number}.{registered}" for number in range(count)]
+
+
+def all_opened(services: Services, *names: str) -> list[str]:
+    """The same names, each with a first issuance."""
+    return [opened(services, name).domain.name for name in names]

@@ -5,7 +5,8 @@ from collections import Counter
 from issuer.domain import Status, Step
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore
-from tests.fakes import NOW, called_from_now_on, fails, fake_services, opened, works
+from tests.fakes import NOW, all_opened, below, fake_services
+from tests.faults import called_from_now_on, fails, works
 from tests.world import HOUR, World
 
 
@@ -14,7 +15,7 @@ def test_an_outage_of_the_only_ca_costs_200_that_wait_one_try_at_most_and_the_ca
 ) -> None:
     services = fake_services(real_store)
     world, ca = World(services), services.cas[0]
-    names = [opened(services, f"{number}.customer.example").domain.name for number in range(200)]
+    names = all_opened(services, *below("customer.example", 200))
     ca.before = fails(Problem(ProblemType.CA_UNAVAILABLE, "connection refused"))
     calls = called_from_now_on(ca)
     world.run(HOUR, every=30)

@@ -9,7 +9,8 @@ from issuer import choice, tasks
 from issuer.domain import CHAIN, Domain, Status, Step
 from issuer.ports import CaPolicy, Services
 from issuer.problem import Problem, ProblemType
-from tests.fakes import NAME, NOW, fails, fake_services, opened, works
+from tests.fakes import NAME, NOW, fake_services, opened
+from tests.faults import fails, works
 from tests.front import reach
 from tests.world import DAY, HOUR, World
 

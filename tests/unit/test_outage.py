@@ -6,9 +6,9 @@ import pytest
 
 from issuer import tasks
 from issuer.domain import Status, Step
-from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
-from tests.fakes import NAME, NOW, called_from_now_on, fails, fake_services, opened, works
+from tests.fakes import NAME, NOW, all_opened, below, fake_services, opened
+from tests.faults import called_from_now_on, fails, works
 from tests.front import Front, reach
 from tests.world import DAY, HOUR, World
 
@@ -18,15 +18,11 @@ AWAY = Problem(ProblemType.CA_UNAVAILABLE, "connection refused")
 T = ProblemType
 
 
-def opened_at_once(services: Services, count: int) -> list[str]:
-    return [opened(services, f"{number}.customer.example").domain.name for number in range(count)]
-
-
 @pytest.mark.parametrize("waiting", [1, 2, 4])
 def test_few_that_wait_pay_one_try_at_most_too(waiting: int) -> None:
     services = fake_services()
     world = World(services)
-    names = opened_at_once(services, waiting)
+    names = all_opened(services, *below("customer.example", waiting))
     services.cas[0].before = fails(AWAY)
     world.run(2 * HOUR, every=15)
     assert max(world.record(name).issuance.tries for name in names) == 1
@@ -39,7 +35,7 @@ def test_few_that_wait_pay_one_try_at_most_too(waiting: int) -> None:
 def test_an_outage_in_the_middle_costs_each_one_try_at_most_and_no_order(method: str) -> None:
     services = fake_services()
     world, ca = World(services), services.cas[0]
-    names = opened_at_once(services, 4)
+    names = all_opened(services, *below("customer.example", 4))
     ca.before = fails(AWAY, method)
     world.run(HOUR, every=15)
     assert max(world.record(name).issuance.tries for name in names) == 1
@@ -97,7 +93,7 @@ def test_orders_on_their_way_leave_a_ca_that_rests_and_those_with_a_csr_stay() -
 def test_both_cas_down_and_back() -> None:
     services = fake_services(hosts=(A, B))
     world = World(services)
-    names = opened_at_once(services, 10)
+    names = all_opened(services, *below("customer.example", 10))
     for ca in services.cas:
         ca.before = fails(AWAY)
     world.run(HOUR, every=15)
@@ -125,7 +121,7 @@ def test_while_a_ca_rests_the_status_says_so_and_when_the_next_attempt_is() -> N
 def test_it_rests_as_long_as_the_ca_asks_for_within_an_hour() -> None:
     services = fake_services()
     world, ca = World(services), services.cas[0]
-    opened_at_once(services, 3)
+    all_opened(services, *below("customer.example", 3))
     ca.before = fails(Problem(T.CA_UNAVAILABLE, retry_at=NOW + 40 * MINUTE))
     calls = called_from_now_on(ca)
     world.run(HOUR)
@@ -148,7 +144,7 @@ def test_an_answer_of_any_kind_shows_that_a_ca_is_up() -> None:
 def test_c15_trouble_with_the_account_stops_all_at_once_and_none_is_given_up() -> None:
     services = fake_services()
     world, ca = World(services), services.cas[0]
-    names = opened_at_once(services, 5)
+    names = all_opened(services, *below("customer.example", 5))
     ca.before = fails(Problem(T.CA_ACCOUNT, "agree to the terms", hint="the operator must agree"))
     world.run(6 * HOUR, every=15)
     assert ca.calls.count("new_order") <= 15

@@ -12,6 +12,7 @@ from issuer.ports import RenewalInfo, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import THREADS
 from tests.fakes import NAME, NOW, fake_services
+from tests.faults import window
 from tests.world import DAY, HOUR, World
 
 LIFETIMES = [HOUR, 160 * HOUR, 45 * DAY, 64 * DAY, 90 * DAY, 200 * DAY]
@@ -34,11 +35,6 @@ def lives(services: Services, seconds: float, backdated: float = 0) -> None:
 
 def orders(services: Services) -> int:
     return services.cas[0].calls.count("new_order")
-
-
-def window(start: float, end: float, again: float | None = None, why: str = ""):
-    """What the CA says about every certificate."""
-    return lambda certificate_id: RenewalInfo(RenewalWindow(certificate_id, start, end, why), again)
 
 
 def window_of(world: World, *names: str, start: float, end: float):
