@@ -94,7 +94,7 @@ class Wire:
         kept = {name: headers[name] for name in ("Content-Type", "User-Agent") if headers.get(name)}
         kept |= {"Host": self.host}
         response = self._pool.request(method, self._upstream + path, headers=kept, body=body or None)
-        passed = {name: value for name, value in response.headers.items() if name.lower() not in OF_ONE_HOP}
+        passed = {name: value for name, value in dict(response.headers).items() if name.lower() not in OF_ONE_HOP}
         return response.status, passed, response.data
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
