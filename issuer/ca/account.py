@@ -93,7 +93,7 @@ class AccountKeeper:
                 if not self._is_rolled_over(stored):
                     self._change_key(stored)
             except Refusal as refusal:
-                raise problems.from_refusal(refusal, self._clock()) from None
+                raise problems.of_account(refusal, self._clock()) from None
             self._rolled_over(stored)
 
     def with_account(self, request: Callable[[Signer], Answer]) -> Answer:
@@ -138,11 +138,14 @@ class AccountKeeper:
                 stored = self._keep(self._fresh(), instead_of=None)
             try:
                 url = self._url_at_ca(stored)
+                if url is None:
+                    stored = self._replaced(stored)
+                    url = self._url_at_ca(stored)
+                if url is None:
+                    raise Problem(ProblemType.CA_ACCOUNT, "the CA refuses a new account", hint=problems.ACCOUNT)
             except Refusal as refusal:
-                raise problems.from_refusal(refusal, self._clock()) from None
-            if url is None:
-                stored = self._replaced(stored)
-                url = self._url_at_ca(stored)
+                is_bound = bool(self._policy.eab_key_id)
+                raise problems.of_account(refusal, self._clock(), is_bound=is_bound) from None
             return self._keep(replace(stored, url=url), instead_of=stored)
 
     @contextmanager
@@ -163,7 +166,7 @@ class AccountKeeper:
         try:
             answer = self._post("newAccount", json.dumps(wanted).encode(), Signer(key))
         except Refusal as refusal:
-            if refusal.type == "unauthorized":
+            if refusal.type == "unauthorized" and self._is_deactivated(key):
                 return None
             raise
         # For an account that is there already, the URL is all that an answer has to tell.
@@ -192,16 +195,27 @@ class AccountKeeper:
         )
         return {"externalAccountBinding": binding}
 
+    def _is_deactivated(self, key: JWK) -> bool:
+        """Whether «unauthorized» is said of the account, and not of a binding or of who asks for a new one."""
+        try:
+            self._look_up(key)
+        except Refusal as refusal:
+            return refusal.type == "unauthorized"
+        return False
+
     def _is_rolled_over(self, account: CaAccount) -> bool:
-        """Whether the CA knows the account by its next key already (§7.3.1)."""
+        """Whether the CA knows the account by its next key already."""
         assert account.next_key
         try:
-            answer = self._post("newAccount", b'{"onlyReturnExisting": true}', Signer(self._key(account.next_key)))
+            return self._look_up(self._key(account.next_key)) == account.url
         except Refusal as refusal:
             if refusal.type == NO_ACCOUNT:
                 return False
             raise
-        return answer.headers.get("Location") == account.url
+
+    def _look_up(self, key: JWK) -> str | None:
+        """The URL of the account that the CA has for a key, if it has one (§7.3.1)."""
+        return self._post("newAccount", b'{"onlyReturnExisting": true}', Signer(key)).headers.get("Location")
 
     def _change_key(self, account: CaAccount) -> None:
         """Both keys sign: the next one that it is held, the old one that it may take its place (§7.3.5)."""

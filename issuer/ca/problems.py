@@ -39,6 +39,7 @@ ANSWERING = (
     "let all name servers of the domain answer, also for types of records that it does not have, and mend DNSSEC"
 )
 ACCOUNT = "the domain's owner need do nothing; the operator must see to the account at the CA"
+BINDING = "the operator must set eab_key_id and eab_hmac_key of this CA in ISSUER_CAS, as the CA has given them"
 NAME = "the domain's owner need do nothing; the operator may set another CA for this domain"
 
 TYPES: dict[str, Meaning] = {
@@ -54,9 +55,7 @@ TYPES: dict[str, Meaning] = {
     "compound": Meaning(ProblemType.CA_MISUNDERSTOOD),
     "connection": Meaning(ProblemType.VALIDATION_FAILED, REACHABLE),
     "dns": Meaning(ProblemType.VALIDATION_FAILED, ANSWERING),
-    "externalAccountRequired": Meaning(
-        ProblemType.CA_ACCOUNT, "the operator must set eab_key_id and eab_hmac_key of this CA in ISSUER_CAS"
-    ),
+    "externalAccountRequired": Meaning(ProblemType.CA_ACCOUNT, BINDING),
     "incorrectResponse": Meaning(ProblemType.VALIDATION_FAILED, POINTING),
     "invalidContact": Meaning(ProblemType.CA_ACCOUNT, "the operator must set another ISSUER_ACME_CONTACT"),
     "invalidProfile": Meaning(ProblemType.CA_MISUNDERSTOOD, "the operator must set a profile that the CA has"),
@@ -77,6 +76,8 @@ TYPES: dict[str, Meaning] = {
 }
 """By the last part of the URN: RFC 8555 §6.7, RFC 9773 §7.4, and the profiles' own."""
 
+OF_ANY_REQUEST = frozenset({ProblemType.CA_ACCOUNT, ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED})
+
 
 def from_refusal(refusal: Refusal, now: float) -> Problem:
     """The Problem of an answer with an error status."""
@@ -95,6 +96,15 @@ def from_refusal(refusal: Refusal, now: float) -> Problem:
     if meaning.type is ProblemType.RATE_LIMITED and retry_at is None:
         retry_at = _instant_in(said, now) or now + DEFAULT_RATE_LIMIT_SECONDS
     return Problem(meaning.type, said, hint=meaning.hint, retry_at=retry_at)
+
+
+def of_account(refusal: Refusal, now: float, *, is_bound: bool = False) -> Problem:
+    """The Problem of a request about our account, in which no domain has a part. is_bound: it was to be bound to one
+    that the operator has with the CA otherwise."""
+    problem = from_refusal(refusal, now)
+    if problem.type in OF_ANY_REQUEST:
+        return problem
+    return Problem(ProblemType.CA_ACCOUNT, problem.detail, hint=BINDING if is_bound else ACCOUNT)
 
 
 def from_document(document: Any, default: ProblemType) -> Problem:
