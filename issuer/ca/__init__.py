@@ -16,7 +16,7 @@ from josepy.json_util import encode_b64jose
 
 from issuer import keys
 from issuer.ca import documents, problems
-from issuer.ca.account import AccountKeeper
+from issuer.ca.account import AccountKeeper, thumbprint
 from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
 from issuer.keys import Vault
 from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
@@ -145,8 +145,14 @@ class AcmeAuthority:
 
     def answer(self, challenge: Challenge) -> None:
         """See `ports.CertificateAuthority`."""
+
+        def tell(signer: Signer) -> Answer:
+            if challenge.key_authorization != f"{challenge.token}.{thumbprint(signer.key)}":
+                raise Problem(ProblemType.BUSY, "the key of our account is a new one: the answer must be made anew")
+            return self._post_to(challenge.url, b"{}", signer)
+
         try:
-            self._post(challenge.url, b"{}")
+            self._keeper.signed(tell)
         except Refusal as refusal:
             # Answered already, by a run that was cut off: how it went stands in the authorization.
             if refusal.type != "malformed":
@@ -239,11 +245,13 @@ class AcmeAuthority:
             raise problems.from_refusal(refusal, self._clock()) from None
 
     def _post(self, url: str, payload: bytes) -> Answer:
-        return self._transport.post(url, payload, self._keeper.signer(), new_nonce_url=self._resource("newNonce"))
+        return self._keeper.signed(lambda signer: self._post_to(url, payload, signer))
 
     def _post_as(self, resource: str, payload: bytes, signer: Signer) -> Answer:
         """A request to a resource of the directory, by whoever signs it."""
-        url = self._resource(resource)
+        return self._post_to(self._resource(resource), payload, signer)
+
+    def _post_to(self, url: str, payload: bytes, signer: Signer) -> Answer:
         return self._transport.post(url, payload, signer, new_nonce_url=self._resource("newNonce"))
 
     def _resource(self, name: str) -> str:
