@@ -173,14 +173,23 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         text, alternates = self._chain(url)
         wanted = self.policy.preferred_chain
-        if not wanted or keys.top_issuer(text) == wanted:
-            return text
-        for alternate in alternates[:MAX_ALTERNATES]:
-            other, _ = self._chain(urljoin(url, alternate))
-            if keys.top_issuer(other) == wanted:
-                return other
-        log.warning("the CA offers no chain to the preferred issuer", preferred=wanted, ca=self.directory_url)
+        if wanted and keys.top_issuer(text) != wanted:
+            text = self._preferred(url, text, alternates[:MAX_ALTERNATES]) or text
         return text
+
+    def _preferred(self, url: str, text: str, alternates: list[str]) -> str | None:
+        """Of the other chains for the certificate the one that leads to the preferred issuer, if it can be had: it is a
+        wish, which must not cost the certificate."""
+        wanted, said = self.policy.preferred_chain, "it offers none"
+        try:
+            for alternate in alternates:
+                other, _ = self._chain(urljoin(url, alternate))
+                if keys.top_issuer(other) == wanted and keys.is_same_leaf(text, other):
+                    return other
+        except (Problem, ValueError) as error:
+            said = str(error)
+        log.warning("no chain to the preferred issuer", preferred=wanted, ca=self.directory_url, reason=said)
+        return None
 
     def _chain(self, url: str) -> tuple[str, list[str]]:
         """A chain, and where there are others for its leaf."""
