@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import structlog
-from acme import challenges, messages
+from acme import messages
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
@@ -68,7 +68,7 @@ class AcmeAuthority:
     def caa_identities(self) -> tuple[str, ...]:
         """See `ports.CertificateAuthority`."""
         found = self._meta().get("caaIdentities")
-        return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+        return tuple(problems.plain(one) for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
     def account_url(self) -> str:
         """See `ports.CertificateAuthority`."""
@@ -133,15 +133,13 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         answer = self._asked(url, POST_AS_GET)
         document = answer.json()
-        found = documents.parsed(messages.Authorization, document, "identifier", "status", "challenges")
-        if str(found.identifier.value).lower() != name:
-            raise unusable(f"its authorization is for another name than {name}")
+        state = documents.authorization_state(document, name)
         ask_again_at = problems.retry_after(answer.headers, self._clock())
-        if found.status == messages.STATUS_VALID:
+        if state == "valid":
             return Authorization(is_valid=True)
-        if found.status != messages.STATUS_PENDING:
-            return Authorization(problem=documents.failure(document, str(found.status.name)))
-        return Authorization(challenge=self._http_01(found), ask_again_at=ask_again_at)
+        if state != "pending":
+            return Authorization(problem=documents.failure(document, state))
+        return Authorization(challenge=self._http_01(document), ask_again_at=ask_again_at)
 
     def answer(self, challenge: Challenge) -> None:
         """See `ports.CertificateAuthority`."""
@@ -204,22 +202,25 @@ class AcmeAuthority:
         """The profile's part of an order. Raises Problem where the CA has no such one."""
         profile = wanted or self.policy.profile
         found = self._meta().get("profiles")
-        offered = sorted(str(one) for one in found) if isinstance(found, dict) else []
+        offered = sorted(found) if isinstance(found, dict) else []
         if profile and profile not in offered:
-            hint = f"the operator must choose one of its own: {', '.join(offered)[:200] or 'it has none'}"
+            shown = problems.plain(", ".join(offered))[:200] or "it has none"
+            hint = f"the operator must choose one of its own: {shown}"
             raise Problem(ProblemType.CA_MISUNDERSTOOD, f"it has no profile {profile!a}", hint=hint)
         return {"profile": profile} if profile else {}
 
     def _order(self, url: str, answer: Answer) -> Order:
         document = answer.json()
-        found = documents.parsed(messages.Order, document, "status", "authorizations", "finalize")
+        found = documents.order(document)
+        for one in filter(None, (url, found.finalize, *found.authorizations, found.certificate)):
+            self._transport.require_own(one)
         lost = None
         if found.status == messages.STATUS_INVALID:
             lost = problems.from_document(document.get("error") or self._error_below(found), ProblemType.ORDER_LOST)
         return Order(
             url,
-            finalize_url=str(found.finalize),
-            authorization_urls=tuple(str(one) for one in found.authorizations),
+            finalize_url=found.finalize,
+            authorization_urls=tuple(found.authorizations),
             needs_csr=found.status == messages.STATUS_READY,
             certificate_url=found.certificate if found.status == messages.STATUS_VALID else None,
             problem=lost,
@@ -230,22 +231,23 @@ class AcmeAuthority:
         """The error of an order that has none of its own: that of an authorization's challenge, if there is one."""
         for url in order.authorizations:
             try:
-                found = documents.errors(self._post(str(url), POST_AS_GET).json())
+                found = documents.errors(self._post(url, POST_AS_GET).json())
             except (Problem, Refusal):
                 continue
             if found:
                 return found[0]
         return None
 
-    def _http_01(self, found: messages.Authorization) -> Challenge | None:
+    def _http_01(self, authorization: dict[str, Any]) -> Challenge | None:
         """The challenge to answer; None while the CA is validating it."""
-        for one in found.challenges:
-            if isinstance(one.chall, challenges.HTTP01):
-                if one.status != messages.STATUS_PENDING:
-                    return None
-                token = one.chall.encode("token")
-                return Challenge(one.uri, token, one.chall.key_authorization(self._keeper.signer().key))
-        raise Problem(ProblemType.CA_REFUSED, "it offers no HTTP-01 challenge for the domain")
+        found = documents.challenge(authorization)
+        if found is None:
+            raise Problem(ProblemType.CA_REFUSED, "it offers no HTTP-01 challenge for the domain")
+        if found.status != messages.STATUS_PENDING:
+            return None
+        self._transport.require_own(found.uri)
+        token = found.chall.encode("token")
+        return Challenge(found.uri, token, f"{token}.{thumbprint(self._keeper.signer().key)}")
 
     def _asked(self, url: str, payload: bytes) -> Answer:
         try:

@@ -188,7 +188,7 @@ class AccountKeeper:
         # For an account that is there already, the URL is all that an answer has to tell.
         status = answer.json().get("status", "valid" if answer.status == FOUND else None)
         url = answer.headers.get("Location")
-        if status in GONE:
+        if isinstance(status, str) and status in GONE:
             return None
         if status != "valid" or not url:
             raise unusable("its account has no status or no URL")

@@ -91,7 +91,7 @@ def from_refusal(refusal: Refusal, now: float) -> Problem:
     said = words(refusal.problem) or f"status {refusal.answer.status}"
     if refusal.type == "userActionRequired":
         where = refusal.problem.get("instance") or next(refusal.answer.links("terms-of-service"), "")
-        said = "; ".join(filter(None, (said, str(where)[:MOST_SAID])))
+        said = "; ".join(filter(None, (said, plain(where))))
     retry_at = retry_after(refusal.answer.headers, now)
     if meaning.type is ProblemType.RATE_LIMITED and retry_at is None:
         retry_at = _instant_in(said, now) or now + DEFAULT_RATE_LIMIT_SECONDS
@@ -111,7 +111,7 @@ def from_document(document: Any, default: ProblemType) -> Problem:
     """The Problem of an `error` in an order or a challenge that is lost by it, so never one that keeps the order."""
     document = document if isinstance(document, dict) else {}
     untold = Meaning(default, f"{POINTING}; {REACHABLE}" if default is ProblemType.VALIDATION_FAILED else "")
-    meaning = TYPES.get(str(document.get("type", "")).rpartition(":")[2], untold)
+    meaning = TYPES.get(plain(document.get("type")).rpartition(":")[2], untold)
     if not (TABLE[meaning.type].is_permanent or TABLE[meaning.type].drops_order):
         meaning = untold
     return Problem(meaning.type, words(document) or "the CA gave no reason", hint=meaning.hint)
@@ -120,6 +120,12 @@ def from_document(document: Any, default: ProblemType) -> Problem:
 def words(document: dict[str, Any]) -> str:
     """The CA's own sentence and those of its subproblems (§6.7.1), each with its type."""
     return "; ".join(_sentences(document))[:MOST_SAID]
+
+
+def plain(value: Any) -> str:
+    """A text that a CA sent, fit for one line of a log or a page; of what is no text nothing is left."""
+    text = str(value)[:MOST_SAID] if isinstance(value, str | int | float) else ""
+    return "".join(one if one.isprintable() else " " for one in text).strip()
 
 
 def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
@@ -145,8 +151,8 @@ def _at(text: str, now: float) -> float | None:
 
 
 def _sentences(document: dict[str, Any], depth: int = 0) -> Iterator[str]:
-    code = str(document.get("type", "")).rpartition(":")[2]
-    detail = str(document.get("detail", "")).strip()
+    code = plain(document.get("type")).rpartition(":")[2]
+    detail = plain(document.get("detail"))
     if code or detail:
         yield f"{detail} ({code})" if code and detail else detail or code
     subproblems = document.get("subproblems")
