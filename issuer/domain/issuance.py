@@ -84,10 +84,9 @@ class Issuance:
 
     ca is the directory URL of the CA that is asked; passed_over are those that have failed it since its last try. key
     is encrypted, csr is PEM; both are saved before the CA is asked for anything. is_charged: its order has been counted
-    against the CA's limits. tries counts failures of this
-    attempt, waits the times in a row that the CA was asked and was not ready, pauses those that it was put off without
-    a try. next_try_at: not to be looked at before,
-    or None when it is due now. problem: the last one. events: its timeline, the last lines of it.
+    against the CA's limits. tries counts failures of this attempt, waits the times in a row that the CA was asked and
+    was not ready, pauses those that it was put off without a try. next_try_at: not to be looked at before, or None when
+    it is due now. problem: the last one. events: its timeline, the last lines of it.
     """
 
     id: str
