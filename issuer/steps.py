@@ -35,7 +35,8 @@ def order(services: Services, record: Record) -> Record:
     ca = services.ca_at(issuance.ca)
     if ca is None:
         chosen = choice.choose(services, record)
-        return record.with_issuance(replace(issuance, ca=chosen).note(services.clock(), f"to be asked: {chosen}"))
+        issuance = replace(issuance, ca=chosen, is_charged=False)
+        return record.with_issuance(issuance.note(services.clock(), f"to be asked: {chosen}"))
     replaces = _replaced(ca, record)
     if not issuance.is_charged:
         issuance = _allowed(services, record, ca)

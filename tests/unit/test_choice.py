@@ -10,7 +10,7 @@ from issuer.domain import CHAIN, Domain, Status, Step
 from issuer.ports import CaPolicy, Services
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NAME, NOW, fake_services, opened
-from tests.faults import fails, works
+from tests.faults import fails, limited, works
 from tests.front import reach
 from tests.world import DAY, HOUR, World
 
@@ -226,7 +226,7 @@ def test_an_order_at_a_ca_that_was_taken_out_of_the_settings_is_placed_anew_at_a
 
 
 def test_a_choice_of_a_ca_that_was_taken_out_before_the_order_is_made_anew(services: Services) -> None:
-    record, (first, second) = opened(services), services.cas
+    record, (first, second) = opened(services), [limited(ca, new_orders=(1, DAY)) for ca in services.cas]
     first.before = fails(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         tasks.attempt(services, Step.ORDER, record.issuance.id)
@@ -234,6 +234,9 @@ def test_a_choice_of_a_ca_that_was_taken_out_before_the_order_is_made_anew(servi
     world = World(replace(services, cas=(second,)))
     world.run(services.lease_seconds + A_WHILE)
     assert (world.word(), world.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
+    opened(services, "other.example")
+    world.run(A_WHILE)
+    assert world.record("other.example").issuance.problem.type is ProblemType.OVER_BUDGET
 
 
 def test_the_timeline_says_which_ca_was_asked_and_why_another(world: World, services: Services) -> None:

@@ -1,6 +1,7 @@
 """A CA is asked no faster than it allows, and for renewal information apart from orders."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from issuer.domain import Status
 from issuer.ports import RenewalInfo, Services
@@ -58,7 +59,9 @@ def test_renewal_info_is_asked_for_at_the_pace_of_the_ca(world: World, services:
     ca = limited(services.cas[0])
     world.issued(*below("customer.example", 9))
     limited(ca, requests_per_second=4).renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
-    world.scan()
+    with capture_logs() as logs:
+        world.scan()
     assert ca.calls.count("renewal_info") == 2
+    assert [one["problem"] for one in logs] == ["paced"] * 7
     world.run(9 * HOUR)
     assert {world.domain(name).window.start for name in below("customer.example", 9)} == {NOW + 50 * DAY}
