@@ -174,6 +174,7 @@ def test_a_refusal_is_over_when_its_time_has_passed(limits: RedisLimits) -> None
     assert held(limits, NAME, now=NOW + DAY) is None
     refused(limits, "shop.customer.example", now=NOW + DAY, until=NOW + 2 * DAY)
     assert held(limits, "third.customer.example", now=NOW + DAY) is None
+    assert [limits._redis.zcard(key) for key in limits._redis.keys("issuer:ca:*")] == [1, 1]
 
 
 def test_while_it_is_held_back_nothing_is_spent(limits: RedisLimits) -> None:

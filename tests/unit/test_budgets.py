@@ -192,6 +192,21 @@ def test_c03_a_429_teaches_the_budget(hosts: tuple[str, ...]) -> None:
     assert world.words() == {Status.ACTIVE: 7}
 
 
+def test_a_429_that_is_not_about_orders_holds_back_none(world: World, services: Services) -> None:
+    ca = services.cas[0]
+    ca.before = fails(Problem(T.RATE_LIMITED, "too many answers", retry_at=NOW + HOUR), "answer")
+    all_opened(services, *(f"shop.{number}.example" for number in range(4)))
+    world.run(A_WHILE)
+    assert len(ca.orders) == 4
+    ca.before = works
+    opened(services)
+    world.run(A_WHILE)
+    assert world.word() is Status.ACTIVE
+    world.run(HOUR)
+    assert world.words() == {Status.ACTIVE: 5}
+    assert len(ca.orders) == 5
+
+
 def test_after_429_for_three_registered_domains_the_ca_is_asked_for_no_new_name(
     world: World, services: Services
 ) -> None:

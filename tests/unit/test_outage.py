@@ -199,6 +199,7 @@ def soon(type_: ProblemType, seconds: float = 0) -> Problem:
         (soon(T.CAA), soon(T.RATE_LIMITED, 5 * MINUTE), T.RATE_LIMITED),
         (soon(T.RATE_LIMITED, 3 * HOUR), soon(T.CAA), T.CAA),
         (soon(T.CAA), soon(T.CA_RESTS, 30), T.CA_RESTS),
+        (soon(T.CAA), soon(T.CA_RESTS, 600), T.CA_RESTS),
         (soon(T.OVER_BUDGET, DAY), soon(T.CAA), T.CAA),
         (AWAY, soon(T.PACED, 0.5), T.PACED),
         (AWAY, soon(T.BUSY), T.BUSY),

@@ -28,10 +28,20 @@ def test_requests_go_no_faster_than_is_set_and_all_are_served(world: World, serv
     ca = limited(services.cas[0], requests_per_second=4)
     all_opened(services, *below("customer.example", 12))
     times = called_from_now_on(ca)
-    world.run(5 * 60)
+    world.run(HOUR / 3)
     assert world.words() == {Status.ACTIVE: 12}
     assert max(sum(at <= one < at + 1 for one in times) for at in times) <= 8
     assert {world.record(name).issuance.tries for name in below("customer.example", 12)} == {0}
+
+
+def test_where_the_preferred_ca_is_paced_it_is_waited_for() -> None:
+    services = fake_services(hosts=("a.example", "b.example"))
+    world, (first, second) = World(services), services.cas
+    limited(first, requests_per_second=4)
+    all_opened(services, *below("customer.example", 6))
+    world.run(HOUR / 3)
+    assert world.words() == {Status.ACTIVE: 6}
+    assert (len(first.certificates), second.calls) == (6, [])
 
 
 def test_renewal_info_is_not_asked_for_at_a_ca_that_does_not_answer_and_orders_go_on(

@@ -38,7 +38,7 @@ def test_failed_authorizations_are_counted_and_the_ca_is_not_asked_for_one_too_m
     world.run(A_WHILE)
     assert ca.calls.count("answer") == 4
     ca.published = services.store.key_authorization
-    world.run(5 * HOUR)
+    world.run(6 * HOUR)
     assert world.words() == {Status.ACTIVE: 2}
 
 
