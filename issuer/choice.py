@@ -15,9 +15,9 @@ from issuer.names import registered_domain
 from issuer.ports import CertificateAuthority, Pause, Quota, Rate, Services
 from issuer.problem import Problem, ProblemType
 
-ALWAYS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED, ProblemType.CA_ACCOUNT})
-"""A CA that says no to a domain, or to us: another one may not."""
-BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET})
+ALWAYS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED})
+"""A CA that says no to a domain: another one may not."""
+BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET, ProblemType.CA_ACCOUNT})
 BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
 """Once the CSR is sent there may be a certificate: its CA is waited for, and no second one is bought elsewhere."""
 OF_A_CA = ALWAYS | BEFORE_CSR | BEFORE_ORDER

@@ -113,7 +113,7 @@ def from_document(document: Any, default: ProblemType) -> Problem:
     untold = Meaning(default, f"{POINTING}; {REACHABLE}" if default is ProblemType.VALIDATION_FAILED else "")
     meaning = TYPES.get(plain(document.get("type")).rpartition(":")[2], untold)
     if not (TABLE[meaning.type].is_permanent or TABLE[meaning.type].drops_order):
-        meaning = untold
+        meaning = Meaning(default, meaning.hint or untold.hint)
     return Problem(meaning.type, words(document) or "the CA gave no reason", hint=meaning.hint)
 
 

@@ -17,10 +17,11 @@ from tests.world import DAY, HOUR, World
 A, B, C = "a.example", "b.example", "c.example"
 A_WHILE = 150
 """Until a message that nobody sent is missed, and what follows from it."""
-REFUSALS = {"caa", "ca-refused", "ca-account"}
+REFUSALS = {"caa", "ca-refused"}
 LEADS_ON = {
-    Step.ORDER: REFUSALS | {"ca-rests", "over-budget", "ca-unavailable", "ca-misunderstood", "rate-limited"},
-    Step.CHALLENGE: REFUSALS | {"ca-rests", "over-budget"},
+    Step.ORDER: REFUSALS
+    | {"ca-account", "ca-rests", "over-budget", "ca-unavailable", "ca-misunderstood", "rate-limited"},
+    Step.CHALLENGE: REFUSALS | {"ca-account", "ca-rests", "over-budget"},
     Step.FINALIZE: REFUSALS,
     Step.INSTALL: REFUSALS,
 }
