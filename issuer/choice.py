@@ -15,11 +15,12 @@ from issuer.names import registered_domain
 from issuer.ports import CertificateAuthority, Pause, Quota, Rate, Services
 from issuer.problem import Problem, ProblemType
 
-ALWAYS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED, ProblemType.CA_ACCOUNT})
-"""A CA that says no to a domain, or to us: another one may not."""
-BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET})
+ALWAYS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED})
+"""A CA that says no to a domain: another one may not."""
+BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET, ProblemType.CA_ACCOUNT})
 BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
 """Once the CSR is sent there may be a certificate: its CA is waited for, and no second one is bought elsewhere."""
+OF_A_CA = ALWAYS | BEFORE_CSR | BEFORE_ORDER
 OF_NO_USE = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_ACCOUNT})
 ANSWERS = frozenset(
     {
@@ -72,25 +73,36 @@ def require_awake(services: Services, directory_url: str | None) -> None:
         )
 
 
-def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_renewal: bool) -> None:
-    """Use up what a new order takes of the CA's limits. Raises Problem(over-budget) where that is not there.
+def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_renewal: bool) -> bool:
+    """Use up what a new order takes of the CA's limits; False where that is nothing. Raises Problem(over-budget) where
+    it is not there.
 
     is_renewal: the order says which certificate it replaces. Within the CA's window such a one is exempt from all
     limits, and a same-name renewal without it from those on new names (Let's Encrypt).
     """
     now, domain = services.clock(), record.domain
-    if is_renewal and domain.window is not None and domain.window.start <= now:
-        return
+    if is_renewal and _is_in_window(domain, ca, now):
+        return False
     cost = _cost(ca, domain, is_bulk=record.issuance.lane is Agenda.BULK)
     at = services.limits.spend(ca.directory_url, domain.name, cost, now=now)
     if at:
         raise Problem(ProblemType.OVER_BUDGET, f"at {ca.directory_url}", retry_at=at)
+    return any(quota.burst for quota in cost)
+
+
+def give_back(services: Services, record: Record, failed: Issuance) -> None:
+    """Use up nothing of the CA's limits on certificates for an order that came to nothing before its CSR was sent."""
+    issuance, ca = record.issuance, services.ca_at(record.issuance.ca)
+    if ca and issuance.is_charged and not failed.is_charged and issuance.step in {Step.ORDER, Step.CHALLENGE}:
+        services.limits.give_back(ca.directory_url, _certificates(ca, record.domain), now=services.clock())
 
 
 def room_at(services: Services, domain: Domain) -> float | None:
     """When there is room for an order for a domain at one of its CAs; None: now."""
     now, times = services.clock(), []
     for ca in preferred(services, domain):
+        if _is_in_window(domain, ca, now):
+            return None
         looks = [replace(quota, cost=0) for quota in _cost(ca, domain)]
         at = services.limits.spend(ca.directory_url, domain.name, looks, now=now)
         if at is None:
@@ -107,8 +119,13 @@ def heard(services: Services, record: Record, problem: Problem | None) -> Proble
         return problem
     url, name, limits = ca.directory_url, record.domain.name, services.limits
     if problem and problem.type in OF_NO_USE:
-        is_certain = problem.type is ProblemType.CA_ACCOUNT
-        until = limits.failed(url, now=now, until=problem.retry_at, is_certain=is_certain)
+        until = limits.failed(
+            url,
+            now=now,
+            until=problem.retry_at,
+            is_repeated=record.issuance.tries > 0,
+            is_certain=problem.type is ProblemType.CA_ACCOUNT,
+        )
         return _resting(problem, url, until) if until else problem
     if problem is None or problem.type in ANSWERS:
         limits.answered(url)
@@ -129,17 +146,26 @@ def elsewhere(services: Services, record: Record, problem: Problem) -> Issuance 
     if not _left(services, record.domain, passed_over):
         return None
     log.info("over to another CA", ca=issuance.ca, reason=str(problem))
-    return issuance.go_elsewhere(_kinder(issuance, problem), services.clock())
+    now = services.clock()
+    return issuance.go_elsewhere(_kinder(issuance, problem, now), now)
 
 
-def in_the_end(record: Record, problem: Problem) -> Problem:
-    """What is to be told of an issuance that no CA could serve: of its CAs' problems the one that passes soonest."""
-    return _kinder(record.issuance, problem)
+def in_the_end(services: Services, record: Record, problem: Problem) -> Problem:
+    """What is to be told of an issuance that no CA could serve: of its CAs' problems the one that passes soonest; and
+    always one that is no CA's."""
+    return _kinder(record.issuance, problem, services.clock()) if problem.type in OF_A_CA else problem
 
 
-def _kinder(issuance: Issuance, problem: Problem) -> Problem:
+def _kinder(issuance: Issuance, problem: Problem, now: float) -> Problem:
     former = issuance.problem if issuance.passed_over else None
-    return min((one for one in (former, problem) if one), key=lambda one: (one.is_permanent, one.retry_at or 0))
+    found = [one for one in (former, problem) if one]
+    return min(found, key=lambda one: (one.is_permanent, _passes_at(one, issuance.tries, now), one.is_counted))
+
+
+def _passes_at(problem: Problem, tries: int, now: float) -> float:
+    """When to try again at the soonest: one that counts as a failed try waits longer each time."""
+    longer = 10.0 ** min(tries, 10) if problem.is_counted else 1
+    return max(problem.retry_at or 0, now + problem.first_retry_seconds * longer)
 
 
 def _left(services: Services, domain: Domain, passed_over: tuple[str, ...]) -> list[CertificateAuthority]:
@@ -169,13 +195,28 @@ def _resting(problem: Problem, ca: str, until: float) -> Problem:
 def _cost(ca: CertificateAuthority, domain: Domain, *, is_bulk: bool = False) -> list[Quota]:
     """What an order takes. A failed authorization is taken off when it fails; there must be room for one. Bulk leaves a
     part of the account's orders to others."""
+    taken = [*_certificates(ca, domain), replace(_failures(ca, domain.name), cost=0)]
+    orders = _quota("orders", ca.policy.limits.new_orders)
+    reserved = replace(orders, reserve=orders.burst // KEPT_FROM_BULK if is_bulk else 0)
+    return taken if _is_renewed_at(ca, domain) else [*taken, reserved]
+
+
+def _certificates(ca: CertificateAuthority, domain: Domain) -> list[Quota]:
+    """What the certificate that an order is for takes."""
     limits, name = ca.policy.limits, domain.name
-    own = [_quota(f"name:{name}", limits.per_name), replace(_failures(ca, name), cost=0)]
-    if domain.certificate and domain.certificate.ca == ca.directory_url:
-        return own
+    own = [_quota(f"name:{name}", limits.per_name)]
     below = _quota(f"below:{registered_domain(name)}", limits.per_registered_domain)
-    orders = _quota("orders", limits.new_orders)
-    return [*own, below, replace(orders, reserve=orders.burst // KEPT_FROM_BULK if is_bulk else 0)]
+    return own if _is_renewed_at(ca, domain) else [*own, below]
+
+
+def _is_renewed_at(ca: CertificateAuthority, domain: Domain) -> bool:
+    return domain.certificate is not None and domain.certificate.ca == ca.directory_url
+
+
+def _is_in_window(domain: Domain, ca: CertificateAuthority, now: float) -> bool:
+    """Whether the CA that issued the certificate in force wants it to be renewed now."""
+    window = domain.window
+    return _is_renewed_at(ca, domain) and window is not None and window.start <= now <= window.end
 
 
 def _failures(ca: CertificateAuthority, name: str) -> Quota:

@@ -156,12 +156,21 @@ def certificate_id(chain: str) -> str | None:
 
 
 def top_issuer(chain: str) -> str:
-    """The common name of whom the last certificate of a chain is signed by; empty where there is none to read."""
+    """The common name of whom the last certificate of a chain is signed by; empty where there is none to read, or where
+    one is not signed by the next."""
     try:
-        names = x509.load_pem_x509_certificates(chain.encode())[-1].issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+        certificates = x509.load_pem_x509_certificates(chain.encode())
+        for lower, upper in pairwise(certificates):
+            lower.verify_directly_issued_by(upper)
+        names = certificates[-1].issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
     except UNSOUND:
         return ""
     return str(names[0].value) if names else ""
+
+
+def is_same_leaf(chain: str, other: str) -> bool:
+    """True where two chains that can be read are for the same certificate."""
+    return x509.load_pem_x509_certificate(chain.encode()) == x509.load_pem_x509_certificate(other.encode())
 
 
 def issuer_name(chain: str) -> str:

@@ -98,9 +98,7 @@ TABLE: dict[ProblemType, Rule] = {
     ),
     ProblemType.OVER_BUDGET: Rule("the CA's limits leave no room for it yet", NOBODY, is_counted=False),
     ProblemType.CA_REFUSED: Rule("the CA refuses to issue for the domain", PLATFORM, is_permanent=True),
-    ProblemType.CA_ACCOUNT: Rule(
-        "the platform's account at the CA needs its operator", PLATFORM, drops_order=True, is_counted=False
-    ),
+    ProblemType.CA_ACCOUNT: Rule("the platform's account at the CA needs its operator", PLATFORM, is_counted=False),
     ProblemType.ORDER_LOST: Rule("the CA has given up the order", NOBODY, drops_order=True),
     ProblemType.NO_RENEWAL_INFO: Rule("the CA does not say when to renew the certificate", NOBODY),
     ProblemType.BAD_CERTIFICATE: Rule(

@@ -98,7 +98,7 @@ def _asked(services: Services, ca: CertificateAuthority, certificate_id: str) ->
     """What the CA says; where it has not answered of late, it is left alone with such questions, and with no others."""
     asked, now = f"{ca.directory_url}#renewalInfo", services.clock()
     if pause := services.limits.ask(asked, now=now, requests_per_second=ca.policy.limits.requests_per_second):
-        raise Problem(ProblemType.CA_RESTS, asked, retry_at=pause.until)
+        raise Problem(ProblemType.CA_RESTS if pause.is_rest else ProblemType.PACED, asked, retry_at=pause.until)
     try:
         info = ca.renewal_info(certificate_id)
     except Problem as problem:

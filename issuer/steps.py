@@ -35,15 +35,16 @@ def order(services: Services, record: Record) -> Record:
     ca = services.ca_at(issuance.ca)
     if ca is None:
         chosen = choice.choose(services, record)
-        return record.with_issuance(replace(issuance, ca=chosen).note(services.clock(), f"to be asked: {chosen}"))
-    finding = services.resolver.caa(name, ca.caa_identities(), ca.account_url())
-    if finding.verdict is Verdict.NO:
-        raise Problem(ProblemType.CAA, finding.found, hint="allow the CA in the domain's CAA records, or remove them")
+        issuance = replace(issuance, ca=chosen, is_charged=False)
+        return record.with_issuance(issuance.note(services.clock(), f"to be asked: {chosen}"))
     replaces = _replaced(ca, record)
-    choice.spend(services, record, ca, is_renewal=replaces is not None)
+    if not issuance.is_charged:
+        issuance = _allowed(services, record, ca)
+        if choice.spend(services, record, ca, is_renewal=replaces is not None):
+            return record.with_issuance(replace(issuance, is_charged=True))
     placed = ca.new_order(name, replaces, record.domain.profile or "")
     return record.with_issuance(
-        issuance.note(services.clock(), f"CAA, {finding.verdict}: {finding.found}").advance(
+        issuance.advance(
             Step.CHALLENGE,
             order_url=placed.url,
             finalize_url=placed.finalize_url,
@@ -117,6 +118,14 @@ def _require_pointing(services: Services, record: Record) -> None:
         raise Problem(ProblemType.INVALID_CNAME, pointing.found, hint=hint)
     if pointing.verdict is Verdict.UNKNOWN and (record.issuance.tries == 0 or record.domain.away_since):
         raise Problem(ProblemType.DNS_UNKNOWN, pointing.found, hint=hint)
+
+
+def _allowed(services: Services, record: Record, ca: CertificateAuthority) -> Issuance:
+    """A look at the domain's CAA records, noted. Raises Problem where they clearly forbid the CA to issue."""
+    finding = services.resolver.caa(record.domain.name, ca.caa_identities(), ca.account_url())
+    if finding.verdict is Verdict.NO:
+        raise Problem(ProblemType.CAA, finding.found, hint="allow the CA in the domain's CAA records, or remove them")
+    return record.issuance.note(services.clock(), f"CAA, {finding.verdict}: {finding.found}")
 
 
 def _ca(services: Services, record: Record) -> CertificateAuthority:

@@ -103,7 +103,7 @@ def next_try_at(problem: Problem, record: Record, now: float) -> float:
         pause = first * 10.0 ** min(issuance.tries, MAX_TRIES)
         pause = longest if pause > LONGEST_OF_TEN_SECONDS else min(pause, longest)
     else:
-        pause = min(max((problem.retry_at or 0) - now, first) * 2.0 ** min(issuance.waits, 5), LONGEST_OF_TWO_SECONDS)
+        pause = min(max((problem.retry_at or 0) - now, first) * 2.0 ** min(issuance.pauses, 5), LONGEST_OF_TWO_SECONDS)
     spread = random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
     return max(now + pause * spread, (problem.retry_at or 0) + pause * abs(spread - 1))
 
@@ -143,10 +143,11 @@ def _after(services: Services, record: Record, problem: Problem) -> Record:
     problem = choice.heard(services, record, problem) or problem
     failed = choice.elsewhere(services, record, problem)
     if failed is None:
-        problem = choice.in_the_end(record, problem)
+        problem = choice.in_the_end(services, record, problem)
         is_last = record.domain.certificate is None and issuance.tries + problem.is_counted >= MAX_TRIES
         is_over = problem.is_permanent or (is_last and problem.is_counted)
         failed = issuance.fail(problem) if is_over else issuance.retry(problem, next_try_at(problem, record, now))
+    choice.give_back(services, record, failed)
     log.warning(
         "step failed",
         problem=problem.type.value,

@@ -284,3 +284,13 @@ def opened(services: Services, name: str = NAME, account: str = ACCOUNT.id) -> R
     now = services.clock()
     issuance = new_issuance(name, Reason.FIRST, now)
     return services.store.open(Domain(name, account, now), issuance, version=0, look_again_at=now + 60)
+
+
+def below(registered: str, count: int) -> list[str]:
+    """Some names below a registered domain."""
+    return [f"{number}.{registered}" for number in range(count)]
+
+
+def all_opened(services: Services, *names: str) -> list[str]:
+    """The same names, each with a first issuance."""
+    return [opened(services, name).domain.name for name in names]

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from issuer import accounts, tasks
 from issuer.celery_app import INTERACTIVE, create_celery
 from issuer.config import load_settings
-from issuer.domain import CHAIN, Issuance, Reason, Record, new_issuance
+from issuer.domain import CHAIN, Issuance, Reason, Record, Step, new_issuance
 from issuer.keys import new_encryption_key
 from issuer.ports import Plan, Services
 from tests.fakes import NAME, TARGET, fake_services, opened
@@ -107,6 +107,16 @@ def issued(services: Services, name: str = NAME) -> Record:
         services.clock.now = max(services.clock.now, record.issuance.next_try_at or 0)
         tasks.attempt(services, record.issuance.step, record.issuance.id)
     assert record.domain.certificate
+    return record
+
+
+def reach(services: Services, step: Step, name: str = NAME) -> Record:
+    """A record whose first issuance stands before `step`."""
+    opened(services, name)
+    while (record := services.store.load(name)).issuance.step is not step:
+        onward, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
+        assert onward is not tasks.Onward.LEAVE
+        services.clock.forward(seconds)
     return record
 
 

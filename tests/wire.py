@@ -158,7 +158,7 @@ class Wire(Listener):
         kept |= {"Host": self.host}
         url = self._upstream + request.path
         response = self._pool.request(request.method, url, headers=kept, body=request.body or None)
-        passed = {name: value for name, value in response.headers.items() if name.lower() not in OF_ONE_HOP}
+        passed = {name: value for name, value in dict(response.headers).items() if name.lower() not in OF_ONE_HOP}
         return response.status, passed, response.data
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The product without processes: its real scans and what they queue, at the times of a clock that jumps."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -8,11 +9,12 @@ from kombu.simple import SimpleQueue
 
 from issuer import tasks
 from issuer.celery_app import BULK, INTERACTIVE, RENEWAL
-from issuer.domain import CHAIN, Domain, Record, domain_of
+from issuer.domain import CHAIN, Domain, Record, Status, domain_of, status
 from issuer.ports import Services
 from issuer.schedule import SCANS
 from issuer.store import AGENDAS, READY
 from issuer.tasks import Onward
+from tests.fakes import NAME
 from tests.front import celery_for, issued
 
 DAY = 86400.0
@@ -33,11 +35,19 @@ class World:
         for name in names:
             issued(self.services, name)
 
-    def domain(self, name: str) -> Domain:
+    def domain(self, name: str = NAME) -> Domain:
         return self.services.store.load(name).domain
 
-    def record(self, name: str) -> Record:
+    def record(self, name: str = NAME) -> Record:
         return self.services.store.load(name)
+
+    def word(self, name: str = NAME) -> Status:
+        return status(self.record(name), self.clock())
+
+    def words(self) -> Counter[Status]:
+        """How many names stand how."""
+        names = [key.rpartition(":")[2] for key in self.services.store._redis.keys("issuer:domain:*")]
+        return Counter(self.word(name) for name in names)
 
     def queued(self) -> list[tuple[str, str]]:
         """Takes the messages off the queues: queue and issuance of each."""
@@ -70,8 +80,8 @@ class World:
                 if onward is not Onward.NEXT:
                     break
 
-    def run(self, seconds: float) -> None:
-        """Let time go by: scan and work whenever something is due."""
+    def run(self, seconds: float, *, every: float = 0.01) -> None:
+        """Let time go by: scan and work whenever something is due, and no more often than `every` so many seconds."""
         end = self.clock.now + seconds
         while True:
             self.scan()
@@ -79,7 +89,7 @@ class World:
             due = self.next_due()
             if due is None or due > end:
                 break
-            self.clock.now = max(due, self.clock.now + 0.01)
+            self.clock.now = max(due, self.clock.now + every)
         self.clock.now = max(end, self.clock.now)
 
     def next_due(self) -> float | None:

@@ -9,22 +9,20 @@ from typing import Any
 from urllib.parse import urljoin
 
 import structlog
-from acme import challenges, messages
+from acme import messages
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
 
 from issuer import keys
 from issuer.ca import documents, problems
-from issuer.ca.account import AccountKeeper
-from issuer.ca.transport import SHOWN, Answer, Refusal, Signer, Transport, unusable
+from issuer.ca.account import AccountKeeper, thumbprint
+from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
 from issuer.keys import Vault
 from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
 from issuer.problem import Problem, ProblemType
 
 NOT_FOUND = 404
-LOST = frozenset({"invalid", "expired", "deactivated", "revoked"})
-"""States that an authorization does not come back from (§7.1.6)."""
 LATER = frozenset({429, 503})
 """Answers that are about the moment, not about what was asked."""
 DIRECTORY_SECONDS = 86400
@@ -70,7 +68,7 @@ class AcmeAuthority:
     def caa_identities(self) -> tuple[str, ...]:
         """See `ports.CertificateAuthority`."""
         found = self._meta().get("caaIdentities")
-        return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+        return tuple(problems.plain(one) for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
     def account_url(self) -> str:
         """See `ports.CertificateAuthority`."""
@@ -135,22 +133,24 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         answer = self._asked(url, POST_AS_GET)
         document = answer.json()
-        if document.get("status") in LOST:
-            return Authorization(problem=documents.failure(document, document["status"]))
-        found = documents.parsed(messages.Authorization, document, "identifier", "status", "challenges")
-        if str(found.identifier.value).lower() != name:
-            raise unusable(f"its authorization is for another name than {name}")
+        state = documents.authorization_state(document, name)
         ask_again_at = problems.retry_after(answer.headers, self._clock())
-        if found.status == messages.STATUS_VALID:
+        if state == "valid":
             return Authorization(is_valid=True)
-        if found.status != messages.STATUS_PENDING:
-            raise unusable(f"its authorization is {str(found.status.name)[:SHOWN]!a}")
-        return Authorization(challenge=self._http_01(found), ask_again_at=ask_again_at)
+        if state != "pending":
+            return Authorization(problem=documents.failure(document, state))
+        return Authorization(challenge=self._http_01(document), ask_again_at=ask_again_at)
 
     def answer(self, challenge: Challenge) -> None:
         """See `ports.CertificateAuthority`."""
+
+        def tell(signer: Signer) -> Answer:
+            if challenge.key_authorization != f"{challenge.token}.{thumbprint(signer.key)}":
+                raise Problem(ProblemType.BUSY, "the key of our account is a new one: the answer must be made anew")
+            return self._post_to(challenge.url, b"{}", signer)
+
         try:
-            self._post(challenge.url, b"{}")
+            self._keeper.signed(tell)
         except Refusal as refusal:
             # Answered already, by a run that was cut off: how it went stands in the authorization.
             if refusal.type != "malformed":
@@ -171,14 +171,23 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         text, alternates = self._chain(url)
         wanted = self.policy.preferred_chain
-        if not wanted or keys.top_issuer(text) == wanted:
-            return text
-        for alternate in alternates[:MAX_ALTERNATES]:
-            other, _ = self._chain(urljoin(url, alternate))
-            if keys.top_issuer(other) == wanted:
-                return other
-        log.warning("the CA offers no chain to the preferred issuer", preferred=wanted, ca=self.directory_url)
+        if wanted and keys.top_issuer(text) != wanted:
+            text = self._preferred(url, text, alternates[:MAX_ALTERNATES]) or text
         return text
+
+    def _preferred(self, url: str, text: str, alternates: list[str]) -> str | None:
+        """Of the other chains for the certificate the one that leads to the preferred issuer, if it can be had: it is a
+        wish, which must not cost the certificate."""
+        wanted, said = self.policy.preferred_chain, "it offers none"
+        try:
+            for alternate in alternates:
+                other, _ = self._chain(urljoin(url, alternate))
+                if keys.top_issuer(other) == wanted and keys.is_same_leaf(text, other):
+                    return other
+        except (Problem, ValueError) as error:
+            said = str(error)
+        log.warning("no chain to the preferred issuer", preferred=wanted, ca=self.directory_url, reason=said)
+        return None
 
     def _chain(self, url: str) -> tuple[str, list[str]]:
         """A chain, and where there are others for its leaf."""
@@ -193,22 +202,25 @@ class AcmeAuthority:
         """The profile's part of an order. Raises Problem where the CA has no such one."""
         profile = wanted or self.policy.profile
         found = self._meta().get("profiles")
-        offered = sorted(str(one) for one in found) if isinstance(found, dict) else []
+        offered = sorted(found) if isinstance(found, dict) else []
         if profile and profile not in offered:
-            hint = f"the operator must choose one of its own: {', '.join(offered)[:200] or 'it has none'}"
+            shown = problems.plain(", ".join(offered))[:200] or "it has none"
+            hint = f"the operator must choose one of its own: {shown}"
             raise Problem(ProblemType.CA_MISUNDERSTOOD, f"it has no profile {profile!a}", hint=hint)
         return {"profile": profile} if profile else {}
 
     def _order(self, url: str, answer: Answer) -> Order:
         document = answer.json()
-        found = documents.parsed(messages.Order, document, "status", "authorizations", "finalize")
+        found = documents.order(document)
+        for one in filter(None, (url, found.finalize, *found.authorizations, found.certificate)):
+            self._transport.require_own(one)
         lost = None
         if found.status == messages.STATUS_INVALID:
             lost = problems.from_document(document.get("error") or self._error_below(found), ProblemType.ORDER_LOST)
         return Order(
             url,
-            finalize_url=str(found.finalize),
-            authorization_urls=tuple(str(one) for one in found.authorizations),
+            finalize_url=found.finalize,
+            authorization_urls=tuple(found.authorizations),
             needs_csr=found.status == messages.STATUS_READY,
             certificate_url=found.certificate if found.status == messages.STATUS_VALID else None,
             problem=lost,
@@ -219,22 +231,23 @@ class AcmeAuthority:
         """The error of an order that has none of its own: that of an authorization's challenge, if there is one."""
         for url in order.authorizations:
             try:
-                found = documents.errors(self._post(str(url), POST_AS_GET).json())
+                found = documents.errors(self._post(url, POST_AS_GET).json())
             except (Problem, Refusal):
                 continue
             if found:
                 return found[0]
         return None
 
-    def _http_01(self, found: messages.Authorization) -> Challenge | None:
+    def _http_01(self, authorization: dict[str, Any]) -> Challenge | None:
         """The challenge to answer; None while the CA is validating it."""
-        for one in found.challenges:
-            if isinstance(one.chall, challenges.HTTP01):
-                if one.status != messages.STATUS_PENDING:
-                    return None
-                token = one.chall.encode("token")
-                return Challenge(one.uri, token, one.chall.key_authorization(self._keeper.signer().key))
-        raise Problem(ProblemType.CA_REFUSED, "it offers no HTTP-01 challenge for the domain")
+        found = documents.challenge(authorization)
+        if found is None:
+            raise Problem(ProblemType.CA_REFUSED, "it offers no HTTP-01 challenge for the domain")
+        if found.status != messages.STATUS_PENDING:
+            return None
+        self._transport.require_own(found.uri)
+        token = found.chall.encode("token")
+        return Challenge(found.uri, token, f"{token}.{thumbprint(self._keeper.signer().key)}")
 
     def _asked(self, url: str, payload: bytes) -> Answer:
         try:
@@ -245,11 +258,13 @@ class AcmeAuthority:
             raise problems.from_refusal(refusal, self._clock()) from None
 
     def _post(self, url: str, payload: bytes) -> Answer:
-        return self._transport.post(url, payload, self._keeper.signer(), new_nonce_url=self._resource("newNonce"))
+        return self._keeper.signed(lambda signer: self._post_to(url, payload, signer))
 
     def _post_as(self, resource: str, payload: bytes, signer: Signer) -> Answer:
         """A request to a resource of the directory, by whoever signs it."""
-        url = self._resource(resource)
+        return self._post_to(self._resource(resource), payload, signer)
+
+    def _post_to(self, url: str, payload: bytes, signer: Signer) -> Answer:
         return self._transport.post(url, payload, signer, new_nonce_url=self._resource("newNonce"))
 
     def _resource(self, name: str) -> str:

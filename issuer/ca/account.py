@@ -7,14 +7,14 @@ where the operator rolls the key over; whoever signs looks up which key that is 
 
 import json
 import threading
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import structlog
 from acme import jws, messages
 from cryptography.hazmat.primitives.serialization import load_der_private_key
+from josepy.json_util import encode_b64jose
 from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
 
@@ -30,12 +30,12 @@ NEW_KEY_AFTER_SECONDS = 3600
 FOUND = 200
 """The status of an answer about an account that was there already; 201 is that of a new one (§7.3, §7.3.1)."""
 GONE = frozenset({"deactivated", "revoked"})
-ACCOUNT_TROUBLE = frozenset({"accountDoesNotExist", "unauthorized"})
-WRONG_SIGNATURE = "malformed"
+NO_ACCOUNT = "accountDoesNotExist"
+ACCOUNT_TROUBLE = frozenset({NO_ACCOUNT, "unauthorized"})
+KEY_TROUBLE = ACCOUNT_TROUBLE | {"malformed"}
 """What CAs call a signature by another key than the account's, among other things."""
 
 log = structlog.get_logger(__name__)
-NO_ACCOUNT = "accountDoesNotExist"
 Post = Callable[[str, bytes, Signer], Answer]
 Resource = Callable[[str], str]
 
@@ -77,8 +77,8 @@ class AccountKeeper:
         stored = self._accounts.ca_account(self._directory_url)
         if stored is None:
             return None
-        thumbprint = urlsafe_b64encode(self._key(stored.key).thumbprint()).rstrip(b"=").decode()
-        return KnownAccount(stored.url, thumbprint, stored.created_at, is_rolling_over=stored.next_key is not None)
+        shown = thumbprint(self._key(stored.key))
+        return KnownAccount(stored.url, shown, stored.created_at, is_rolling_over=stored.next_key is not None)
 
     def roll_over(self) -> None:
         """See `ports.CertificateAuthority`. The next key is saved before the CA hears of it, and a run that was cut off
@@ -93,34 +93,50 @@ class AccountKeeper:
                 if not self._is_rolled_over(stored):
                     self._change_key(stored)
             except Refusal as refusal:
-                raise problems.from_refusal(refusal, self._clock()) from None
+                raise problems.of_account(refusal, self._clock()) from None
             self._rolled_over(stored)
 
-    def with_account(self, request: Callable[[Signer], Answer]) -> Answer:
-        """Run a signed request; once more where the CA no longer knew the account and it could be mended."""
+    def signed(self, request: Callable[[Signer], Answer]) -> Answer:
+        """Run a signed request; once more where the account has another key by now. Raises Refusal, Problem."""
         signer = self.signer()
         try:
             return request(signer)
         except Refusal as refusal:
-            if not self._mended(signer, refusal):
+            if refusal.type not in KEY_TROUBLE or not self._has_changed(signer):
+                raise
+        return request(self.signer())
+
+    def with_account(self, request: Callable[[Signer], Answer]) -> Answer:
+        """Run a signed request; once more where the CA no longer knew the account and it could be mended."""
+        url = self.signer().url
+        try:
+            return self.signed(request)
+        except Refusal as refusal:
+            if refusal.type not in ACCOUNT_TROUBLE or not self._is_registered_anew(url):
                 raise problems.from_refusal(refusal, self._clock()) from None
         try:
             return request(self.signer())
         except Refusal as refusal:
             raise problems.from_refusal(refusal, self._clock()) from None
 
-    def _mended(self, signer: Signer, refusal: Refusal) -> bool:
-        """After a refusal that may be the account's: True when there is another account, URL or key to try with."""
+    def _has_changed(self, signer: Signer) -> bool:
+        """Whether another one signs by now: after a roll-over elsewhere, or one that was cut off once the CA had done
+        it."""
         stored = self._accounts.ca_account(self._directory_url)
-        if refusal.type == WRONG_SIGNATURE and stored and stored.next_key:
-            self.roll_over()
-            return True
-        if refusal.type not in ACCOUNT_TROUBLE:
-            return False
+        if stored and stored.next_key:
+            with self._registering(), suppress(Refusal):
+                stored = self._accounts.ca_account(self._directory_url)
+                if stored and stored.next_key and self._is_rolled_over(stored):
+                    self._rolled_over(stored)
+        return self.signer() != signer
+
+    def _is_registered_anew(self, url: str | None) -> bool:
+        """Ask the CA for the account, unless another worker has: True when its URL is not the one it was."""
+        stored = self._accounts.ca_account(self._directory_url)
         with self._thread_lock:
-            if stored is None or stored.url in {None, signer.url}:
+            if stored is None or stored.url in {None, url}:
                 stored = self._register(stored)
-            return stored.url != signer.url
+            return stored.url != url
 
     def _use(self, account: CaAccount) -> Signer:
         if self._in_use is None or self._in_use[0] != account:
@@ -138,17 +154,20 @@ class AccountKeeper:
                 stored = self._keep(self._fresh(), instead_of=None)
             try:
                 url = self._url_at_ca(stored)
+                if url is None:
+                    stored = self._replaced(stored)
+                    url = self._url_at_ca(stored)
+                if url is None:
+                    raise Problem(ProblemType.CA_ACCOUNT, "the CA refuses a new account", hint=problems.ACCOUNT)
             except Refusal as refusal:
-                raise problems.from_refusal(refusal, self._clock()) from None
-            if url is None:
-                stored = self._replaced(stored)
-                url = self._url_at_ca(stored)
+                is_bound = bool(self._policy.eab_key_id)
+                raise problems.of_account(refusal, self._clock(), is_bound=is_bound) from None
             return self._keep(replace(stored, url=url), instead_of=stored)
 
     @contextmanager
     def _registering(self) -> Iterator[None]:
         if not self._accounts.lock_ca_account(self._directory_url, seconds=LOCK_SECONDS):
-            raise Problem(ProblemType.BUSY, "another worker is registering at the CA")
+            raise Problem(ProblemType.BUSY, "another worker is at our account at the CA")
         try:
             yield
         finally:
@@ -163,13 +182,13 @@ class AccountKeeper:
         try:
             answer = self._post("newAccount", json.dumps(wanted).encode(), Signer(key))
         except Refusal as refusal:
-            if refusal.type == "unauthorized":
+            if refusal.type == "unauthorized" and self._is_deactivated(key):
                 return None
             raise
         # For an account that is there already, the URL is all that an answer has to tell.
         status = answer.json().get("status", "valid" if answer.status == FOUND else None)
         url = answer.headers.get("Location")
-        if status in GONE:
+        if isinstance(status, str) and status in GONE:
             return None
         if status != "valid" or not url:
             raise unusable("its account has no status or no URL")
@@ -192,16 +211,27 @@ class AccountKeeper:
         )
         return {"externalAccountBinding": binding}
 
+    def _is_deactivated(self, key: JWK) -> bool:
+        """Whether «unauthorized» is said of the account, and not of a binding or of who asks for a new one."""
+        try:
+            self._look_up(key)
+        except Refusal as refusal:
+            return refusal.type == "unauthorized"
+        return False
+
     def _is_rolled_over(self, account: CaAccount) -> bool:
-        """Whether the CA knows the account by its next key already (§7.3.1)."""
+        """Whether the CA knows the account by its next key already."""
         assert account.next_key
         try:
-            answer = self._post("newAccount", b'{"onlyReturnExisting": true}', Signer(self._key(account.next_key)))
+            return self._look_up(self._key(account.next_key)) == account.url
         except Refusal as refusal:
             if refusal.type == NO_ACCOUNT:
                 return False
             raise
-        return answer.headers.get("Location") == account.url
+
+    def _look_up(self, key: JWK) -> str | None:
+        """The URL of the account that the CA has for a key, if it has one (§7.3.1)."""
+        return self._post("newAccount", b'{"onlyReturnExisting": true}', Signer(key)).headers.get("Location")
 
     def _change_key(self, account: CaAccount) -> None:
         """Both keys sign: the next one that it is held, the old one that it may take its place (§7.3.5)."""
@@ -228,3 +258,8 @@ class AccountKeeper:
 
     def _key(self, encrypted: str) -> JWK:
         return JWKEC(key=load_der_private_key(self._vault.decrypt(encrypted), password=None))
+
+
+def thumbprint(key: JWK) -> str:
+    """What a key is known by, also in answers to challenges (RFC 7638, RFC 8555 §8.1)."""
+    return encode_b64jose(key.thumbprint())

@@ -39,6 +39,7 @@ ANSWERING = (
     "let all name servers of the domain answer, also for types of records that it does not have, and mend DNSSEC"
 )
 ACCOUNT = "the domain's owner need do nothing; the operator must see to the account at the CA"
+BINDING = "the operator must set eab_key_id and eab_hmac_key of this CA in ISSUER_CAS, as the CA has given them"
 NAME = "the domain's owner need do nothing; the operator may set another CA for this domain"
 
 TYPES: dict[str, Meaning] = {
@@ -54,9 +55,7 @@ TYPES: dict[str, Meaning] = {
     "compound": Meaning(ProblemType.CA_MISUNDERSTOOD),
     "connection": Meaning(ProblemType.VALIDATION_FAILED, REACHABLE),
     "dns": Meaning(ProblemType.VALIDATION_FAILED, ANSWERING),
-    "externalAccountRequired": Meaning(
-        ProblemType.CA_ACCOUNT, "the operator must set eab_key_id and eab_hmac_key of this CA in ISSUER_CAS"
-    ),
+    "externalAccountRequired": Meaning(ProblemType.CA_ACCOUNT, BINDING),
     "incorrectResponse": Meaning(ProblemType.VALIDATION_FAILED, POINTING),
     "invalidContact": Meaning(ProblemType.CA_ACCOUNT, "the operator must set another ISSUER_ACME_CONTACT"),
     "invalidProfile": Meaning(ProblemType.CA_MISUNDERSTOOD, "the operator must set a profile that the CA has"),
@@ -77,6 +76,8 @@ TYPES: dict[str, Meaning] = {
 }
 """By the last part of the URN: RFC 8555 §6.7, RFC 9773 §7.4, and the profiles' own."""
 
+OF_ANY_REQUEST = frozenset({ProblemType.CA_ACCOUNT, ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED})
+
 
 def from_refusal(refusal: Refusal, now: float) -> Problem:
     """The Problem of an answer with an error status."""
@@ -90,26 +91,41 @@ def from_refusal(refusal: Refusal, now: float) -> Problem:
     said = words(refusal.problem) or f"status {refusal.answer.status}"
     if refusal.type == "userActionRequired":
         where = refusal.problem.get("instance") or next(refusal.answer.links("terms-of-service"), "")
-        said = "; ".join(filter(None, (said, str(where)[:MOST_SAID])))
+        said = "; ".join(filter(None, (said, plain(where))))
     retry_at = retry_after(refusal.answer.headers, now)
     if meaning.type is ProblemType.RATE_LIMITED and retry_at is None:
         retry_at = _instant_in(said, now) or now + DEFAULT_RATE_LIMIT_SECONDS
     return Problem(meaning.type, said, hint=meaning.hint, retry_at=retry_at)
 
 
+def of_account(refusal: Refusal, now: float, *, is_bound: bool = False) -> Problem:
+    """The Problem of a request about our account, in which no domain has a part. is_bound: it was to be bound to one
+    that the operator has with the CA otherwise."""
+    problem = from_refusal(refusal, now)
+    if problem.type in OF_ANY_REQUEST:
+        return problem
+    return Problem(ProblemType.CA_ACCOUNT, problem.detail, hint=BINDING if is_bound else ACCOUNT)
+
+
 def from_document(document: Any, default: ProblemType) -> Problem:
     """The Problem of an `error` in an order or a challenge that is lost by it, so never one that keeps the order."""
     document = document if isinstance(document, dict) else {}
     untold = Meaning(default, f"{POINTING}; {REACHABLE}" if default is ProblemType.VALIDATION_FAILED else "")
-    meaning = TYPES.get(str(document.get("type", "")).rpartition(":")[2], untold)
+    meaning = TYPES.get(plain(document.get("type")).rpartition(":")[2], untold)
     if not (TABLE[meaning.type].is_permanent or TABLE[meaning.type].drops_order):
-        meaning = untold
+        meaning = Meaning(default, meaning.hint or untold.hint)
     return Problem(meaning.type, words(document) or "the CA gave no reason", hint=meaning.hint)
 
 
 def words(document: dict[str, Any]) -> str:
     """The CA's own sentence and those of its subproblems (§6.7.1), each with its type."""
     return "; ".join(_sentences(document))[:MOST_SAID]
+
+
+def plain(value: Any) -> str:
+    """A text that a CA sent, fit for one line of a log or a page; of what is no text nothing is left."""
+    text = str(value)[:MOST_SAID] if isinstance(value, str | int | float) else ""
+    return "".join(one if one.isprintable() else " " for one in text).strip()
 
 
 def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
@@ -135,8 +151,8 @@ def _at(text: str, now: float) -> float | None:
 
 
 def _sentences(document: dict[str, Any], depth: int = 0) -> Iterator[str]:
-    code = str(document.get("type", "")).rpartition(":")[2]
-    detail = str(document.get("detail", "")).strip()
+    code = plain(document.get("type")).rpartition(":")[2]
+    detail = plain(document.get("detail"))
     if code or detail:
         yield f"{detail} ({code})" if code and detail else detail or code
     subproblems = document.get("subproblems")

@@ -62,8 +62,10 @@ WITHOUT_ORDER: dict[str, Any] = {
     "order_url": None,
     "finalize_url": None,
     "authorization_urls": (),
+    "is_charged": False,
     "is_answered": False,
     "certificate_url": None,
+    "waits": 0,
 }
 """What an issuance has of its order, as it is before there is one."""
 
@@ -83,7 +85,8 @@ class Issuance:
 
     is_bulk: its account has begun many of late. ca is the directory URL of the CA that is asked; passed_over are those
     that have failed it since its last try. key is encrypted, csr is PEM; both are saved before the CA is asked for
-    anything. tries counts failures of this attempt, waits the times in a row that the CA was asked and was not ready.
+    anything. is_charged: its order has been counted against the CA's limits. tries counts failures of this attempt,
+    waits the times in a row that the CA was asked and was not ready, pauses those that it was put off without a try.
     next_try_at: not to be looked at before, or None when it is due now. problem: the last one. events: the last lines
     of its timeline.
     """
@@ -97,6 +100,7 @@ class Issuance:
     passed_over: tuple[str, ...] = ()
     key: str | None = field(default=None, repr=False)
     csr: str | None = None
+    is_charged: bool = False
     order_url: str | None = None
     finalize_url: str | None = None
     authorization_urls: tuple[str, ...] = ()
@@ -104,6 +108,7 @@ class Issuance:
     certificate_url: str | None = None
     tries: int = 0
     waits: int = 0
+    pauses: int = 0
     next_try_at: float | None = None
     problem: Problem | None = None
     events: tuple[Event, ...] = ()
@@ -124,11 +129,11 @@ class Issuance:
         """On to the next step, due now. ValueError for an illegal move."""
         if step not in MOVES[self.step]:
             raise ValueError(f"no move from {self.step} to {step}")
-        return replace(self, step=step, waits=0, next_try_at=None, problem=None, **found)
+        return replace(self, step=step, waits=0, pauses=0, next_try_at=None, problem=None, **found)
 
     def wait(self, until: float, **found: Any) -> Self:
         """The CA is not ready: the same step again at `until`."""
-        return replace(self, waits=self.waits + 1, next_try_at=until, **found)
+        return replace(self, waits=self.waits + 1, pauses=0, next_try_at=until, **found)
 
     def retry(self, problem: Problem, at: float) -> Self:
         """A temporary problem: the same step again at `at`, or a new order where the problem cost this one. One that
@@ -138,7 +143,8 @@ class Issuance:
         again = replace(
             self,
             tries=self.tries + problem.is_counted,
-            waits=0 if problem.is_counted else self.waits + 1,
+            waits=0 if problem.is_counted else self.waits,
+            pauses=0 if problem.is_counted else self.pauses + 1,
             next_try_at=at,
             problem=problem,
             is_answered=False,
@@ -146,7 +152,7 @@ class Issuance:
         )
         if problem.drops_order:
             return replace(again, **WITHOUT_ORDER, key=None, csr=None)
-        return replace(again, ca=None) if self.order_url is None else again
+        return replace(again, ca=None, is_charged=False) if self.order_url is None else again
 
     def go_elsewhere(self, problem: Problem, now: float) -> Self:
         """Its CA has failed it: over to another one, with an order there, at once."""
@@ -156,7 +162,7 @@ class Issuance:
         return replace(
             self,
             **WITHOUT_ORDER,
-            waits=0,
+            pauses=0,
             next_try_at=now,
             problem=problem,
             passed_over=passed_over,
@@ -179,11 +185,12 @@ class Issuance:
             problem=problem,
             key=None,
             csr=None,
+            is_charged=False,
         )
 
     def wake(self, now: float, reason: Reason) -> Self:
         """To be tried now instead of at next_try_at, for this reason from now on."""
-        return replace(self, tries=0, waits=0, next_try_at=now, reason=reason, passed_over=())
+        return replace(self, tries=0, waits=0, pauses=0, next_try_at=now, reason=reason, passed_over=())
 
 
 def new_issuance(name: str, reason: Reason, now: float) -> Issuance:

@@ -179,9 +179,18 @@ class Limits(Protocol):
         """None where the CA may be asked now, for one step; else until when not. After a rest one caller is let through
         to try it, the others wait for how that goes."""
 
-    def failed(self, ca: str, *, now: float, until: float | None = None, is_certain: bool = False) -> float | None:
+    def failed(
+        self,
+        ca: str,
+        *,
+        now: float,
+        until: float | None = None,
+        is_repeated: bool = False,
+        is_certain: bool = False,
+    ) -> float | None:
         """The CA did not answer; until when it rests now, if it does. until: what it has asked for, as epoch seconds.
-        is_certain: one failure is enough."""
+        is_repeated: whoever asked it has failed before, and two failures in a row are enough. is_certain: one is
+        enough, and it rests for longer."""
 
     def rests_until(self, ca: str, *, now: float) -> float | None:
         """Until when it rests; None where it does not."""
@@ -195,6 +204,9 @@ class Limits(Protocol):
 
     def use(self, quota: Quota, *, now: float) -> bool:
         """Use up what a quota that is no CA's costs; False where it is not there."""
+
+    def give_back(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
+        """Take back what was used up of the quotas, as it was not used in the end."""
 
     def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
         """The CA has refused an order for a name because of a limit that holds until then."""

@@ -19,10 +19,11 @@ from issuer.ports import Pause, Quota
 from issuer.store.connection import redis_errors
 from issuer.store.scripts import run
 
-FAILURES_IN_A_ROW = 3
+FAILURES_IN_A_ROW, REPEATED_IN_A_ROW = 3, 2
 FIRST_REST_SECONDS, FIRST_CERTAIN_REST_SECONDS = 30, 600
 LONGEST_REST_SECONDS = 600
 LONGEST_ASKED_FOR_SECONDS = 3600
+"""The longest of all: where the CA asks for it, or its operator must act."""
 TRIAL_SECONDS = 10
 """How long the one that tries a CA after its rest keeps the others waiting."""
 REQUESTS_OF_A_STEP = 2
@@ -45,16 +46,26 @@ class RedisLimits:
         """See `ports.Limits`."""
         step_seconds = REQUESTS_OF_A_STEP / requests_per_second if requests_per_second else 0
         burst_seconds = max(PACE_BURST_SECONDS, step_seconds)
-        longest = max(LONGEST_REST_SECONDS, LONGEST_ASKED_FOR_SECONDS)
         keys = [_key(ca, "rest"), _key(ca, "pace")]
-        until, is_rest = run(self._redis, "ask", keys, now, step_seconds, burst_seconds, longest, TRIAL_SECONDS)
+        known = (now, step_seconds, burst_seconds, LONGEST_ASKED_FOR_SECONDS, TRIAL_SECONDS)
+        until, is_rest = run(self._redis, "ask", keys, *known)
         return Pause(float(until), bool(is_rest)) if until else None
 
-    def failed(self, ca: str, *, now: float, until: float | None = None, is_certain: bool = False) -> float | None:
+    def failed(
+        self,
+        ca: str,
+        *,
+        now: float,
+        until: float | None = None,
+        is_repeated: bool = False,
+        is_certain: bool = False,
+    ) -> float | None:
         """See `ports.Limits`."""
-        many, first = (1, FIRST_CERTAIN_REST_SECONDS) if is_certain else (FAILURES_IN_A_ROW, FIRST_REST_SECONDS)
+        many = 1 if is_certain else REPEATED_IN_A_ROW if is_repeated else FAILURES_IN_A_ROW
+        first = FIRST_CERTAIN_REST_SECONDS if is_certain else FIRST_REST_SECONDS
         longest = LONGEST_ASKED_FOR_SECONDS if until or is_certain else LONGEST_REST_SECONDS
-        rests_until = run(self._redis, "failed", [_key(ca, "rest")], now, until or "", many, first, longest)
+        rest = (many, first, longest, LONGEST_ASKED_FOR_SECONDS)
+        rests_until = run(self._redis, "failed", [_key(ca, "rest")], now, until or "", *rest)
         return float(rests_until) if rests_until else None
 
     def rests_until(self, ca: str, *, now: float) -> float | None:
@@ -80,6 +91,13 @@ class RedisLimits:
         """See `ports.Limits`."""
         keys = [NO_REFUSALS, NO_REFUSALS, f"issuer:quota:{quota.of}"]
         return not run(self._redis, "spend", keys, now, "", MANY_NAMES, MANY_DOMAINS, *_rate(quota))
+
+    def give_back(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
+        """See `ports.Limits`."""
+        counted = [quota for quota in quotas if quota.burst]
+        keys = [_key(ca, f"quota:{quota.of}") for quota in counted]
+        rates = [part for quota in counted for part in _rate(quota)]
+        run(self._redis, "give_back", keys, now, *rates)
 
     def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
         """See `ports.Limits`."""

@@ -141,12 +141,14 @@ end
 return {'', 0}
 
 -- script: failed
--- KEYS rest · ARGV now, asked-for end ('' for none), failures that make it rest, first rest, longest rest
--- answers until when it rests, '' where it does not
-local now, held = tonumber(ARGV[1]), redis.call('HMGET', KEYS[1], 'until', 'is_trial', 'rests')
+-- KEYS rest · ARGV now, asked-for end ('' for none), failures that make it rest, first rest, longest of these rests,
+-- longest of all · answers until when it rests, '' where it does not
+local now, longest = tonumber(ARGV[1]), tonumber(ARGV[6])
+local held = redis.call('HMGET', KEYS[1], 'until', 'is_trial', 'rests')
 local rests_until, rests = tonumber(held[1] or 0), tonumber(held[3] or 0)
--- Those that had asked it before it was left alone say nothing new; the one that tries it again does.
-if rests_until > now and not held[2] then return string.format('%.3f', rests_until) end
+-- Those that had asked it before it was left alone say nothing new; the one that tries it again does. An end that is
+-- too far off comes from before the clock was set back.
+if rests_until > now and rests_until <= now + longest and not held[2] then return string.format('%.3f', rests_until) end
 local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
 redis.call('EXPIRE', KEYS[1], 86400)
 if failures < tonumber(ARGV[3]) and rests == 0 then return '' end
@@ -182,6 +184,14 @@ for i = 3, #KEYS do
   if spents[i] > now then spend(KEYS[i], spents[i], ARGV[4 * i - 7] * ARGV[4 * i - 6]) end
 end
 return ''
+
+-- script: give_back
+-- KEYS quotas… · ARGV now, for each quota four: seconds for one, burst, cost, reserve
+local now = tonumber(ARGV[1])
+for i = 1, #KEYS do
+  local seconds, burst, cost = unpack(ARGV, 4 * i - 2, 4 * i)
+  spend(KEYS[i], math.max(earned_back(KEYS[i], now, seconds * burst) - seconds * cost, now), seconds * burst)
+end
 
 -- script: refused
 -- KEYS refused names of the registered domain, refused registered domains · ARGV now, until, name, registered domain

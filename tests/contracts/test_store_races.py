@@ -1,11 +1,8 @@
 """Many callers of the store at once, and what is due: over fakeredis and a real Redis (E16)."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import cycle, islice
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -17,25 +14,11 @@ from issuer.keys import KeyType, Vault, new_encryption_key
 from issuer.ports import CaAccount, Conflict
 from issuer.store import LANES, RedisStore
 from tests.fakes import NAME, NOW, FakeCa, FakeClock
+from tests.threads import at_once
 
 UNTIL = NOW + 70
 DIRECTORY = "https://ca.example/directory"
 BARE = Domain(NAME, "platform", NOW)
-
-
-def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What each of `count` threads got that were let go together."""
-    barrier = threading.Barrier(count, timeout=20)
-
-    def run(number: int) -> object:
-        barrier.wait()
-        try:
-            return work(number)
-        except Conflict:
-            return Conflict
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def first(store: RedisStore, name: str = NAME, look_again_at: float = NOW) -> Record:

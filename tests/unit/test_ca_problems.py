@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from urllib3 import HTTPHeaderDict
 
-from issuer.ca.problems import TYPES, from_document, from_refusal, retry_after, words
+from issuer.ca.problems import TYPES, from_document, from_refusal, of_account, plain, retry_after, words
 from issuer.ca.transport import Answer, Refusal
 from issuer.problem import TABLE, Actor, Problem, ProblemType
 from tests.fakes import NOW
@@ -286,6 +286,37 @@ def test_c15_new_terms_say_where_they_are() -> None:
     linked.add("Link", f'<{where}>; rel="terms-of-service"')
     answer = Answer(403, linked, json.dumps(said("userActionRequired")).encode())
     assert from_refusal(Refusal(answer), NOW).detail.endswith(f"; {where}")
+
+
+@pytest.mark.parametrize(("type_", "meant"), [*MEANT.items(), ("new", ""), ("", "ca-unavailable")])
+@pytest.mark.parametrize("is_bound", [True, False])
+def test_what_is_said_of_our_account_is_no_domains_affair(type_: str, meant: str, *, is_bound: bool) -> None:
+    answer = Answer(403, HTTPHeaderDict(), json.dumps(said(type_) if type_ else {}).encode())
+    problem = of_account(Refusal(answer), NOW, is_bound=is_bound)
+    of_any_request = {"ca-unavailable", "rate-limited"}
+    assert problem.type.value == (meant if meant in of_any_request else "ca-account")
+    if meant not in of_any_request | {"ca-account"}:
+        assert ("eab_key_id" in problem.hint) is is_bound
+        assert "the operator" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("  why\n", "why"),
+        ("a\r\nb\x1b[2J\x00c", "a  b [2J c"),
+        ("\u202e\ud800\u2028x", "x"),
+        ("größe für 日本", "größe für 日本"),
+        ("x" * 5000, "x" * 1000),
+        (7, "7"),
+        (None, ""),
+        (["a"], ""),
+        ({"a": 1}, ""),
+    ],
+)
+def test_what_a_ca_sent_is_shown_in_one_line(sent: object, kept: str) -> None:
+    assert plain(sent) == kept
+    assert words({"detail": sent}) == kept
 
 
 @pytest.mark.parametrize("depth", [5, 200])

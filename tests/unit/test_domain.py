@@ -43,6 +43,7 @@ FULL = Issuance(
     ca="https://ca.example/d",
     key="encrypted",
     csr="CSR",
+    is_charged=True,
     order_url="https://ca.example/order/1",
     finalize_url="https://ca.example/order/1/finalize",
     authorization_urls=("https://ca.example/authz/1",),
@@ -50,10 +51,12 @@ FULL = Issuance(
     certificate_url="https://ca.example/cert/1",
     tries=3,
     waits=7,
+    pauses=2,
     next_try_at=NOW + 12,
     problem=BUSY,
 )
 OF_THE_ORDER = {"ca", "key", "csr", "order_url", "finalize_url", "authorization_urls", "certificate_url", "is_answered"}
+OF_THE_ORDER |= {"is_charged"}
 OPEN, CLOSED = list(CHAIN), [Step.DONE, Step.FAILED]
 
 
@@ -74,8 +77,9 @@ def certificate(not_after: float) -> Certificate:
 def test_a_step_leads_only_where_the_table_says(step: Step, to: Step) -> None:
     if (step, to) in LEGAL:
         moved = at(step).advance(to)
-        assert changed(moved, at(step)) == {"step", "waits", "next_try_at", "problem"}
-        assert (moved.step, moved.waits, moved.next_try_at, moved.problem) == (to, 0, None, None)
+        assert changed(moved, at(step)) == {"step", "waits", "pauses", "next_try_at", "problem"}
+        assert (moved.step, moved.waits, moved.pauses) == (to, 0, 0)
+        assert (moved.next_try_at, moved.problem) == (None, None)
         assert moved.tries == 3
     else:
         with pytest.raises(ValueError, match=f"no move from {step} to {to}"):
@@ -94,8 +98,8 @@ def test_open_is_what_has_work_to_do(step: Step) -> None:
 @pytest.mark.parametrize("step", OPEN)
 def test_wait_stays_at_the_step_and_counts(step: Step) -> None:
     waiting = at(step).wait(NOW + 3, is_answered=False)
-    assert changed(waiting, at(step)) == {"waits", "next_try_at", "is_answered"}
-    assert (waiting.waits, waiting.next_try_at) == (8, NOW + 3)
+    assert changed(waiting, at(step)) == {"waits", "pauses", "next_try_at", "is_answered"}
+    assert (waiting.waits, waiting.pauses, waiting.next_try_at) == (8, 0, NOW + 3)
 
 
 @pytest.mark.parametrize("step", OPEN)
@@ -103,29 +107,31 @@ def test_wait_stays_at_the_step_and_counts(step: Step) -> None:
 def test_retry_keeps_the_order_unless_the_problem_cost_it(step: Step, type_: ProblemType) -> None:
     problem = Problem(type_)
     again = at(step).retry(problem, NOW + 60)
-    tries, waits = (4, 0) if TABLE[type_].is_counted else (3, 8)
-    assert (again.tries, again.waits, again.next_try_at, again.problem) == (tries, waits, NOW + 60, problem)
+    tries, waits, pauses = (4, 0, 0) if TABLE[type_].is_counted else (3, 7, 3)
+    assert (again.tries, again.pauses, again.next_try_at, again.problem) == (tries, pauses, NOW + 60, problem)
     assert (again.id, again.reason, again.created_at) == (FULL.id, FULL.reason, FULL.created_at)
     if TABLE[type_].drops_order:
         blank = Issuance(FULL.id, FULL.reason, FULL.created_at)
-        assert again == replace(blank, tries=tries, waits=waits, next_try_at=NOW + 60, problem=problem)
+        assert again == replace(blank, tries=tries, pauses=pauses, next_try_at=NOW + 60, problem=problem)
     else:
         assert again.step is step
-        kept = set() if TABLE[type_].is_counted else {"tries"}
-        assert changed(again, at(step)) == {"tries", "waits", "next_try_at", "problem", "is_answered"} - kept
+        counts = {"tries", "waits", "pauses"} if TABLE[type_].is_counted else {"pauses"}
+        assert changed(again, at(step)) == counts | {"next_try_at", "problem", "is_answered"}
+        assert again.waits == waits
         assert again.is_answered is False
 
 
 def test_a_retry_without_an_order_chooses_its_ca_anew() -> None:
     unplaced = replace(at(Step.ORDER), order_url=None, passed_over=("https://other.example/d",))
     again = unplaced.retry(BUSY, NOW + 60)
-    assert (again.ca, again.passed_over, again.key) == (None, (), "encrypted")
+    assert (again.ca, again.is_charged, again.passed_over, again.key) == (None, False, (), "encrypted")
 
 
 @pytest.mark.parametrize("step", OPEN)
 def test_over_to_another_ca_it_goes_with_its_key_and_without_its_order(step: Step) -> None:
     moved = replace(at(step), passed_over=("https://former.example/d",)).go_elsewhere(BUSY, NOW)
     assert (moved.step, moved.ca, moved.order_url, moved.authorization_urls) == (Step.ORDER, None, None, ())
+    assert moved.is_charged is False
     assert moved.passed_over == ("https://former.example/d", "https://ca.example/d")
     assert (moved.key, moved.csr, moved.tries) == (FULL.key, FULL.csr, FULL.tries)
     assert (moved.next_try_at, moved.problem) == (NOW, BUSY)
@@ -161,7 +167,7 @@ def test_a_closed_issuance_is_not_tried_again(step: Step, problem: Problem) -> N
 @pytest.mark.parametrize("step", OPEN)
 def test_fail_ends_it_and_forgets_the_key(step: Step) -> None:
     failed = at(step).fail(LOST)
-    assert changed(failed, at(step)) == {"step", "tries", "next_try_at", "problem", "key", "csr"}
+    assert changed(failed, at(step)) == {"step", "tries", "next_try_at", "problem", "key", "csr", "is_charged"}
     assert (failed.step, failed.tries, failed.problem, failed.is_open) == (Step.FAILED, 4, LOST, False)
     assert (failed.key, failed.csr, failed.next_try_at) == (None, None, None)
 
@@ -176,8 +182,8 @@ def test_a_closed_issuance_does_not_fail(step: Step) -> None:
 def test_wake_makes_it_due_now_and_keeps_all_it_has(step: Step) -> None:
     waiting = replace(at(step), reason=Reason.RENEWAL)
     woken = waiting.wake(NOW + 1, Reason.MANUAL)
-    assert changed(woken, waiting) == {"tries", "waits", "next_try_at", "reason"}
-    assert (woken.tries, woken.waits, woken.next_try_at) == (0, 0, NOW + 1)
+    assert changed(woken, waiting) == {"tries", "waits", "pauses", "next_try_at", "reason"}
+    assert (woken.tries, woken.waits, woken.pauses, woken.next_try_at) == (0, 0, 0, NOW + 1)
 
 
 def test_f01_install_puts_certificate_and_done_into_one_value() -> None:

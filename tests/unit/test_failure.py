@@ -152,7 +152,7 @@ def test_the_second_after_not_after_it_is_expired_and_told_once_and_goes_on(worl
     world.issued(NAME)
     not_after = world.domain(NAME).certificate.not_after
     services.clock.now = world.domain(NAME).renew_at
-    services.cas[0].before = failing(Problem(ProblemType.CA_UNAVAILABLE, "away"))
+    services.cas[0].before = failing(Problem(ProblemType.CA_MISUNDERSTOOD, "away"))
     world.run(60)
     services.clock.now = not_after + 0.5
     with capture_logs() as logs:
@@ -170,7 +170,7 @@ def test_the_second_after_not_after_it_is_expired_and_told_once_and_goes_on(worl
     services.cas[0].before = lambda _: None
     world.run(2 * DAY)
     assert word(world) is Status.ACTIVE
-    services.cas[0].before = failing(Problem(ProblemType.CA_UNAVAILABLE, "away"))
+    services.cas[0].before = failing(Problem(ProblemType.CA_MISUNDERSTOOD, "away"))
     with capture_logs() as logs:
         world.run(100 * DAY)
     assert len([one for one in logs if one["event"] == "certificate expired"]) == 1

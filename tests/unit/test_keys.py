@@ -20,11 +20,13 @@ from issuer.keys import (
     Vault,
     as_certificate,
     certificate_id,
+    is_same_leaf,
     issuer_name,
     new_csr,
     new_encryption_key,
     new_key,
     read_chain,
+    top_issuer,
 )
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NAME, NOW
@@ -322,3 +324,28 @@ AUTHORITY = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")
 )
 def test_the_id_that_a_ca_knows_a_certificate_by(serial: int, authority: bytes | None, expected: str | None) -> None:
     assert certificate_id(with_serial_and_authority(serial, authority)) == expected
+
+
+@pytest.mark.parametrize(
+    ("chain", "name"),
+    [
+        (LEAF, "Test CA"),
+        (LEAF + ROOT, ""),
+        (LEAF_BELOW, "Middle CA"),
+        (LEAF_BELOW + INTERMEDIATE, "Test CA"),
+        (LEAF_BELOW + ROOT, ""),
+        (INTERMEDIATE + LEAF_BELOW, ""),
+        (sign(DNSName(NAME), issuer="Zoë"), "Zoë"),
+        (LEAF.replace("MII", "AII", 1), ""),
+        ("-----BEGIN CERTIFICATE-----", ""),
+        ("", ""),
+    ],
+)
+def test_whom_a_chain_leads_to(chain: str, name: str) -> None:
+    assert top_issuer(chain) == name
+
+
+def test_chains_for_one_certificate() -> None:
+    assert is_same_leaf(LEAF_BELOW, LEAF_BELOW + INTERMEDIATE)
+    assert not is_same_leaf(LEAF, LEAF_BELOW)
+    assert not is_same_leaf(LEAF_BELOW + INTERMEDIATE, INTERMEDIATE + LEAF_BELOW)

@@ -25,7 +25,7 @@ PERMANENT = {
     "ca-refused",
     "crashed",
 }
-COSTS_THE_ORDER = {"validation-failed", "caa", "ca-account", "order-lost", "bad-certificate"}
+COSTS_THE_ORDER = {"validation-failed", "caa", "order-lost", "bad-certificate"}
 
 
 def facts(problem: Problem) -> tuple:

@@ -12,6 +12,7 @@ from issuer.ports import RenewalInfo, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import THREADS
 from tests.fakes import NAME, NOW, fake_services
+from tests.faults import window
 from tests.world import DAY, HOUR, World
 
 LIFETIMES = [HOUR, 160 * HOUR, 45 * DAY, 64 * DAY, 90 * DAY, 200 * DAY]
@@ -36,11 +37,6 @@ def orders(services: Services) -> int:
     return services.cas[0].calls.count("new_order")
 
 
-def window(start: float, end: float, again: float | None = None, why: str = ""):
-    """What the CA says about every certificate."""
-    return lambda certificate_id: RenewalInfo(RenewalWindow(certificate_id, start, end, why), again)
-
-
 def window_of(world: World, *names: str, start: float, end: float):
     """What the CA says about the certificates that these names have now; later ones have a window far off."""
     ids = {keys.certificate_id(world.domain(name).certificate.chain) for name in names}
@@ -62,7 +58,8 @@ def test_g02_nothing_is_due_from_birth_and_no_certificate_lapses(
     for _ in range(60):
         world.run(lifetime / 12)
         assert world.domain(NAME).certificate.is_valid(services.clock())
-        assert status(world.record(NAME), services.clock()) is Status.ACTIVE
+        # The end of such a stretch may fall into a renewal.
+        assert status(world.record(NAME), services.clock()) in {Status.ACTIVE, Status.PROCESSING}
     share = 1 / 2 if lifetime < 10 * DAY else 2 / 3
     assert abs(orders(services) - 1 - 5 / share) <= 1
     assert world.record(NAME).issuance.reason is Reason.RENEWAL

@@ -10,6 +10,7 @@ from issuer.domain import CHAIN, Record, Status, Step, status
 from issuer.ports import Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NAME, as_asked, fake_services, opened
+from tests.front import reach
 
 
 class Lost(BaseException):
@@ -19,16 +20,6 @@ class Lost(BaseException):
 @pytest.fixture
 def services() -> Services:
     return fake_services()
-
-
-def reach(services: Services, step: Step) -> Record:
-    """A record that stands before `step`."""
-    record = opened(services)
-    while (record := services.store.load(NAME)).issuance.step is not step:
-        onward, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
-        assert onward is not tasks.Onward.LEAVE
-        services.clock.forward(seconds)
-    return record
 
 
 def finish(services: Services) -> Record:

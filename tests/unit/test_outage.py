@@ -1,0 +1,277 @@
+"""CAs that are down: what that costs those who wait, what is told, and how all go on afterwards."""
+
+from collections import Counter
+
+import pytest
+
+from issuer import tasks
+from issuer.domain import Status, Step
+from issuer.problem import Problem, ProblemType
+from tests.fakes import NAME, NOW, all_opened, below, fake_services, opened
+from tests.faults import called_from_now_on, fails, works
+from tests.front import Front, reach
+from tests.world import DAY, HOUR, World
+
+A, B = "a.example", "b.example"
+MINUTE = 60
+AWAY = Problem(ProblemType.CA_UNAVAILABLE, "connection refused")
+T = ProblemType
+
+
+@pytest.mark.parametrize("waiting", [1, 2, 4])
+def test_few_that_wait_pay_one_try_at_most(waiting: int) -> None:
+    services = fake_services()
+    world = World(services)
+    names = all_opened(services, *below("customer.example", waiting))
+    services.cas[0].before = fails(AWAY)
+    world.run(2 * HOUR, every=15)
+    assert max(world.record(name).issuance.tries for name in names) == 1
+    services.cas[0].before = works
+    world.run(HOUR / 2, every=15)
+    assert world.words() == {Status.ACTIVE: waiting}
+
+
+@pytest.mark.parametrize("method", ["authorization", "answer", "finalize", "chain"])
+def test_an_outage_in_the_middle_costs_each_one_try_at_most_and_no_order(method: str) -> None:
+    services = fake_services()
+    world, ca = World(services), services.cas[0]
+    names = all_opened(services, *below("customer.example", 4))
+    ca.before = fails(AWAY, method)
+    world.run(HOUR, every=15)
+    assert max(world.record(name).issuance.tries for name in names) == 1
+    ca.before = works
+    world.run(HOUR / 2, every=15)
+    assert world.words() == {Status.ACTIVE: 4}
+    assert (len(ca.orders), len(ca.certificates)) == (4, 4)
+
+
+def test_with_a_second_ca_nobody_waits() -> None:
+    services = fake_services(hosts=(A, B))
+    front = Front(services).with_accounts()
+    world, (first, second) = World(services), services.cas
+    world.celery = front.celery
+    first.before = fails(AWAY)
+    for number in range(40):
+        assert front.post(f"{number}.customer.example").status_code == 202
+    world.run(5)
+    assert world.words() == {Status.ACTIVE: 40}
+    assert (first.calls, len(second.certificates)) == (["new_order"] * 3, 40)
+    assert {world.record(f"{number}.customer.example").issuance.tries for number in range(40)} == {0}
+
+
+def test_a_ca_that_is_back_is_the_first_choice_again() -> None:
+    services = fake_services(hosts=(A, B))
+    world, (first, second) = World(services), services.cas
+    first.before = fails(AWAY)
+    world.issued(*[f"{number}.before.example" for number in range(5)])
+    first.before = works
+    services.clock.forward(10 * MINUTE)
+    world.issued(*[f"{number}.after.example" for number in range(5)])
+    assert (len(first.certificates), len(second.certificates)) == (5, 5)
+
+
+def test_orders_on_their_way_leave_a_ca_that_rests_and_those_with_a_csr_stay() -> None:
+    services = fake_services(hosts=(A, B))
+    first, second = services.cas
+    for step in (Step.CHALLENGE, Step.FINALIZE, Step.INSTALL):
+        reach(services, step, f"{step}.example")
+    for _ in range(3):
+        services.limits.failed(first.directory_url, now=services.clock(), until=services.clock() + HOUR)
+    world = World(services)
+    world.run(HOUR / 2, every=15)
+    cas = {step: world.record(f"{step}.example").issuance.ca for step in ("challenge", "finalize", "install")}
+    assert cas == {
+        "challenge": second.directory_url,
+        "finalize": first.directory_url,
+        "install": first.directory_url,
+    }
+    world.run(HOUR)
+    assert world.words() == {Status.ACTIVE: 3}
+    assert (len(first.certificates), len(second.certificates)) == (2, 1)
+
+
+def test_both_cas_down_and_back() -> None:
+    services = fake_services(hosts=(A, B))
+    world = World(services)
+    names = all_opened(services, *below("customer.example", 10))
+    for ca in services.cas:
+        ca.before = fails(AWAY)
+    world.run(HOUR, every=15)
+    assert max(world.record(name).issuance.tries for name in names) <= 1
+    assert max(len(ca.calls) for ca in services.cas) <= 15
+    services.cas[1].before = works
+    world.run(HOUR / 2, every=15)
+    assert world.words() == {Status.ACTIVE: 10}
+    assert len(services.cas[1].certificates) == 10
+
+
+def test_while_a_ca_rests_the_status_says_so_and_when_the_next_attempt_is() -> None:
+    front = Front().with_accounts()
+    world, ca = World(front.services), front.services.cas[0]
+    opened(front.services)
+    ca.before = fails(AWAY)
+    world.run(HOUR)
+    while world.record().issuance.next_try_at < world.clock() + 3 * MINUTE:
+        world.run(MINUTE)
+    body = front.status().json
+    assert (body["status"], body["message"]) == ("error", "x509 key pair generation failed")
+    assert body["error"] == "the CA has trouble and is left alone for a while: connection refused"
+    assert body["next_attempt_at"]
+    assert 0 < world.record().issuance.next_try_at - world.clock() <= 12 * MINUTE
+
+
+def test_it_rests_as_long_as_the_ca_asks_for_within_an_hour() -> None:
+    services = fake_services()
+    world, ca = World(services), services.cas[0]
+    all_opened(services, *below("customer.example", 3))
+    ca.before = fails(Problem(T.CA_UNAVAILABLE, retry_at=NOW + 40 * MINUTE))
+    calls = called_from_now_on(ca)
+    world.run(HOUR)
+    assert calls[:3] == [NOW + MINUTE] * 3
+    assert NOW + 40 * MINUTE <= calls[3] <= NOW + 42 * MINUTE
+
+
+def test_an_answer_of_any_kind_shows_that_a_ca_is_up() -> None:
+    """Problems that only a CA which works can have told of: it is not left alone for them."""
+    services = fake_services()
+    for number, type_ in enumerate(3 * [T.RATE_LIMITED, T.CA_MISUNDERSTOOD, T.CA_REFUSED, T.CA_SLOW, T.ORDER_LOST]):
+        record = opened(services, f"{number}.{number}.example")
+        for problem in (AWAY, Problem(type_, retry_at=NOW)):
+            services.cas[0].before = fails(problem)
+            services.clock.forward(MINUTE * 2)
+            tasks.attempt(services, Step.ORDER, record.issuance.id)
+    assert services.cas[0].calls.count("new_order") == 30
+
+
+def test_c15_trouble_with_the_account_stops_all_at_once_and_none_is_given_up() -> None:
+    services = fake_services()
+    world, ca = World(services), services.cas[0]
+    names = all_opened(services, *below("customer.example", 5))
+    ca.before = fails(Problem(T.CA_ACCOUNT, "agree to the terms", hint="the operator must agree"))
+    world.run(6 * HOUR, every=15)
+    assert ca.calls.count("new_order") <= 15
+    for name in names:
+        waiting = world.record(name).issuance
+        assert (waiting.tries, waiting.is_open) == (0, True)
+    assert Counter(world.record(name).issuance.problem.type for name in names).keys() <= {T.CA_ACCOUNT, T.CA_RESTS}
+    ca.before = works
+    world.run(1.5 * HOUR, every=15)
+    assert world.words() == {Status.ACTIVE: 5}
+
+
+@pytest.mark.parametrize("type_", [one for one in T if not Problem(one).is_counted])
+def test_what_is_not_counted_never_ends_an_issuance(type_: ProblemType) -> None:
+    services = fake_services()
+    record = opened(services)
+    services.cas[0].before = fails(Problem(type_))
+    for pauses in range(1, tasks.MAX_TRIES + 5):
+        tasks.attempt(services, Step.ORDER, record.issuance.id)
+        waiting = services.store.load(NAME).issuance
+        assert (waiting.is_open, waiting.tries, waiting.pauses) == (True, 0, pauses)
+        services.clock.now = waiting.next_try_at
+    services.cas[0].before = works
+    tasks.attempt(services, Step.ORDER, record.issuance.id)
+    assert services.store.load(NAME).issuance.step is Step.CHALLENGE
+
+
+def test_a_ca_that_needs_a_moment_after_an_outage_is_not_too_slow() -> None:
+    services = fake_services()
+    services.cas[0].looks_until_ready = 6
+    reach(services, Step.FINALIZE)
+    services.cas[0].before = fails(AWAY)
+    world = World(services)
+    world.run(8 * HOUR)
+    assert world.record().issuance.pauses > 40
+    services.cas[0].before = works
+    world.run(HOUR / 2, every=15)
+    assert (world.word(), world.record().issuance.tries) == (Status.ACTIVE, 1)
+
+
+def soon(type_: ProblemType, seconds: float = 0) -> Problem:
+    return Problem(type_, str(seconds), retry_at=NOW + seconds if seconds else None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (soon(T.CA_REFUSED), AWAY, T.CA_UNAVAILABLE),
+        (AWAY, soon(T.CA_REFUSED), T.CA_UNAVAILABLE),
+        (soon(T.CA_REFUSED), soon(T.CA_REFUSED), T.CA_REFUSED),
+        (soon(T.CAA), soon(T.RATE_LIMITED, HOUR), T.CAA),
+        (soon(T.CAA), soon(T.RATE_LIMITED, 5 * MINUTE), T.RATE_LIMITED),
+        (soon(T.RATE_LIMITED, 3 * HOUR), soon(T.CAA), T.CAA),
+        (soon(T.CAA), soon(T.CA_RESTS, 30), T.CA_RESTS),
+        (soon(T.CAA), soon(T.CA_RESTS, 600), T.CA_RESTS),
+        (soon(T.OVER_BUDGET, DAY), soon(T.CAA), T.CAA),
+        (AWAY, soon(T.PACED, 0.5), T.PACED),
+        (AWAY, soon(T.BUSY), T.BUSY),
+        (soon(T.CAA), soon(T.INTERRUPTED), T.INTERRUPTED),
+        (AWAY, soon(T.CRASHED), T.CRASHED),
+    ],
+)
+def test_where_all_fail_the_problem_is_told_that_passes_soonest_and_none_in_place_of_our_own(
+    first: Problem, second: Problem, told: ProblemType
+) -> None:
+    services = fake_services(hosts=(A, B))
+    record = opened(services)
+    for ca, problem in zip(services.cas, (first, second), strict=True):
+        ca.before = fails(problem)
+    for _ in range(2):
+        tasks.attempt(services, Step.ORDER, record.issuance.id)
+    tried = services.store.load(NAME).issuance
+    assert tried.problem.type is told
+    assert (tried.tries, tried.is_open) == (
+        int(tried.problem.is_counted),
+        told not in {T.CA_REFUSED, T.CRASHED},
+    )
+    if tried.is_open:
+        expected = max((tried.problem.retry_at or 0) - services.clock(), tried.problem.first_retry_seconds)
+        assert 0.8 * expected <= tried.next_try_at - services.clock() <= 1.2 * expected + 1
+
+
+def test_of_two_limits_the_one_that_ends_first_is_waited_for() -> None:
+    services = fake_services(hosts=(A, B))
+    world = World(services)
+    opened(services)
+    services.cas[0].before = fails(Problem(T.RATE_LIMITED, "a", retry_at=NOW + 3 * HOUR))
+    services.cas[1].before = fails(Problem(T.RATE_LIMITED, "b", retry_at=NOW + HOUR))
+    world.run(10 * MINUTE)
+    waiting = world.record().issuance
+    assert (waiting.problem.detail, waiting.tries, waiting.passed_over) == ("b", 1, ())
+    assert NOW + HOUR <= waiting.next_try_at <= NOW + HOUR + 2 * MINUTE
+    services.cas[1].before = works
+    world.run(HOUR)
+    assert world.domain().certificate.ca == services.cas[1].directory_url
+    assert len(services.cas[0].calls) == 1
+
+
+def test_an_outage_behind_a_ca_that_refuses_costs_one_try_at_most() -> None:
+    services = fake_services(hosts=(A, B))
+    world = World(services)
+    opened(services, NAME)
+    services.cas[0].before = fails(Problem(T.CAA, "others may"))
+    services.cas[1].before = fails(AWAY)
+    world.run(2 * HOUR, every=15)
+    assert world.record().issuance.tries == 1
+    services.cas[1].before = works
+    world.run(HOUR / 2, every=15)
+    assert world.word() is Status.ACTIVE
+
+
+def test_a_step_that_kills_its_worker_at_the_second_ca_is_given_up() -> None:
+    class Killed(BaseException):
+        pass
+
+    services = fake_services(hosts=(A, B))
+    world = World(services)
+    opened(services)
+    services.cas[0].before = fails(AWAY)
+    services.cas[1].before = fails(Killed())
+    killed = 0
+    for _ in range(20):
+        try:
+            world.run(services.lease_seconds + 1)
+        except Killed:
+            killed += 1
+    assert (killed, world.record().issuance.problem.type) == (tasks.MAX_BEGUN, T.CRASHED)
+    assert world.record().issuance.step is Step.FAILED

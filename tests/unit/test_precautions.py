@@ -1,0 +1,164 @@
+"""Looks from outside before the CA is asked: at CAA, and at a challenge's answer."""
+
+import pytest
+
+from issuer.domain import Status, Step
+from issuer.ports import Finding, Services, Verdict
+from issuer.problem import ProblemType
+from tests.fakes import NAME, fake_services, opened
+from tests.front import Front
+from tests.world import DAY, HOUR, World
+
+A, B = "a.example", "b.example"
+A_WHILE = 150
+
+
+@pytest.fixture
+def services() -> Services:
+    return fake_services(hosts=(A, B))
+
+
+@pytest.fixture
+def world(services: Services) -> World:
+    opened(services)
+    return World(services)
+
+
+class Caa:
+    """CAA records that have these verdicts for CAs, by their identity; and what was asked."""
+
+    def __init__(self, services: Services, **verdicts: Verdict) -> None:
+        self.verdicts, self.asked = {f"{one}.example": verdict for one, verdict in verdicts.items()}, []
+        services.resolver.caa = self.look
+
+    def look(self, name: str, issuers: tuple[str, ...], account_url: str) -> Finding:
+        self.asked.append((name, issuers, account_url))
+        return Finding(self.verdicts.get(issuers[0], Verdict.YES), f'{name} CAA 0 issue "b.example"')
+
+
+def told(world: World) -> list[str]:
+    return [event.text for event in world.record().issuance.events]
+
+
+def test_b07_a_ca_that_caa_forbids_is_not_asked_and_the_next_one_is(world: World, services: Services) -> None:
+    caa = Caa(services, a=Verdict.NO)
+    world.run(A_WHILE)
+    first, second = services.cas
+    assert (world.word(), world.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
+    assert first.calls == []
+    assert caa.asked == [(NAME, ca.identities, ca.account_url()) for ca in services.cas]
+    assert f'CAA, yes: {NAME} CAA 0 issue "b.example"' in told(world)
+
+
+def test_b07_unknown_goes_on_to_the_ca_which_looks_itself(world: World, services: Services) -> None:
+    Caa(services, a=Verdict.UNKNOWN)
+    world.run(A_WHILE)
+    assert world.domain().certificate.ca == services.cas[0].directory_url
+    assert f'CAA, unknown: {NAME} CAA 0 issue "b.example"' in told(world)
+
+
+def test_b07_where_caa_forbids_all_the_owner_is_told_and_no_ca_asked(world: World, services: Services) -> None:
+    caa = Caa(services, a=Verdict.NO, b=Verdict.NO)
+    front = Front(services, world.celery).with_accounts()
+    world.run(A_WHILE)
+    body = front.status().json
+    assert body["status"] == "error"
+    assert body["error"] == (
+        f'a CAA record forbids the CA to issue for the domain: {NAME} CAA 0 issue "b.example" '
+        "(allow the CA in the domain's CAA records, or remove them)"
+    )
+    assert [ca.calls for ca in services.cas] == [[], []]
+    assert (world.record().issuance.tries, world.record().issuance.key) == (1, None)
+    caa.verdicts.clear()
+    world.run(HOUR / 2)
+    assert world.domain().certificate.ca == services.cas[0].directory_url
+
+
+def test_b07_a_name_that_caa_forbids_for_days_costs_the_cas_nothing(world: World, services: Services) -> None:
+    caa = Caa(services, a=Verdict.NO, b=Verdict.NO)
+    world.run(3 * DAY)
+    assert [ca.calls for ca in services.cas] == [[], []]
+    assert 8 <= len(caa.asked) <= 14
+
+
+def seen_from_outside(services: Services, *verdicts: Verdict) -> list[float]:
+    """What each look at the challenge finds, the last one for ever; when it was looked."""
+    looks = []
+
+    def fetch(name: str, token: str, key_authorization: str) -> Finding:
+        assert services.store.key_authorization(token) == key_authorization
+        looks.append(services.clock())
+        return Finding(verdicts[min(len(looks), len(verdicts)) - 1], f"look {len(looks)}")
+
+    services.self_check.fetch = fetch
+    return looks
+
+
+def test_b09_a_no_is_looked_at_three_times_and_then_the_ca_is_asked_all_the_same(
+    world: World, services: Services
+) -> None:
+    looks = seen_from_outside(services, Verdict.NO)
+    world.run(A_WHILE)
+    assert [round(at - looks[0]) for at in looks] == [0, 5, 10]
+    assert world.word() is Status.ACTIVE
+    assert told(world)[-4:-1] == ["self-check, no: look 1", "self-check, no: look 2", "self-check, no: look 3"]
+    assert services.cas[0].calls.count("answer") == 1
+    assert world.record().issuance.tries == 0
+
+
+def test_b09_the_cas_own_verdict_stands_in_the_timeline_after_ours(world: World, services: Services) -> None:
+    seen_from_outside(services, Verdict.NO)
+    services.cas[0].published = lambda _: "a page of the customer's"
+    world.run(A_WHILE - 60)
+    events = world.record().issuance.events
+    assert [(event.step, event.text) for event in events[-2:]] == [
+        (Step.CHALLENGE, "self-check, no: look 3"),
+        (Step.ORDER, "the CA could not validate the domain: wrong answer"),
+    ]
+    assert world.record().issuance.problem.type is ProblemType.VALIDATION_FAILED
+    assert services.cas[0].calls.count("answer") == 1
+
+
+@pytest.mark.parametrize("verdict", [Verdict.YES, Verdict.UNKNOWN])
+def test_b09_with_a_yes_or_where_nothing_can_be_seen_the_ca_is_asked_at_once(
+    world: World, services: Services, verdict: Verdict
+) -> None:
+    looks = seen_from_outside(services, verdict)
+    world.run(61)
+    assert world.word() is Status.ACTIVE
+    assert len(looks) == 1
+    assert f"self-check, {verdict}: look 1" in told(world)
+
+
+def test_b09_a_no_that_becomes_a_yes_is_not_waited_for_any_longer(world: World, services: Services) -> None:
+    looks = seen_from_outside(services, Verdict.NO, Verdict.YES)
+    world.run(A_WHILE)
+    assert (len(looks), world.word()) == (2, Status.ACTIVE)
+
+
+def test_once_the_ca_has_been_told_it_is_not_looked_again(world: World, services: Services) -> None:
+    services.cas[0].looks_until_ready = 5
+    looks = seen_from_outside(services, Verdict.YES)
+    world.run(A_WHILE)
+    assert (len(looks), world.word()) == (1, Status.ACTIVE)
+
+
+def test_a_name_that_was_proved_before_is_not_looked_at(world: World, services: Services) -> None:
+    services.cas[0].authorizations_are_valid = True
+    looks = seen_from_outside(services, Verdict.NO)
+    world.run(A_WHILE)
+    assert (looks, world.word()) == ([], Status.ACTIVE)
+
+
+def test_a_rest_of_the_ca_between_two_looks_is_no_look() -> None:
+    services = fake_services()
+    opened(services)
+    world, ca = World(services), services.cas[0]
+    looks = seen_from_outside(services, Verdict.NO)
+    world.run(61)
+    assert len(looks) == 1
+    services.limits.failed(ca.directory_url, now=services.clock(), is_certain=True)
+    world.run(HOUR)
+    assert (world.word(), len(looks)) == (Status.ACTIVE, 3)
+    assert looks[1] - looks[0] >= 600
+    assert round(looks[2] - looks[1]) == 5
