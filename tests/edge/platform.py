@@ -1,0 +1,66 @@
+"""What stands behind a TLS terminator: the platform's own application, and the records that workers leave for it."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from werkzeug.wrappers import Request, Response
+
+from issuer import tasks
+from issuer.domain import CHAIN, Domain, Reason, Record, new_issuance
+from issuer.keys import Vault
+from issuer.ports import Services
+from issuer.store import RedisStore
+from tests.fakes import fake_services
+from tests.real import ENCRYPTION_KEY
+
+
+@dataclass
+class Backend:
+    """Answers with what has come to it, and keeps count."""
+
+    seen: list[tuple[str, str, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, environ, start_response):
+        request = Request(environ)
+        with self.lock:
+            self.seen.append((request.headers["X-Forwarded-Proto"], request.host, request.full_path.rstrip("?")))
+        body = f"{request.method} {request.host} {len(request.get_data())}"
+        # What a backend tells of HSTS is not the owner's choice.
+        return Response(body, headers={"Strict-Transport-Security": "max-age=1"})(environ, start_response)
+
+    def came(self, scheme: str, host: str) -> list[str]:
+        """The paths that were asked for at a host, over a scheme."""
+        with self.lock:
+            return [path for how, where, path in self.seen if (how, where) == (scheme, host)]
+
+
+def real_time_services(store: RedisStore) -> Services:
+    """Services as workers have them, with a CA in memory, at this very time."""
+    services = replace(fake_services(store), vault=Vault([ENCRYPTION_KEY]))
+    services.clock.now = time.time()
+    return services
+
+
+def root_of(services: Services) -> str:
+    """The root of the CA in memory, PEM."""
+    return services.cas[0]._root.public_bytes(Encoding.PEM).decode()
+
+
+def issue(services: Services, name: str, *, ago: float = 0, change: Callable[[Domain], Domain] | None = None) -> Record:
+    """A first certificate, or the next one. ago: seconds since; change: of the domain."""
+    services.clock.now = time.time() - ago
+    known, now = services.store.load(name), services.clock()
+    domain = known.domain if known else Domain(name, "platform", now)
+    reason = Reason.RENEWAL if known else Reason.FIRST
+    version = known.version if known else 0
+    domain = change(domain) if change else domain
+    services.store.open(domain, new_issuance(name, reason, now), version=version, look_again_at=now + 60)
+    while (record := services.store.load(name)).issuance.step in CHAIN:
+        services.clock.now = max(services.clock.now, record.issuance.next_try_at or 0)
+        tasks.attempt(services, record.issuance.step, record.issuance.id)
+    assert record.domain.certificate
+    return record
