@@ -99,7 +99,9 @@ def asked(connection: socket.socket, path: str, host: str, method: str = "GET", 
     """A request over a connection, which stays open."""
     client = http.client.HTTPConnection(host)
     client.sock = connection
-    client.request(method, path, body=body, headers={"Host": host, **headers}, encode_chunked=not isinstance(body, bytes))
+    client.request(
+        method, path, body=body, headers={"Host": host, **headers}, encode_chunked=not isinstance(body, bytes)
+    )
     with closing(client.getresponse()) as answer:
         found = Answer(answer.status, answer.headers, answer.read())
     client.sock = None
