@@ -108,9 +108,11 @@ def asked(connection: socket.socket, path: str, host: str, method: str = "GET", 
     return found
 
 
-def started(sandbox: Sandbox, *, web: int, platform: int, roots: str = "", **environment: str) -> Caddy:
+def started(
+    sandbox: Sandbox, *, web: int, platform: int, roots: str = "", http_port: int = 0, **environment: str
+) -> Caddy:
     """Caddy in front of `web` and of a platform, at these ports; EDGE_… of its environment may be changed."""
-    http_port, https_port = free_port(), free_port()
+    http_port, https_port = http_port or free_port(), free_port()
     folder = sandbox.folder / f"caddy-{https_port}"
     values = variables(folder) | {
         "EDGE_WEB": f"{LOOPBACK}:{web}",
