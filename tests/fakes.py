@@ -254,7 +254,7 @@ class FakeCa:
             builder = builder.add_extension(authority, critical=False)
         if names:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-            builder = builder.add_extension(alternatives, critical=False)
+            builder = builder.add_extension(alternatives, critical=True)  # as the subject is empty: RFC 5280 §4.2.1.6
         return builder.sign(self._key, hashes.SHA256())
 
 

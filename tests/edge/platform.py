@@ -1,4 +1,4 @@
-"""What stands behind a TLS terminator: the platform's own application, and the records that workers leave for it."""
+"""What Caddy stands before: web with the records that workers leave, and the platform's own application."""
 
 import threading
 import time
@@ -12,8 +12,10 @@ from issuer import tasks
 from issuer.domain import CHAIN, Domain, Reason, Record, new_issuance
 from issuer.keys import Vault
 from issuer.ports import Services
-from issuer.store import RedisStore
-from tests.fakes import fake_services
+from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
+from issuer.store import RedisStore, connect
+from tests.edge.caddy import Caddy, started
+from tests.fakes import EDGE_TOKEN, TARGET, fake_services
 from tests.real import ENCRYPTION_KEY
 
 
@@ -38,16 +40,40 @@ class Backend:
             return [path for how, where, path in self.seen if (how, where) == (scheme, host)]
 
 
-def real_time_services(store: RedisStore) -> Services:
-    """Services as workers have them, with a CA in memory, at this very time."""
-    services = replace(fake_services(store), vault=Vault([ENCRYPTION_KEY]))
-    services.clock.now = time.time()
-    return services
+@dataclass(frozen=True)
+class Edge:
+    """What runs: Caddy before two web processes and a platform."""
+
+    caddy: Caddy
+    services: Services
+    backend: Backend
+    redis: Part
+    web: Part
+    web_port: int
+    backend_port: int
 
 
-def root_of(services: Services) -> str:
-    """The root of the CA in memory, PEM."""
-    return services.cas[0]._root.public_bytes(Encoding.PEM).decode()
+def running(sandbox: Sandbox, serve: Callable[..., None], **environment: str) -> Edge:
+    """Started, with a Redis of its own."""
+    redis_url, web_port, backend_port = f"{sandbox.redis()}/0", free_port(), free_port()
+    services, backend = _services(RedisStore(connect(redis_url))), Backend()
+    serve(backend, backend_port)
+    web = sandbox.procfile(
+        "web",
+        {
+            "ISSUER_REDIS_URL": redis_url,
+            "ISSUER_ENCRYPTION_KEYS": ENCRYPTION_KEY,
+            "ISSUER_CNAME_TARGETS": TARGET,
+            "ISSUER_EDGE_TOKEN": EDGE_TOKEN,
+            "ISSUER_LOG_FORMAT": "json",
+            "GUNICORN_CMD_ARGS": f"--bind {LOOPBACK}:{web_port}",
+            "WEB_CONCURRENCY": "2",
+        },
+    )
+    sandbox.wait_for_web(web, web_port)
+    caddy = started(sandbox, web=web_port, platform=backend_port, roots=_root(services), **environment)
+    redis = next(part for part in sandbox._parts if part.name == "redis")
+    return Edge(caddy, services, backend, redis, web, web_port, backend_port)
 
 
 def issue(services: Services, name: str, *, ago: float = 0, change: Callable[[Domain], Domain] | None = None) -> Record:
@@ -64,3 +90,15 @@ def issue(services: Services, name: str, *, ago: float = 0, change: Callable[[Do
         tasks.attempt(services, record.issuance.step, record.issuance.id)
     assert record.domain.certificate
     return record
+
+
+def _services(store: RedisStore) -> Services:
+    """Services as workers have them, with a CA in memory, at this very time."""
+    services = replace(fake_services(store), vault=Vault([ENCRYPTION_KEY]))
+    services.clock.now = time.time()
+    return services
+
+
+def _root(services: Services) -> str:
+    """The root of the CA in memory, PEM."""
+    return services.cas[0]._root.public_bytes(Encoding.PEM).decode()

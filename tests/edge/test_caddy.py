@@ -7,58 +7,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
 from issuer.config import child_environment
 from issuer.domain import Hsts
 from issuer.ports import Services
-from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
-from issuer.store import RedisStore, connect
+from issuer.sandbox import Sandbox
 from tests.edge.caddy import ALERT, CADDYFILE, Answer, Caddy, asked, started, variables
-from tests.edge.platform import Backend, issue, real_time_services, root_of
-from tests.fakes import EDGE_TOKEN, TARGET
-from tests.real import ENCRYPTION_KEY
+from tests.edge.platform import Edge, issue, running
+from tests.fakes import EDGE_TOKEN
 
 HSTS = "Strict-Transport-Security"
 HOUR, DAY = 3600, 86400
 STREAMS, RENEWALS = 4, 50
-
-
-@dataclass(frozen=True)
-class Edge:
-    """What runs: Caddy before two web processes and a platform."""
-
-    caddy: Caddy
-    services: Services
-    backend: Backend
-    redis: Part
-    web: Part
-    web_port: int
-    backend_port: int
-
-
-def running(sandbox: Sandbox, serve: Callable[..., None], **environment: str) -> Edge:
-    redis_url, web_port, backend_port = f"{sandbox.redis()}/0", free_port(), free_port()
-    services, backend = real_time_services(RedisStore(connect(redis_url))), Backend()
-    serve(backend, backend_port)
-    web = sandbox.procfile(
-        "web",
-        {
-            "ISSUER_REDIS_URL": redis_url,
-            "ISSUER_ENCRYPTION_KEYS": ENCRYPTION_KEY,
-            "ISSUER_CNAME_TARGETS": TARGET,
-            "ISSUER_EDGE_TOKEN": EDGE_TOKEN,
-            "ISSUER_LOG_FORMAT": "json",
-            "GUNICORN_CMD_ARGS": f"--bind {LOOPBACK}:{web_port}",
-            "WEB_CONCURRENCY": "2",
-        },
-    )
-    sandbox.wait_for_web(web, web_port)
-    caddy = started(sandbox, web=web_port, platform=backend_port, roots=root_of(services), **environment)
-    redis = next(part for part in sandbox._parts if part.name == "redis")
-    return Edge(caddy, services, backend, redis, web, web_port, backend_port)
 
 
 @pytest.fixture(scope="module")
