@@ -18,6 +18,7 @@ from issuer.sandbox import Sandbox
 from tests.edge.caddy import ALERT, CADDYFILE, Answer, Caddy, asked, started, variables
 from tests.edge.platform import Edge, issue, running
 from tests.fakes import EDGE_TOKEN
+from tests.integration.raw_server import raw_server
 
 HSTS = "Strict-Transport-Security"
 HOUR, DAY = 3600, 86400
@@ -130,6 +131,8 @@ def test_h04_with_web_away_the_platform_goes_on_being_reached(own_edge: Edge) ->
         assert asked(connection, "/", name, "POST", b"12345").body == f"POST {name} 5".encode()
     assert caddy.http(name, method="POST", body=b"12345").body == f"POST {name} 5".encode()
     assert caddy.refuses(name)
+    challenge = caddy.http(name, "/.well-known/acme-challenge/dG9rZW4")
+    assert (challenge.status, challenge.body) == (502, b"502 Bad Gateway")
     log = caddy.part.log.read_text()
     assert ("connection refused" in log, EDGE_TOKEN in log) == (True, False)
 
@@ -247,6 +250,15 @@ def test_by_setting_plain_http_is_not_redirected(
     assert (answer.status, answer.headers[HSTS]) == (200, None)
     assert caddy.http(name, challenged(edge)).body == b"dG9rZW4.thumbprint"
     caddy.part.stop()
+
+
+def test_what_fails_at_the_platform_is_not_sent_there_again(edge: Edge, module_sandbox: Sandbox) -> None:
+    name = "failing.customer.example"
+    with raw_server(b"") as platform:
+        caddy = started(module_sandbox, web=edge.web_port, platform=platform.port)
+        answer = caddy.http(name, method="POST", body=b"12345")
+        caddy.part.stop()
+    assert (answer.status, len(platform.heads)) == (502, 1)
 
 
 @pytest.mark.parametrize("send", ["https", "http"])
