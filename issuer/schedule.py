@@ -16,7 +16,7 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.schedules import schedule
 
-from issuer import pipeline, renewal
+from issuer import confirm, pipeline, renewal
 from issuer.domain import Agenda, Record
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
@@ -30,6 +30,8 @@ AGAIN_SECONDS = 300
 """How long until what was handed out is taken for lost."""
 ASK_AGAIN_SECONDS = 3600
 """The same for questions to a CA and to DNS that got no answer."""
+CONFIRM_AGAIN_SECONDS = 60
+CONFIRM_WITHIN_SECONDS = 6
 THREADS = 8
 SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 NOBODY_ANSWERS = frozenset({ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
@@ -95,12 +97,25 @@ def refresh_renewal_info(services: Services, _: Celery) -> int:
     return _each(lambda name: renewal.refresh(services, name), names, threads=THREADS)
 
 
+def confirm_served(services: Services, _: Celery) -> int:
+    """Ask the edges for new certificates. It is over before it is begun again, as it may wait for each of them: so it
+    never holds more than one process."""
+    until = time.monotonic() + CONFIRM_WITHIN_SECONDS
+
+    def ask(name: str) -> None:
+        if time.monotonic() < until:
+            confirm.confirm(services, name)
+
+    return _each(ask, _claim(services, Agenda.CONFIRM, CONFIRM_AGAIN_SECONDS), threads=THREADS)
+
+
 SCANS = (
     Scan("reconcile", reconcile),
     Scan("renew_due", renew_due),
     Scan("expire_due", expire_due),
     Scan("recheck_away", recheck_away, is_slow=True),
     Scan("refresh_renewal_info", refresh_renewal_info, is_slow=True),
+    Scan("confirm_served", confirm_served, is_slow=True),
 )
 
 

@@ -14,6 +14,8 @@ from issuer.problem import Problem, ProblemType
 
 TOKEN_SECONDS = 3600
 """An HTTP-01 answer stays up well past the CA's last fetch, and is put up anew at each look (RFC 8555 §8.3)."""
+CONFIRM_SECONDS = 2.0
+"""What edges have to take over a new certificate before they are asked whether they serve it."""
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 60.0
 SELF_CHECKS = 3
@@ -106,7 +108,8 @@ def install(services: Services, record: Record) -> Record:
         now=services.clock(),
     )
     told = issuance.note(services.clock(), f"in force: serial number {certificate.serial}")
-    return record.with_issuance(told).install(certificate)
+    confirm_at = services.clock() + CONFIRM_SECONDS if services.edges else None
+    return record.with_issuance(told).install(certificate, confirm_at=confirm_at)
 
 
 def _require_pointing(services: Services, record: Record) -> None:

@@ -5,6 +5,7 @@ import time
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
 from issuer.config import CaSettings, Settings
+from issuer.handshake import TlsHandshake
 from issuer.keys import KeyType, Vault
 from issuer.ports import CaLimits, CaPolicy, Clock, Services
 from issuer.resolver import DnsResolver
@@ -32,6 +33,7 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
             seconds=settings.self_check_seconds,
             test_port=settings.self_check_test_port,
         ),
+        handshake=TlsHandshake(),
         vault=vault,
         key_type=KeyType(settings.key_type),
         lease_seconds=settings.lease_seconds,
@@ -42,6 +44,7 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
         new_names_per_registered_domain=settings.new_names_per_registered_domain,
         hsts_max_age_seconds=settings.hsts_max_age_seconds,
         edge_token=settings.edge_token.get_secret_value(),
+        edges=settings.edge_addresses,
         clock=clock,
     )
 

@@ -80,6 +80,24 @@ class FakeSelfCheck:
         return Finding(verdict, f"http://{name} as it shows from outside")
 
 
+class FakeHandshake:
+    """What each edge serves for every name, as a test told it; nothing answers at all others. before: called with a
+    name before its answer; may raise."""
+
+    def __init__(self) -> None:
+        self.before: Callable[[str], None] = lambda _: None
+        self.serials: dict[str, str] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    def serves(self, edge: str, name: str, serial: str) -> Finding:
+        self.before(name)
+        self.asked.append((edge, name))
+        if edge not in self.serials:
+            return Finding(Verdict.UNKNOWN, f"{edge} does not answer")
+        is_served = self.serials[edge] == serial
+        return Finding(Verdict.YES if is_served else Verdict.NO, f"{edge} serves serial number {self.serials[edge]}")
+
+
 @dataclass
 class _FakeOrder:
     name: str
@@ -236,7 +254,7 @@ class FakeCa:
             builder = builder.add_extension(authority, critical=False)
         if names:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-            builder = builder.add_extension(alternatives, critical=False)
+            builder = builder.add_extension(alternatives, critical=True)  # as the subject is empty: RFC 5280 §4.2.1.6
         return builder.sign(self._key, hashes.SHA256())
 
 
@@ -265,6 +283,7 @@ def fake_services(
         cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),
         self_check=FakeSelfCheck(),
+        handshake=FakeHandshake(),
         vault=Vault([new_encryption_key()]),
         key_type=KeyType.EC_P256,
         lease_seconds=70,
@@ -275,6 +294,7 @@ def fake_services(
         new_names_per_registered_domain=new_names_per_registered_domain,
         hsts_max_age_seconds=5_184_000,
         edge_token=EDGE_TOKEN,
+        edges=(),
         clock=clock,
     )
 

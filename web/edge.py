@@ -1,4 +1,5 @@
-"""What TLS terminators ask: a certificate with its key by name, and whether a name is one of ours. With a token."""
+"""What TLS terminators ask, with a token: a certificate with its key by name, whether a name is one of ours, and which
+headers it has."""
 
 import hmac
 
@@ -36,6 +37,16 @@ def ask() -> Response:
     """200 where there is a certificate for exactly `domain`, else 404 (Caddy's ask)."""
     found = _served("domain")
     return Response("yes\n" if found else "no\n", 200 if found else 404, content_type="text/plain; charset=utf-8")
+
+
+@edge.get("/headers", provide_automatic_options=False)
+def headers() -> Response:
+    """204 where there is a valid certificate for `domain`, with the headers that are due over HTTPS, else 404."""
+    services: Services = current_app.extensions["services"]
+    found = _served("domain")
+    if found is None or services.clock() >= found.not_after + 1:
+        return Response("no\n", 404, content_type="text/plain; charset=utf-8")
+    return Response(status=204, headers={"Strict-Transport-Security": found.hsts} if found.hsts else None)
 
 
 def _served(parameter: str) -> Served | None:

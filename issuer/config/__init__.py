@@ -13,6 +13,7 @@ from issuer.config.cas import CaSettings, one_of_each
 from issuer.config.values import (
     JSON_LIST,
     DnsServers,
+    EdgeAddresses,
     EdgeToken,
     FernetKeys,
     FileOrNothing,
@@ -22,9 +23,18 @@ from issuer.config.values import (
     Targets,
     WebUrl,
     parse_dns_server,
+    parse_edge_address,
 )
 
-__all__ = ["PREFIX", "CaSettings", "Settings", "child_environment", "load_settings", "parse_dns_server"]
+__all__ = [
+    "PREFIX",
+    "CaSettings",
+    "Settings",
+    "child_environment",
+    "load_settings",
+    "parse_dns_server",
+    "parse_edge_address",
+]
 
 PREFIX = "ISSUER_"
 
@@ -56,6 +66,7 @@ class Settings(BaseSettings):
     new_names_per_registered_domain: int = Field(default=50, ge=0, le=1_000_000)
     hsts_max_age_seconds: int = Field(default=5_184_000, ge=0, le=63_072_000)
     edge_token: EdgeToken = SecretStr("")
+    edge_addresses: EdgeAddresses = ()
     reconcile_seconds: float = Field(default=10, ge=0.1, le=60)
     log_format: Literal["", "console", "json"] = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -39,6 +39,14 @@ def parse_dns_server(text: str) -> tuple[str, int]:
     return address, int(port)
 
 
+def parse_edge_address(text: str) -> tuple[str, int]:
+    """`host:port` or `[address]:port` as (host, port). ValueError for anything else."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})", text, re.ASCII)
+    if not found or not 0 < int(found[3]) < 2**16:
+        raise ValueError(f"{text[:80]!a} is not host:port")
+    return found[1] or found[2], int(found[3])
+
+
 def _host_names(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not HOST_NAME.fullmatch(value):
@@ -55,6 +63,12 @@ def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
 def _dns_servers(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         parse_dns_server(value)
+    return values
+
+
+def _edge_addresses(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parse_edge_address(value)
     return values
 
 
@@ -126,6 +140,7 @@ Names = Annotated[
 ]
 Targets = Annotated[Names, AfterValidator(_targets)]
 DnsServers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_dns_servers)]
+EdgeAddresses = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_edge_addresses)]
 FernetKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_fernet_keys)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 RedisUrlOrNothing = Annotated[SecretStr, AfterValidator(_redis_url_or_nothing)]

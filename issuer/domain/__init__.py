@@ -102,7 +102,8 @@ class Domain:
     not taken it back; recheck_at: when to ask it again. is_end_told: the end of the certificate has been reported.
     ca, profile: the operator's choice for this domain (a directory URL, a profile of its CA); None: as set for all.
     hsts: its own policy; None: the default one. withdrawn_until: it has been given up, and is kept until then for its
-    account, so that nobody else gets a name whose CNAME may still lead here.
+    account, so that nobody else gets a name whose CNAME may still lead here. confirm_at: when to ask the edges whether
+    they serve the certificate; None once all do, or where there are none to ask.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Domain:
     profile: str | None = None
     hsts: Hsts | None = None
     withdrawn_until: float | None = None
+    confirm_at: float | None = None
 
     @property
     def served(self) -> str:
@@ -166,12 +168,12 @@ class Record:
         """The same record with other values in its domain."""
         return replace(self, domain=replace(self.domain, **changes))
 
-    def install(self, certificate: Certificate) -> Self:
+    def install(self, certificate: Certificate, *, confirm_at: float | None = None) -> Self:
         """Certificate and key into the domain, the issuance done: one value, saved in one write. All that was planned
         for the former certificate is dropped."""
         done = self.issuance.advance(Step.DONE, key=None, csr=None)
-        moved = self.with_domain(certificate=certificate, renew_at=None, window=None, ask_at=None, is_end_told=False)
-        return moved.with_issuance(done)
+        former = {"renew_at": None, "window": None, "ask_at": None, "is_end_told": False}
+        return self.with_domain(certificate=certificate, confirm_at=confirm_at, **former).with_issuance(done)
 
     def due_times(self, look_again_at: float | None) -> dict[Agenda, float | None]:
         """Which lists the record belongs in, and when; look_again_at is for the open issuance."""
@@ -182,6 +184,7 @@ class Record:
             Agenda.EXPIRE: certificate.not_after + 1 if certificate else None,
             Agenda.RENEWAL_INFO: domain.ask_at,
             Agenda.AWAY: domain.recheck_at,
+            Agenda.CONFIRM: domain.confirm_at,
         }
         return times | {issuance.lane: look_again_at} if issuance.is_open else times
 

@@ -41,6 +41,7 @@ class Agenda(StrEnum):
     EXPIRE = "expire"  # the certificate ends
     RENEWAL_INFO = "renewal_info"  # the CA is to be asked when to renew
     AWAY = "away"  # DNS is to be asked whether the name leads here again
+    CONFIRM = "confirm"  # the edges are to be asked whether they serve the new certificate
 
 
 CHAIN = (Step.ORDER, Step.CHALLENGE, Step.FINALIZE, Step.INSTALL)

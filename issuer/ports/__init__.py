@@ -17,7 +17,7 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
-from issuer.ports.outside import Finding, Pointing, Resolver, SelfCheck, Verdict
+from issuer.ports.outside import Finding, Handshake, Pointing, Resolver, SelfCheck, Verdict
 from issuer.ports.store import (
     NO_QUOTA,
     Account,
@@ -48,6 +48,7 @@ __all__ = [
     "Conflict",
     "Feed",
     "Finding",
+    "Handshake",
     "KnownAccount",
     "Limits",
     "Order",
@@ -80,6 +81,7 @@ class Services:
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
     self_check: SelfCheck
+    handshake: Handshake
     vault: Vault
     key_type: KeyType
     lease_seconds: int
@@ -90,6 +92,7 @@ class Services:
     new_names_per_registered_domain: int
     hsts_max_age_seconds: int
     edge_token: str = field(repr=False)
+    edges: tuple[str, ...]
     clock: Clock
 
     def ca_at(self, directory_url: str | None) -> CertificateAuthority | None:

@@ -45,6 +45,14 @@ class Resolver(Protocol):
         """
 
 
+class Handshake(Protocol):
+    """A look at what an edge serves."""
+
+    def serves(self, edge: str, name: str, serial: str) -> Finding:
+        """Whether an edge (`host:port`) serves the certificate of a serial number (hexadecimal) for a name; unknown
+        when it does not answer. Nobody need trust that certificate. Never raises; bounded in time."""
+
+
 class SelfCheck(Protocol):
     """A look at a challenge's answer from outside, as a CA takes it."""
 

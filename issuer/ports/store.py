@@ -102,7 +102,8 @@ class Store(Protocol):
         """Write and give the lease back; look_again_at None closes the issuance. Raises Conflict as `save`."""
 
     def amend(self, record: Record, *, now: float) -> Record:
-        """Write the domain of a record that nobody has a lease of. Raises Conflict when it has, or has moved on."""
+        """Write a record that nobody has a lease of, its issuance at the step where it was. Raises Conflict when
+        somebody has, or it has moved on."""
 
     def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
         """At most `limit` names for which something is due, the longest due first; each is put off to

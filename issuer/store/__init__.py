@@ -100,9 +100,9 @@ class RedisStore:
     def amend(self, record: Record, *, now: float) -> Record:
         """See `ports.Store`."""
         keys = [_domain_key(record.domain.name), *AGENDAS[len(LANES) :], READY]
-        name, version, _, domain, _, *more = _fenced(record, record.version)
+        name, version, _, domain, issuance, *more = _fenced(record, record.version)
         times = _times(record, None)[len(LANES) :]
-        saved = run(self._redis, "amend", keys, name, version, domain, *more, now, *times)
+        saved = run(self._redis, "amend", keys, name, version, domain, issuance, *more, now, *times)
         return replace(record, version=_unless_refused(saved))
 
     def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:

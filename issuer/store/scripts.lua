@@ -79,12 +79,13 @@ announce(KEYS[1], ARGV[1], ARGV[8])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: amend
--- KEYS domain, agendas but those of open issuances… · ARGV name, version, domain, urgent_by, ca, served, now, times…
+-- KEYS domain, agendas but those of open issuances… · ARGV name, version, domain, issuance, urgent_by, ca, served, now,
+-- times…
 local held = redis.call('HMGET', KEYS[1], 'version', 'lease_until')
-if held[1] ~= ARGV[2] or tonumber(held[2] or 0) > tonumber(ARGV[7]) then return 0 end
-redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'urgent_by', ARGV[4], 'ca', ARGV[5])
-place(ARGV[1], 2, 8)
-announce(KEYS[1], ARGV[1], ARGV[6])
+if held[1] ~= ARGV[2] or tonumber(held[2] or 0) > tonumber(ARGV[8]) then return 0 end
+redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'issuance', ARGV[4], 'urgent_by', ARGV[5], 'ca', ARGV[6])
+place(ARGV[1], 2, 9)
+announce(KEYS[1], ARGV[1], ARGV[7])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: claim

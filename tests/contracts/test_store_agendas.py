@@ -73,12 +73,13 @@ def test_a_lease_is_held_in_the_agenda_of_its_lane(store: RedisStore, reason: Re
     assert agendas(store) == {issuance.lane.value: NOW + 70}
 
 
-def test_amend_writes_the_domain_alone(store: RedisStore) -> None:
+def test_amend_writes_the_domain_and_the_timeline_and_leaves_an_open_issuance_in_its_lane(store: RedisStore) -> None:
     record = renew(store, held(store), NOW + 60)
     window = RenewalWindow("id", NOW, NOW + 9)
-    amended = store.amend(record.with_domain(renew_at=NOW + 99, window=window, ask_at=NOW + 50), now=NOW)
+    noted = record.with_issuance(record.issuance.note(NOW, "seen"))
+    amended = store.amend(noted.with_domain(renew_at=NOW + 99, window=window, ask_at=NOW + 50), now=NOW)
     assert store.load(NAME) == amended
-    assert (amended.version, amended.issuance) == (record.version + 1, record.issuance)
+    assert (amended.version, amended.issuance.events[-1].text) == (record.version + 1, "seen")
     assert agendas(store) == {"renewal": NOW + 60, "renewal_info": NOW + 50, "expire": NOW + 30 * DAY + 1}
 
 
@@ -109,9 +110,9 @@ def test_amend_of_a_name_that_is_not_there_is_refused(store: RedisStore) -> None
     assert store._redis.keys() == []
 
 
-@pytest.mark.parametrize("agenda", [Agenda.EXPIRE, Agenda.RENEWAL_INFO, Agenda.AWAY])
+@pytest.mark.parametrize("agenda", [Agenda.EXPIRE, Agenda.RENEWAL_INFO, Agenda.AWAY, Agenda.CONFIRM])
 def test_claim_takes_from_one_agenda_and_leaves_the_record(store: RedisStore, agenda: Agenda) -> None:
-    record = held(store, renew_at=NOW + DAY, ends=-1, ask_at=NOW, recheck_at=NOW)
+    record = held(store, renew_at=NOW + DAY, ends=-1, ask_at=NOW, recheck_at=NOW, confirm_at=NOW)
     before = agendas(store)
     assert store.claim(agenda, now=NOW, limit=9, look_again_at=LATER) == [NAME]
     assert agendas(store) == before | {agenda.value: LATER}

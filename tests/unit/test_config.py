@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from issuer.config import PREFIX, Settings, load_settings, parse_dns_server
+from issuer.config import PREFIX, Settings, load_settings, parse_dns_server, parse_edge_address
 
 KEY, OTHER_KEY = f"{'1' * 42}0=", f"{'2' * 42}0="
 SECRET = "hunter2-the-secret"
@@ -162,6 +162,10 @@ WRONG = [
     ("HSTS_MAX_AGE_SECONDS", "1000000000000"),
     ("EDGE_TOKEN", SECRET[:20]),
     ("EDGE_TOKEN", f"{SECRET} with blanks in it"),
+    ("EDGE_ADDRESSES", "edge.platform.example"),
+    ("EDGE_ADDRESSES", "192.0.2.1:443,[::1]"),
+    ("EDGE_ADDRESSES", "https://edge.platform.example:443"),
+    ("EDGE_ADDRESSES", "edge.platform.example:65536"),
     ("LOG_FORMAT", "xml"),
     ("LOG_LEVEL", "LOUD"),
 ]
@@ -178,6 +182,19 @@ def test_a_wrong_value_stops_the_start_with_one_line_that_names_it(
     assert line.isprintable()
     assert SECRET not in line
     assert KEY not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("edge:443", ("edge", 443)),
+        ("edge-1.platform.example:8443", ("edge-1.platform.example", 8443)),
+        ("192.0.2.1:443", ("192.0.2.1", 443)),
+        ("[2001:db8::1]:443", ("2001:db8::1", 443)),
+    ],
+)
+def test_addresses_of_edges(text: str, address: tuple[str, int]) -> None:
+    assert parse_edge_address(text) == address
 
 
 def test_every_setting_that_can_be_wrong_is_in_the_table() -> None:
@@ -297,6 +314,7 @@ def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.M
         new_names_per_registered_domain=7,
         hsts_max_age_seconds=3600,
         edge_token=f"{SECRET}-and-more",
+        edge_addresses="edge1.internal:443,[::1]:8443",
         reconcile_seconds=0.25,
         log_format="json",
         log_level="DEBUG",

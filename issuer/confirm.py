@@ -1,0 +1,60 @@
+"""Is a new certificate served? Each edge is asked by a handshake, until all have it or a day is over.
+
+Its issuance has long been done then, and nothing waits for the answer: it goes into the timeline.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from issuer.domain import DAY_SECONDS, Certificate, Record
+from issuer.ports import Finding, Services, Verdict
+
+SOONEST_SECONDS = 2.0
+LATEST_SECONDS = 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+def confirm(services: Services, name: str) -> None:
+    """Ask all edges for a name whose certificate is new, note what they serve, and plan the next look if need be."""
+    record = services.store.load(name)
+    if record is None or record.domain.confirm_at is None:
+        return
+    certificate = record.domain.certificate
+    if certificate is None or not services.edges:
+        services.store.amend(record.with_domain(confirm_at=None), now=services.clock())
+        return
+    lacking = _lacking(services, name, certificate)
+    now = services.clock()
+    for_seconds = now - certificate.installed_at
+    again_at = None
+    if not lacking:
+        seen = f"served everywhere: serial number {certificate.serial}"
+    elif for_seconds >= DAY_SECONDS:
+        seen = f"given up after a day: {'; '.join(lacking)}"
+    else:
+        seen, again_at = "; ".join(lacking), now + min(max(for_seconds, SOONEST_SECONDS), LATEST_SECONDS)
+    services.store.amend(_noted(record, now, seen).with_domain(confirm_at=again_at), now=now)
+    # Of two at once, the one whose write was refused tells nothing.
+    tell = log.error if lacking and again_at is None else log.info
+    tell("asked the edges", domain=name, serial=certificate.serial, seen=seen, seconds=round(for_seconds, 1))
+
+
+def _lacking(services: Services, name: str, certificate: Certificate) -> Sequence[str]:
+    """What is to be said of the edges that do not serve the certificate."""
+
+    def ask(edge: str) -> Finding:
+        return services.handshake.serves(edge, name, certificate.serial)
+
+    with ThreadPoolExecutor(len(services.edges)) as pool:
+        findings = pool.map(ask, services.edges)
+    return [finding.found for finding in findings if finding.verdict is not Verdict.YES]
+
+
+def _noted(record: Record, now: float, text: str) -> Record:
+    """The record with a line in its timeline, unless that says the same already."""
+    events = record.issuance.events
+    noted = record.issuance.note(now, text)
+    return record if events and events[-1].text == noted.events[-1].text else record.with_issuance(noted)

@@ -1,0 +1,136 @@
+"""A real Caddy with deploy/Caddyfile: started on free ports, and looked at as clients do."""
+
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+
+from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, free_port
+from tests.fakes import EDGE_TOKEN
+
+CADDYFILE = CHECKOUT / "deploy" / "Caddyfile"
+ALERT = 0x15
+"""The type of a TLS record that refuses a handshake (RFC 8446 §5.1)."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Caddy:
+    """roots: what its clients trust, PEM."""
+
+    http_port: int
+    https_port: int
+    folder: Path
+    part: Part = field(repr=False)
+    roots: str = field(repr=False)
+
+    @contextmanager
+    def handshake(self, name: str | None, *, is_trusted: bool = True) -> Iterator[ssl.SSLSocket]:
+        """A connection whose chain and name have been verified, unless `is_trusted` is False."""
+        context = ssl.create_default_context(cadata=self.roots)
+        if not is_trusted:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection((LOOPBACK, self.https_port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secured,
+        ):
+            yield secured
+
+    def serial(self, name: str) -> str:
+        """The serial number of what is served for a name, hexadecimal as in records."""
+        with self.handshake(name) as connection:
+            return f"{x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).serial_number:x}"
+
+    def refuses(self, name: str | None) -> bool:
+        """Whether a handshake ends in the server's alert."""
+        try:
+            with self.handshake(name, is_trusted=False):
+                return False
+        except ssl.SSLError as error:
+            return "alert" in str(error).lower()
+
+    def first_answer(self, server_name: str) -> int:
+        """The type of the first TLS record that comes back for a name that no library would send."""
+        stand_in = "x" * len(server_name)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=stand_in)
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            hello = outgoing.read()
+        assert hello.count(stand_in.encode()) == 1
+        with socket.create_connection((LOOPBACK, self.https_port), timeout=10) as connection:
+            connection.sendall(hello.replace(stand_in.encode(), server_name.encode()))
+            return connection.recv(1)[0]
+
+    def served_within(self, name: str, serial: str, *, seconds: float = 2) -> float:
+        """After how many seconds a serial number is served; fails when there are more."""
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < seconds:
+            if not self.refuses(name) and self.serial(name) == serial:
+                return passed
+            time.sleep(0.02)
+        raise AssertionError(f"{serial} is not served for {name} after {seconds} s")
+
+    def https(self, name: str, path: str = "/", *, host: str | None = None, method: str = "GET", body=None) -> Answer:
+        """One request on a connection of its own. host: the header, if it is another."""
+        with self.handshake(name, is_trusted=False) as connection:
+            return asked(connection, path, host or name, method, body)
+
+    def http(self, name: str, path: str = "/", *, method: str = "GET", body=None) -> Answer:
+        """The same on the port for plain HTTP."""
+        with socket.create_connection((LOOPBACK, self.http_port), timeout=10) as connection:
+            return asked(connection, path, name, method, body)
+
+
+def asked(connection: socket.socket, path: str, host: str, method: str = "GET", body=None, **headers: str) -> Answer:
+    """A request over a connection, which stays open."""
+    client = http.client.HTTPConnection(host)
+    client.sock = connection
+    client.request(
+        method, path, body=body, headers={"Host": host, **headers}, encode_chunked=not isinstance(body, bytes)
+    )
+    with closing(client.getresponse()) as answer:
+        found = Answer(answer.status, answer.headers, answer.read())
+    client.sock = None
+    return found
+
+
+def started(
+    sandbox: Sandbox, *, web: int, platform: int, roots: str = "", http_port: int = 0, **environment: str
+) -> Caddy:
+    """Caddy in front of `web` and of a platform, at these ports; EDGE_… of its environment may be changed."""
+    http_port, https_port = http_port or free_port(), free_port()
+    folder = sandbox.folder / f"caddy-{https_port}"
+    values = variables(folder) | {
+        "EDGE_WEB": f"{LOOPBACK}:{web}",
+        "EDGE_BACKEND": f"{LOOPBACK}:{platform}",
+        "EDGE_HTTP_PORT": str(http_port),
+        "EDGE_HTTPS_PORT": str(https_port),
+    }
+    command = [sandbox._program("caddy"), "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"]
+    part = sandbox.start(f"caddy-{https_port}", command, values | environment)
+    sandbox._ready(part, lambda: _accepts(http_port) and _accepts(https_port))
+    return Caddy(http_port, https_port, folder, part, roots)
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """What Caddy needs to start anywhere: folders to write to, and the token."""
+    return {"ISSUER_EDGE_TOKEN": EDGE_TOKEN} | {f"XDG_{one}_HOME": str(folder / one) for one in ("CONFIG", "DATA")}
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,0 +1,44 @@
+"""A browser before Caddy: it trusts what it is served, and keeps to HSTS in later visits."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from issuer.domain import Hsts
+from issuer.sandbox import Sandbox
+from tests.edge.chromium import Chromium
+from tests.edge.platform import Edge, issue, running
+
+NAME = "track.customer.example"
+PAGE = f"GET {NAME} 0"
+
+
+@pytest.fixture
+def edge(module_sandbox: Sandbox, serve: Callable[..., None]) -> Edge:
+    """Plain HTTP is answered, so that only HSTS leads a browser to HTTPS."""
+    return running(module_sandbox, serve, EDGE_HTTP="plain")
+
+
+def test_h03_a_browser_comes_back_over_https_by_itself_until_hsts_is_switched_off(edge: Edge, tmp_path) -> None:
+    browser = Chromium(tmp_path, edge.caddy)
+    record = issue(edge.services, NAME)
+    assert "ERR_CERT_AUTHORITY_INVALID" in browser.visit(f"https://{NAME}/untrusted")[1]
+    browser.trust(edge.caddy.roots)
+
+    assert PAGE in browser.visit(f"http://{NAME}/first")[0]
+    assert PAGE in browser.visit(f"https://{NAME}/told")[0]
+    assert PAGE in browser.visit(f"http://{NAME}/second")[0]
+    assert pages(edge, "http") == ["/first"]
+    assert pages(edge, "https") == ["/told", "/second"]
+
+    off = Hsts(0, off_until=time.time() + 3600)
+    edge.services.store.amend(record.with_domain(hsts=off), now=time.time())
+    assert PAGE in browser.visit(f"http://{NAME}/told-of-the-end")[0]
+    assert PAGE in browser.visit(f"http://{NAME}/third")[0]
+    assert pages(edge, "https") == ["/told", "/second", "/told-of-the-end"]
+    assert pages(edge, "http") == ["/first", "/third"]
+
+
+def pages(edge: Edge, scheme: str) -> list[str]:
+    return [path for path in edge.backend.came(scheme, NAME) if path != "/favicon.ico"]

@@ -1,0 +1,193 @@
+"""What the edges serve after an issuance: asked by the real scan, over a clock that jumps, with edges in memory."""
+
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from issuer import confirm
+from issuer.domain import Agenda, Step
+from issuer.ports import Conflict, Services
+from issuer.problem import Problem, ProblemType
+from issuer.schedule import confirm_served
+from tests.fakes import NAME, fake_services
+from tests.front import issued, renewing
+from tests.world import DAY, HOUR, World
+
+EDGES = ("edge1.platform.example:443", "edge2.platform.example:443")
+FIRST, SECOND = EDGES
+OLD = "0ddba11"
+
+
+@pytest.fixture
+def services() -> Services:
+    return replace(fake_services(), edges=EDGES)
+
+
+@pytest.fixture
+def world(services: Services) -> World:
+    return World(services)
+
+
+def serve(services: Services, *serials: str) -> None:
+    services.handshake.serials = dict(zip(EDGES, serials, strict=False))
+
+
+def timeline(world: World) -> list[str]:
+    return [event.text for event in world.record(NAME).issuance.events]
+
+
+def looks(services: Services) -> int:
+    return len(services.handshake.asked) // len(EDGES)
+
+
+def test_h02_two_seconds_after_an_issuance_each_edge_is_asked_and_the_timeline_tells(
+    world: World, services: Services
+) -> None:
+    record = issued(services)
+    serial = record.domain.certificate.serial
+    serve(services, serial, serial)
+    assert record.domain.confirm_at == pytest.approx(record.domain.certificate.installed_at + 2)
+    world.scan()
+    assert services.handshake.asked == []
+    world.run(2)
+    assert sorted(services.handshake.asked) == [(FIRST, NAME), (SECOND, NAME)]
+    assert timeline(world)[-1] == f"served everywhere: serial number {serial}"
+    assert (world.domain(NAME).confirm_at, services.store.names(Agenda.CONFIRM, limit=1)[0]) == (None, 0)
+    world.run(DAY)
+    assert looks(services) == 1
+
+
+def test_h02_an_edge_that_lags_behind_is_named_and_asked_until_it_serves_the_new_one(
+    world: World, services: Services
+) -> None:
+    serial = issued(services).domain.certificate.serial
+    serve(services, serial, OLD)
+    world.run(60)
+    assert timeline(world)[-2:] == [f"in force: serial number {serial}", f"{SECOND} serves serial number {OLD}"]
+    serve(services, serial, serial)
+    world.run(60)
+    assert timeline(world)[-1] == f"served everywhere: serial number {serial}"
+    assert world.domain(NAME).confirm_at is None
+
+
+def test_pauses_grow_to_an_hour_and_after_a_day_it_is_told_once_and_given_up(world: World, services: Services) -> None:
+    serial = issued(services).domain.certificate.serial
+    serve(services, serial)
+    times = []
+    services.handshake.before = lambda _: times.append(services.clock())
+    with capture_logs() as logs:
+        world.run(1.5 * DAY)
+    pauses = [later - before for before, later in zip(times[::2], times[2::2], strict=False)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 5
+    assert max(pauses) == pytest.approx(HOUR)
+    assert 30 < len(pauses) < 45
+    errors = [one for one in logs if one["log_level"] == "error"]
+    assert [(one["domain"], one["serial"]) for one in errors] == [(NAME, serial)]
+    assert timeline(world)[-1] == f"given up after a day: {SECOND} does not answer"
+    assert timeline(world)[-2] == f"{SECOND} does not answer"  # said once, not at each look
+    assert world.domain(NAME).confirm_at is None
+
+
+def test_a_renewal_is_confirmed_anew(world: World, services: Services) -> None:
+    serve(services, issued(services).domain.certificate.serial)
+    world.run(HOUR)
+    services.clock.now = world.domain(NAME).renew_at
+    world.run(1)
+    second = world.domain(NAME).certificate.serial
+    serve(services, second, second)
+    world.run(10)
+    assert timeline(world)[-1] == f"served everywhere: serial number {second}"
+
+
+def test_without_addresses_nothing_is_asked_nor_planned() -> None:
+    services = fake_services()
+    assert issued(services).domain.confirm_at is None
+    world = World(services)
+    world.run(60)
+    assert (services.handshake.asked, services.store.names(Agenda.CONFIRM, limit=1)[0]) == ([], 0)
+
+
+def test_addresses_that_are_taken_away_end_the_plan(services: Services) -> None:
+    issued(services)
+    without = replace(services, edges=())
+    confirm.confirm(without, NAME)
+    assert services.store.load(NAME).domain.confirm_at is None
+    confirm.confirm(without, NAME)
+    confirm.confirm(without, "unknown.customer.example")
+
+
+def test_a_certificate_that_was_withdrawn_is_not_asked_for(services: Services) -> None:
+    record = issued(services)
+    services.store.amend(record.with_domain(certificate=None), now=services.clock())
+    confirm.confirm(services, NAME)
+    assert (services.handshake.asked, services.store.load(NAME).domain.confirm_at) == ([], None)
+
+
+def test_two_scans_at_once_note_it_once(world: World, services: Services) -> None:
+    serial = issued(services).domain.certificate.serial
+    serve(services, serial, serial)
+
+    def another_has_asked_and_noted(_: str) -> None:
+        services.handshake.before = lambda _: None
+        confirm.confirm(services, NAME)
+
+    services.handshake.before = another_has_asked_and_noted
+    with pytest.raises(Conflict):
+        confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
+    assert timeline(world).count(f"served everywhere: serial number {serial}") == 1
+
+
+def test_an_issuance_under_way_is_left_as_it_is(world: World, services: Services) -> None:
+    record = renewing(services)
+    serve(services, OLD, OLD)
+    services.clock.forward(2)
+    confirm_served(services, world.celery)
+    found = services.store.load(NAME)
+    assert (found.issuance.step, found.issuance.id) == (Step.ORDER, record.issuance.id)
+    assert services.store.names(Agenda.INTERACTIVE, limit=1) == (1, [NAME])
+    leased = services.store.take(record.issuance.id, now=services.clock(), until=services.clock() + 70)
+    with pytest.raises(Conflict):
+        confirm.confirm(services, NAME)
+    services.store.save(leased)
+
+
+def test_one_look_that_breaks_stops_none_of_the_others(world: World, services: Services) -> None:
+    names = [f"{number}.customer.example" for number in range(5)]
+    world.issued(*names)
+
+    def broken(name: str) -> None:
+        if name == names[0]:
+            raise Problem(ProblemType.UNDECRYPTABLE)
+
+    services.handshake.before = broken
+    services.clock.forward(5)
+    assert confirm_served(services, world.celery) == 4
+    assert [name for name in names if not noted(world, name)] == names[:1]
+
+
+def noted(world: World, name: str) -> bool:
+    return world.record(name).issuance.events[-1].text.endswith(f"{SECOND} does not answer")
+
+
+def test_a_scan_has_an_end_when_edges_are_slow_and_the_rest_comes_back(
+    world: World, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.customer.example" for number in range(40)]
+    world.issued(*names)
+    passed = [0.0]
+
+    def slow(_: str) -> None:
+        passed[0] += 1
+
+    with monkeypatch.context() as patched:
+        patched.setattr("issuer.schedule.time.monotonic", lambda: passed[0])
+        services.handshake.before = slow
+        services.clock.forward(5)
+        confirm_served(services, world.celery)
+    assert 1 <= sum(noted(world, name) for name in names) < 20
+    services.handshake.before = lambda _: None
+    services.clock.forward(61)
+    confirm_served(services, world.celery)
+    assert all(noted(world, name) for name in names)
