@@ -100,6 +100,8 @@ def refresh_renewal_info(services: Services, _: Celery) -> int:
 def confirm_served(services: Services, _: Celery) -> int:
     """Ask the edges for new certificates. It is over before it is begun again, as it may wait for each of them: so it
     never holds more than one process."""
+    if not services.edges:
+        return 0
     until = time.monotonic() + CONFIRM_WITHIN_SECONDS
 
     def ask(name: str) -> None:

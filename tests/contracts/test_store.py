@@ -47,6 +47,7 @@ DOMAIN = Domain(
     profile="shortlived",
     hsts=HSTS,
     withdrawn_until=NOW + 9,
+    confirm_at=NOW + 8,
 )
 BARE = Domain(NAME, "platform", NOW)
 FULL = Issuance(

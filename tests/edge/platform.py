@@ -42,7 +42,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class Edge:
-    """What runs: Caddy before two web processes and a platform."""
+    """What runs: Caddy before web and a platform."""
 
     caddy: Caddy
     services: Services
@@ -53,8 +53,8 @@ class Edge:
     backend_port: int
 
 
-def running(sandbox: Sandbox, serve: Callable[..., None], **environment: str) -> Edge:
-    """Started, with a Redis of its own."""
+def running(sandbox: Sandbox, serve: Callable[..., None], *, processes: int = 2, **environment: str) -> Edge:
+    """Started, with a Redis of its own. processes: of web; environment: of Caddy."""
     redis_url, web_port, backend_port = f"{sandbox.redis()}/0", free_port(), free_port()
     services, backend = _services(RedisStore(connect(redis_url))), Backend()
     serve(backend, backend_port)
@@ -67,7 +67,7 @@ def running(sandbox: Sandbox, serve: Callable[..., None], **environment: str) ->
             "ISSUER_EDGE_TOKEN": EDGE_TOKEN,
             "ISSUER_LOG_FORMAT": "json",
             "GUNICORN_CMD_ARGS": f"--bind {LOOPBACK}:{web_port}",
-            "WEB_CONCURRENCY": "2",
+            "WEB_CONCURRENCY": str(processes),
         },
     )
     sandbox.wait_for_web(web, web_port)

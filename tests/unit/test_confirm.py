@@ -109,13 +109,22 @@ def test_without_addresses_nothing_is_asked_nor_planned() -> None:
     assert (services.handshake.asked, services.store.names(Agenda.CONFIRM, limit=1)[0]) == ([], 0)
 
 
-def test_addresses_that_are_taken_away_end_the_plan(services: Services) -> None:
-    issued(services)
-    without = replace(services, edges=())
-    confirm.confirm(without, NAME)
-    assert services.store.load(NAME).domain.confirm_at is None
-    confirm.confirm(without, NAME)
-    confirm.confirm(without, "unknown.customer.example")
+def test_addresses_that_are_taken_away_are_not_asked_until_they_are_back(world: World, services: Services) -> None:
+    serial = issued(services).domain.certificate.serial
+    serve(services, serial, serial)
+    services.clock.forward(60)
+    assert confirm_served(replace(services, edges=()), world.celery) == 0
+    assert (services.handshake.asked, world.domain(NAME).confirm_at is None) == ([], False)
+    assert confirm_served(services, world.celery) == 1
+    assert (len(services.handshake.asked), world.domain(NAME).confirm_at) == (2, None)
+
+
+def test_where_there_is_nothing_to_confirm_nobody_is_asked(services: Services) -> None:
+    confirm.confirm(services, "unknown.customer.example")
+    record = issued(services)
+    services.store.amend(record.with_domain(confirm_at=None), now=services.clock())
+    confirm.confirm(services, NAME)
+    assert services.handshake.asked == []
 
 
 def test_a_certificate_that_was_withdrawn_is_not_asked_for(services: Services) -> None:
