@@ -19,12 +19,14 @@ from issuer.keys import (
     KeyType,
     Vault,
     as_certificate,
+    as_pem,
     certificate_id,
     issuer_name,
     new_csr,
     new_encryption_key,
     new_key,
     read_chain,
+    require_fit,
 )
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NAME, NOW
@@ -322,3 +324,32 @@ AUTHORITY = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")
 )
 def test_the_id_that_a_ca_knows_a_certificate_by(serial: int, authority: bytes | None, expected: str | None) -> None:
     assert certificate_id(with_serial_and_authority(serial, authority)) == expected
+
+
+def bundle(chain: str, key: bytes = KEY) -> str:
+    return chain + as_pem(key)
+
+
+def test_h02_a_bundle_fits_when_it_has_expired_and_when_it_has_more_names() -> None:
+    require_fit(bundle(sign(DNSName(NAME), not_after=NOW - 1)), NAME)
+    require_fit(bundle(sign(DNSName("other.example"), DNSName(NAME.upper()))), NAME)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (bundle(sign(DNSName(NAME)), KEYS[KeyType.RSA_2048]), "another key"),
+        (bundle(sign(DNSName("other.example"))), f"not for {NAME}"),
+        (bundle(sign(DNSName(NAME)) + sign(DNSName(NAME), ca_key=CA_KEY, issuer="other")), "no certificate chain"),
+        (bundle(sign()), "no certificate chain"),
+        (bundle(""), "no certificate chain"),
+        (sign(DNSName(NAME)), "its key"),
+        ("", "its key"),
+    ],
+    ids=["another key", "another name", "out of order", "no name", "no chain", "no key", "nothing"],
+)
+def test_f01_a_bundle_that_does_not_fit_is_refused(text: str, says: str) -> None:
+    with pytest.raises(Problem, match=says) as refused:
+        require_fit(text, NAME)
+    assert refused.value.type is ProblemType.BAD_CERTIFICATE
+    assert "PRIVATE" not in str(refused.value)
