@@ -5,5 +5,6 @@ their legal moves). Around them: `checks` says whether we may issue for a name, 
 when to do it again; `tasks` is the Celery skin over the steps, `schedule` the beat table with its scans; `ports` names
 what the outside must be able to do, and `store` (Redis), `ca` (ACME), `resolver` (DNS), `selfcheck` (a challenge as it
 shows from outside) and `keys` (keys, chains, encryption at rest) do it; `wiring` builds them from `config`.
+`edge` is what TLS terminators get, and `sync` keeps their files.
 The record in the store is the truth: a message only says «look at this issuance now».
 """

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from issuer import accounts as customer_accounts
 from issuer import demo as demonstration
 from issuer import forecast, preferences
+from issuer.cli_edge import edge
 from issuer.config import load_settings
 from issuer.domain import status
 from issuer.keys import new_encryption_key
@@ -57,6 +58,9 @@ class Commands(click.Group):
 @click.group(cls=Commands)
 def main() -> None:
     """Certificates for the domains of a platform's customers."""
+
+
+main.add_command(edge)
 
 
 @main.command("new-encryption-key")

@@ -50,9 +50,18 @@ def served(services: Services, name: str) -> Served | None:
 def hsts_header(services: Services, domain: Domain) -> str | None:
     """The value of Strict-Transport-Security for a domain (RFC 6797 §6.1); None where there is nothing to be told, and
     without a valid certificate in force."""
-    now, policy = services.clock(), domain.hsts or Hsts(services.hsts_max_age_seconds)
+    now = services.clock()
     if domain.certificate is None or not domain.certificate.is_valid(now):
         return None
+    return _header(domain.hsts or Hsts(services.hsts_max_age_seconds), now)
+
+
+def default_hsts_header(services: Services) -> str | None:
+    """The header of all domains without a policy of their own."""
+    return _header(Hsts(services.hsts_max_age_seconds), services.clock())
+
+
+def _header(policy: Hsts, now: float) -> str | None:
     if policy.max_age_seconds == 0:
         return "max-age=0" if (policy.off_until or 0) > now else None
     parts = [f"max-age={policy.max_age_seconds}"]

@@ -10,12 +10,14 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
     load_der_private_key,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID
 
@@ -110,17 +112,8 @@ def read_chain(pem: str, *, key: bytes, name: str, now: float) -> tuple[str, x50
     Raises Problem(bad-certificate) unless it parses, every certificate is signed by the next, the leaf's public key
     is that of `key`, its only name is `name`, and it is valid at `now` (epoch seconds).
     """
-    try:
-        chain = x509.load_pem_x509_certificates(pem.encode())
-        leaf = chain[0]
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        for lower, upper in pairwise(chain):
-            lower.verify_directly_issued_by(upper)
-        public_key = _public_bytes(leaf.public_key())
-    except UNSOUND as error:
-        raise _bad(f"it is no certificate chain with a name in it ({type(error).__name__})") from None
-    if public_key != _public_bytes(_load(key).public_key()):
-        raise _bad("it was made for another key")
+    chain, names = _fitting(pem, _load(key))
+    leaf = chain[0]
     if [(type(entry), str(entry.value).lower()) for entry in names] != [(x509.DNSName, name)]:
         raise _bad(f"it is not for {name} alone")
     if leaf.not_valid_before_utc.timestamp() > now + CLOCK_SKEW_SECONDS:
@@ -128,6 +121,18 @@ def read_chain(pem: str, *, key: bytes, name: str, now: float) -> tuple[str, x50
     if leaf.not_valid_after_utc.timestamp() + 1 <= now:
         raise _bad("it has expired already")
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in chain), leaf
+
+
+def require_fit(bundle: str, name: str) -> None:
+    """Raise Problem(bad-certificate) unless a PEM of chain and key is whole and in order: every certificate signed by
+    the next, the leaf for `name`, and its public key that of the key. Whether it has expired is not asked."""
+    try:
+        key = load_pem_private_key(bundle.encode(), password=None)
+    except UNSOUND as error:
+        raise _bad(f"its key can not be read ({type(error).__name__})") from None
+    _, names = _fitting(bundle, key)
+    if name not in (one.lower() for one in names.get_values_for_type(x509.DNSName)):
+        raise _bad(f"it is not for {name}")
 
 
 def as_certificate(pem: str, *, key: bytes, name: str, ca: str, vault: Vault, now: float) -> Certificate:
@@ -182,6 +187,21 @@ def issuer_name(chain: str) -> str:
 
 def _base64url(value: bytes) -> str:
     return urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _fitting(pem: str, key: PrivateKeyTypes) -> tuple[list[x509.Certificate], x509.SubjectAlternativeName]:
+    """The chain in a PEM, each signed by the next and the leaf for `key`, and the leaf's names."""
+    try:
+        chain = x509.load_pem_x509_certificates(pem.encode())
+        names = chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        for lower, upper in pairwise(chain):
+            lower.verify_directly_issued_by(upper)
+        public_key = _public_bytes(chain[0].public_key())
+    except UNSOUND as error:
+        raise _bad(f"it is no certificate chain with a name in it ({type(error).__name__})") from None
+    if public_key != _public_bytes(key.public_key()):
+        raise _bad("it was made for another key")
+    return chain, names
 
 
 def _load(key: bytes) -> PrivateKey:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from werkzeug.test import TestResponse
 
 from issuer.domain import Hsts
-from issuer.edge import hsts_header, served
+from issuer.edge import default_hsts_header, hsts_header, served
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.fakes import EDGE_TOKEN, NAME, fake_services
@@ -147,6 +147,12 @@ def test_h03_no_header_without_a_valid_certificate(services: Services) -> None:
     services.clock.now = record.domain.certificate.not_after + 1
     assert hsts_header(services, record.domain) is None
     assert hsts_header(replace(services, hsts_max_age_seconds=0), record.domain) is None
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(60, "max-age=60"), (0, None)])
+def test_h03_the_header_of_domains_without_a_policy(services: Services, seconds: int, header: str | None) -> None:
+    services = replace(services, hsts_max_age_seconds=seconds)
+    assert default_hsts_header(services) == hsts_header(services, issued(services).domain) == header
 
 
 def test_f01_what_is_served_shows_no_key(services: Services) -> None:

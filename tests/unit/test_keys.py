@@ -19,6 +19,7 @@ from issuer.keys import (
     KeyType,
     Vault,
     as_certificate,
+    as_pem,
     certificate_id,
     is_same_leaf,
     issuer_name,
@@ -26,6 +27,7 @@ from issuer.keys import (
     new_encryption_key,
     new_key,
     read_chain,
+    require_fit,
     top_issuer,
 )
 from issuer.problem import Problem, ProblemType
@@ -349,3 +351,32 @@ def test_chains_for_one_certificate() -> None:
     assert is_same_leaf(LEAF_BELOW, LEAF_BELOW + INTERMEDIATE)
     assert not is_same_leaf(LEAF, LEAF_BELOW)
     assert not is_same_leaf(LEAF_BELOW + INTERMEDIATE, INTERMEDIATE + LEAF_BELOW)
+
+
+def bundle(chain: str, key: bytes = KEY) -> str:
+    return chain + as_pem(key)
+
+
+def test_h02_a_bundle_fits_when_it_has_expired_and_when_it_has_more_names() -> None:
+    require_fit(bundle(sign(DNSName(NAME), not_after=NOW - 1)), NAME)
+    require_fit(bundle(sign(DNSName("other.example"), DNSName(NAME.upper()))), NAME)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (bundle(sign(DNSName(NAME)), KEYS[KeyType.RSA_2048]), "another key"),
+        (bundle(sign(DNSName("other.example"))), f"not for {NAME}"),
+        (bundle(sign(DNSName(NAME)) + sign(DNSName(NAME), ca_key=CA_KEY, issuer="other")), "no certificate chain"),
+        (bundle(sign()), "no certificate chain"),
+        (bundle(""), "no certificate chain"),
+        (sign(DNSName(NAME)), "its key"),
+        ("", "its key"),
+    ],
+    ids=["another key", "another name", "out of order", "no name", "no chain", "no key", "nothing"],
+)
+def test_f01_a_bundle_that_does_not_fit_is_refused(text: str, says: str) -> None:
+    with pytest.raises(Problem, match=says) as refused:
+        require_fit(text, NAME)
+    assert refused.value.type is ProblemType.BAD_CERTIFICATE
+    assert "PRIVATE" not in str(refused.value)

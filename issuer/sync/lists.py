@@ -1,0 +1,51 @@
+"""What terminators must know of names beside their certificates, in the forms that nginx and HAProxy read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT = "default"
+"""The key of the default header; no name is called so."""
+NO_HEADER = "none"
+"""How HAProxy's map says that a name has no header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is there for a name. served: `Domain.served` of it, or empty where it must be written anew. hsts: the
+    header, None for none. file: its name in versions/."""
+
+    served: str
+    serial: str
+    hsts: str | None
+    file: str
+
+
+def pem_of(folder: Path, name: str) -> Path:
+    """Where chain and key of a name are."""
+    return folder / f"{name}.pem"
+
+
+def headers(held: Mapping[str, Held], default: str | None) -> dict[str, str | None]:
+    """The default header under DEFAULT, and those of the names that have another. So a new name has no line here."""
+    return {DEFAULT: default} | {name: held[name].hsts for name in sorted(held) if held[name].hsts != default}
+
+
+def for_nginx(found: Mapping[str, str | None]) -> str:
+    """Lines to be included in a `map` by name; an empty value is no header."""
+    return "".join(f'{name} "{header or ""}";\n' for name, header in found.items())
+
+
+def for_haproxy(found: Mapping[str, str | None]) -> str:
+    """A map file by name, with the default one."""
+    return "".join(f"{name} {header or NO_HEADER}\n" for name, header in found.items())
+
+
+def names_for_haproxy(names: Iterable[str]) -> str:
+    """A map file with each name that has a certificate."""
+    return "".join(f"{name} yes\n" for name in sorted(names))
+
+
+def crt_list(folder: Path, names: Iterable[str]) -> str:
+    """HAProxy's list of certificate files, each for its name alone."""
+    return "".join(f"{pem_of(folder, name)} {name}\n" for name in sorted(names))

@@ -1,0 +1,67 @@
+"""Records with certificates in force, as a worker leaves them, without ACME: signed here, saved by the real store."""
+
+import datetime as dt
+import time
+from dataclasses import replace
+
+from cryptography import x509
+
+from issuer.config import Settings, load_settings
+from issuer.domain import Domain, Hsts, Reason, Step, new_issuance
+from issuer.keys import KeyType, as_certificate, new_csr, new_key
+from issuer.ports import Services
+from issuer.wiring import build_services
+from tests.fakes import TARGET
+from tests.real import ENCRYPTION_KEY
+from tests.scripted.chains import Signing
+
+
+def edge_settings(redis_url: str, **more: object) -> Settings:
+    """What an edge host has: the store and the keys. Nobody is asked anything by DNS or ACME."""
+    return load_settings(
+        redis_url=redis_url,
+        encryption_keys=ENCRYPTION_KEY,
+        cname_targets=TARGET,
+        dns_servers="127.0.0.1:1",
+        allow_reserved_names=True,
+        **more,
+    )
+
+
+class Records:
+    """What workers and the API do to records. services: those of the records' store."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.services: Services = build_services(edge_settings(redis_url))
+        self.signing = Signing()
+
+    def install(self, name: str, **changes: object) -> str:
+        """A new certificate in force; its serial. changes: of the certificate, in the record."""
+        certificate = replace(self._certificate(name), **changes)
+        now, store, known = time.time(), self.services.store, self.services.store.load(name)
+        begun = replace(new_issuance(name, Reason.FIRST, now), step=Step.INSTALL)
+        domain = known.domain if known else Domain(name, "platform", now)
+        opened = store.open(domain, begun, version=known.version if known else 0, look_again_at=now)
+        leased = store.take(opened.issuance.id, now=now, until=now + 70)
+        store.release(leased.install(certificate), look_again_at=None)
+        return certificate.serial
+
+    def _certificate(self, name: str):
+        key = new_key(KeyType.EC_P256)
+        csr = x509.load_pem_x509_csr(new_csr(key, name).encode())
+        begun = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(hours=1)
+        leaf = self.signing.leaf(csr.public_key(), [name], begun, dt.timedelta(days=90))
+        chain = self.signing.chains(leaf)[0]
+        vault = self.services.vault
+        return as_certificate(chain, key=key, name=name, ca="https://ca.example/", vault=vault, now=time.time())
+
+    def change(self, name: str, **changes: object) -> None:
+        """Other values in a domain: a policy, or a certificate that is given up."""
+        record = self.services.store.load(name)
+        self.services.store.amend(record.with_domain(**changes), now=time.time())
+
+    def withdraw(self, name: str) -> None:
+        self.change(name, certificate=None)
+
+    def policy(self, name: str, policy: Hsts | None) -> None:
+        self.change(name, hsts=policy)

@@ -1,0 +1,77 @@
+"""One run of the sync, here or in a process of its own that is killed at any point."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from issuer.config import Settings, load_settings
+from issuer.ports import Services
+from issuer.sync import Folder, HAProxy, Reload, Sync
+from issuer.wiring import build_services
+
+WRITES = {"open", "os.rename", "os.remove", "os.symlink", "os.chmod", "os.chown", "os.mkdir", "socket.connect"}
+
+
+class Run:
+    """What `--once` did with a directory. said: its lines. is_done: all of it could be done."""
+
+    def __init__(
+        self,
+        services: Services,
+        path: Path,
+        *,
+        gid: int | None = None,
+        reload: str | None = None,
+        haproxy: Path | None = None,
+    ) -> None:
+        self.said: list[str] = []
+        with Folder(path, gid) as folder:
+            sync = Sync(
+                services,
+                folder,
+                say=self.said.append,
+                stop=threading.Event(),
+                haproxy=HAProxy(haproxy, path) if haproxy else None,
+                reload=Reload(reload, path / "hsts.nginx") if reload else None,
+            )
+            self.is_done = sync.once()
+
+
+def killed_at(count: int, settings: Settings, path: Path, haproxy: Path | None = None) -> bool:
+    """Run it in another process, of a careless umask, that is killed before its write number `count`, be it to the
+    directory or to HAProxy. True where it came so far."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.edge.runs"])
+    process = context.Process(target=_run_until, args=(count, settings.as_environment(), path, haproxy))
+    process.start()
+    process.join(30)
+    assert process.exitcode in {0, -signal.SIGKILL}
+    return process.exitcode != 0
+
+
+def _run_until(count: int, environment: dict[str, str], path: Path, haproxy: Path | None) -> None:
+    left = count
+    writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    def look(event: str, args: tuple) -> None:
+        nonlocal left
+        if event not in WRITES:
+            return
+        if event == "open" and (isinstance(args[0], int) or not args[2] & writes):
+            return
+        if event == "socket.connect" and args[1] != str(haproxy):
+            return
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.environ.update(environment)
+    services = build_services(load_settings())
+    os.umask(0)
+    sys.addaudithook(look)
+    run = Run(services, path, haproxy=haproxy)
+    left = 0
+    assert run.is_done, run.said

@@ -1,0 +1,392 @@
+"""What `issuer edge sync` writes, keeps, removes and says, on a real Redis."""
+
+import grp
+import json
+import os
+import re
+import shlex
+import signal
+import stat
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from issuer import sync
+from issuer.domain import Hsts
+from issuer.keys import Vault, new_encryption_key
+from issuer.ports import Services
+from issuer.sandbox import LOOPBACK, free_port
+from issuer.sync import Refused
+from tests.edge.records import Records, edge_settings
+from tests.edge.runs import Run
+from tests.edge.terminators import COMMAND, GROUP, until
+
+NAME, OTHER, THIRD = (f"{one}.customer.example" for one in ("name", "other", "third"))
+
+
+@pytest.fixture
+def records(redis_url: str) -> Records:
+    return Records(redis_url)
+
+
+@pytest.fixture
+def services(records: Records) -> Services:
+    return records.services
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "edge"
+
+
+@pytest.fixture
+def run(services: Services, path: Path) -> Callable[..., Run]:
+    """Run it once; all must have been done."""
+
+    def start(**options) -> Run:
+        found = Run(services, path, **options)
+        assert found.is_done, found.said
+        return found
+
+    return start
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(path: Path) -> set[str]:
+    return {one.name.removesuffix(".pem") for one in path.glob("*.pem") if one.is_symlink()}
+
+
+def read(path: Path) -> dict[str, str]:
+    return {one.name: one.read_text() for one in path.iterdir() if one.is_file() and one.name != "state.json"}
+
+
+def test_chain_and_key_in_one_and_the_lists(records: Records, services: Services, path: Path, run) -> None:
+    serial = records.install(NAME)
+    assert any(line.startswith(f"{NAME}: certificate {serial} until 20") for line in run().said)
+    certificate = services.store.load(NAME).domain.certificate
+    text = (path / f"{NAME}.pem").read_text()
+    assert certificate.chain in text
+    assert text.count("-----BEGIN PRIVATE KEY-----") == 1
+    found = read(path)
+    assert found["hsts.nginx"] == 'default "max-age=5184000";\n'
+    assert found["hsts.haproxy"] == "default max-age=5184000\n"
+    assert found["names.haproxy"] == f"{NAME} yes\n"
+    assert found["crt-list.haproxy"] == f"{path}/{NAME}.pem {NAME}\n"
+
+
+def test_h03_the_lists_name_only_those_whose_header_is_another(records: Records, path: Path, run) -> None:
+    for name, policy in ((NAME, Hsts(60, includes_subdomains=True)), (OTHER, Hsts(0)), (THIRD, Hsts(5_184_000))):
+        records.install(name)
+        records.policy(name, policy)
+    run()
+    assert (path / "hsts.nginx").read_text() == (
+        f'default "max-age=5184000";\n{NAME} "max-age=60; includeSubDomains";\n{OTHER} "";\n'
+    )
+    assert (path / "hsts.haproxy").read_text() == (
+        f"default max-age=5184000\n{NAME} max-age=60; includeSubDomains\n{OTHER} none\n"
+    )
+    records.policy(NAME, None)
+    records.withdraw(OTHER)
+    run()
+    assert (path / "hsts.nginx").read_text() == 'default "max-age=5184000";\n'
+
+
+def test_another_default_policy_is_told_for_all_names(records: Records, services: Services, path: Path, run) -> None:
+    for name, policy in ((NAME, None), (OTHER, Hsts(60)), (THIRD, Hsts(5_184_000))):
+        records.install(name)
+        records.policy(name, policy)
+    run()
+    assert Run(replace(services, hsts_max_age_seconds=60), path).is_done
+    assert (path / "hsts.nginx").read_text() == f'default "max-age=60";\n{THIRD} "max-age=5184000";\n'
+    assert Run(replace(services, hsts_max_age_seconds=0), path).is_done
+    assert (path / "hsts.nginx").read_text() == (f'default "";\n{OTHER} "max-age=60";\n{THIRD} "max-age=5184000";\n')
+
+
+def test_what_was_withdrawn_meanwhile_goes_also_when_all_is_written_anew(
+    records: Records, services: Services, path: Path, run
+) -> None:
+    for name in (NAME, OTHER):
+        records.install(name)
+    run()
+    records.withdraw(NAME)
+    assert Run(replace(services, hsts_max_age_seconds=60), path).is_done
+    assert names(path) == {OTHER}
+
+
+def test_what_is_there_is_not_written_again(records: Records, path: Path, run) -> None:
+    for name in (NAME, OTHER):
+        records.install(name)
+    run()
+    before = {one: one.stat(follow_symlinks=False).st_ino for one in path.iterdir()}
+    assert run().said == []
+    (path / "state.json").unlink()
+    assert run().said == ["all 2 names looked at, 2 have a certificate"]
+    after = {one: one.stat(follow_symlinks=False).st_ino for one in path.iterdir()}
+    assert [one.name for one in before if before[one] != after[one]] in ([], ["state.json"])
+
+
+def test_withdrawn_and_vanished_names_go_and_files_of_others_stay(
+    records: Records, services: Services, path: Path, run
+) -> None:
+    for name in (NAME, OTHER, THIRD):
+        records.install(name)
+    run()
+    foreign = [path / "own.pem", path / "notes.txt", path / "versions" / "own.pem", path / "link.pem"]
+    for one in foreign[:3]:
+        one.write_text("mine")
+    foreign[3].symlink_to("own.pem")
+    records.withdraw(NAME)
+    assert run().said == [f"{NAME}: withdrawn"]
+    services.store._redis.delete(f"issuer:domain:{OTHER}")
+    assert run().said == []
+    services.store._redis.xtrim("issuer:changes", maxlen=0, approximate=False)
+    assert f"{OTHER}: withdrawn" in run().said
+    assert names(path) == {THIRD, "link"}
+    assert len(list((path / "versions").iterdir())) == 2
+    assert all(one.read_text() == "mine" for one in foreign)
+
+
+def test_a_foreign_file_in_the_place_of_a_name_is_told_and_left_alone(
+    records: Records, services: Services, path: Path, run
+) -> None:
+    run()
+    (path / f"{NAME}.pem").write_text("mine")
+    for name in (NAME, OTHER):
+        records.install(name)
+    found = Run(services, path)
+    assert (found.is_done, (path / f"{NAME}.pem").read_text(), names(path)) == (False, "mine", {OTHER})
+    assert any("was not written here" in line for line in found.said)
+    (path / f"{NAME}.pem").unlink()
+    run()
+    assert names(path) == {NAME, OTHER}
+
+
+def test_a_gap_in_the_feed_is_made_up_for(records: Records, services: Services, path: Path, run) -> None:
+    records.install(NAME)
+    run()
+    for name in (NAME, OTHER, THIRD):
+        records.install(name)
+    services.store._redis.xtrim("issuer:changes", maxlen=1, approximate=False)
+    said = run().said
+    assert said[0] == "the feed of changes does not reach back to where this was"
+    assert names(path) == {NAME, OTHER, THIRD}
+    assert services.store.load(NAME).domain.certificate.chain in (path / f"{NAME}.pem").read_text()
+
+
+def test_an_empty_store_takes_nothing_away(records: Records, services: Services, path: Path, run) -> None:
+    records.install(NAME)
+    run()
+    services.store._redis.flushall()
+    found = Run(services, path)
+    assert (found.is_done, names(path)) == (False, {NAME})
+    assert any("the store is empty" in line for line in found.said)
+    records.install(OTHER)
+    run()
+    assert names(path) == {OTHER}
+
+
+@pytest.mark.parametrize("change", ["key", "chain", "key of another kind", "no chain", "name"])
+def test_f01_what_does_not_fit_is_told_and_keeps_nobody_else(
+    records: Records, services: Services, path: Path, run, change: str
+) -> None:
+    records.install(NAME)
+    run()
+    before = (path / f"{NAME}.pem").read_text()
+    records.install(OTHER)
+    other = services.store.load(OTHER).domain.certificate
+    wrong = {
+        "key": {"key": Vault([new_encryption_key()]).encrypt(b"key")},
+        "chain": {"chain": other.chain},
+        "key of another kind": {"key": services.vault.encrypt(b"no key")},
+        "no chain": {"chain": "none"},
+        "name": {"chain": other.chain, "key": other.key},
+    }
+    records.install(NAME, **wrong[change])
+    records.install(THIRD)
+    found = Run(services, path)
+    assert (found.is_done, names(path)) == (False, {NAME, OTHER, THIRD})
+    assert (path / f"{NAME}.pem").read_text() == before
+    told = [line for line in found.said if line.startswith(f"{NAME}: ")]
+    assert len(told) == 1
+    assert "PRIVATE" not in told[0]
+    assert not Run(services, path).is_done
+    records.install(NAME)
+    run()
+    assert services.store.load(NAME).domain.certificate.chain in (path / f"{NAME}.pem").read_text()
+
+
+def test_f03_a_key_that_can_be_decrypted_again_is_written_by_the_next_run(
+    records: Records, services: Services, path: Path, run
+) -> None:
+    records.install(NAME)
+    assert not Run(replace(services, vault=Vault([new_encryption_key()])), path).is_done
+    assert names(path) == set()
+    run()
+    assert names(path) == {NAME}
+
+
+def test_f05_only_we_may_read(records: Records, path: Path, run) -> None:
+    records.install(NAME)
+    run()
+    assert [mode(one) for one in (path, path / "versions")] == [0o700, 0o700]
+    assert {mode(one) for one in path.rglob("*") if one.is_file()} == {0o600}
+
+
+def test_f05_or_a_group_as_well(records: Records, path: Path, run) -> None:
+    gid = grp.getgrnam(GROUP).gr_gid
+    records.install(NAME)
+    for given, allowed in ((None, 0o600), (gid, 0o640), (None, 0o600)):
+        run(gid=given)
+        files = [path / f"{NAME}.pem", *path.glob("hsts.*"), *path.glob("*.haproxy")]
+        assert [mode(one) for one in files] == [allowed] * 6
+        if given is not None:
+            assert {one.stat().st_gid for one in [path, *files]} == {gid}
+            assert mode(path) == 0o750
+
+
+@pytest.mark.parametrize("bits", [0o755, 0o701, 0o704, 0o770])
+def test_f05_a_directory_that_is_open_to_others_is_refused(records: Records, path: Path, run, bits: int) -> None:
+    records.install(NAME)
+    path.mkdir()
+    path.chmod(bits)
+    with pytest.raises(Refused, match=f"{bits:04o}.*chmod 0750"):
+        run()
+    assert names(path) == set()
+    path.chmod(0o700)
+    run()
+    assert names(path) == {NAME}
+
+
+@pytest.mark.parametrize("harm", ["loosened", "emptied", "removed"])
+def test_f05_a_file_that_is_not_as_it_was_written_is_written_anew(records: Records, path: Path, run, harm: str) -> None:
+    records.install(NAME)
+    run()
+    before = (path / f"{NAME}.pem").read_text().partition("\n")[2]
+    file = (path / f"{NAME}.pem").resolve()
+    {"loosened": lambda: file.chmod(0o644), "emptied": lambda: file.write_text(""), "removed": file.unlink}[harm]()
+    run()
+    assert (path / f"{NAME}.pem").read_text().partition("\n")[2] == before
+    assert mode(path / f"{NAME}.pem") == 0o600
+
+
+def test_two_in_one_directory_are_one_too_many_and_two_directories_are_fine(
+    records: Records, services: Services, tmp_path: Path
+) -> None:
+    records.install(NAME)
+    with sync.Folder(tmp_path / "a"):
+        with pytest.raises(Refused, match="another `issuer edge sync`"):
+            Run(services, tmp_path / "a")
+        assert Run(services, tmp_path / "b").is_done
+    assert Run(services, tmp_path / "a").is_done
+    assert names(tmp_path / "a") == names(tmp_path / "b") == {NAME}
+
+
+def counting(file: Path, then: str = "true") -> str:
+    return shlex.join(["sh", "-c", f"echo >> {file}; {then}"])
+
+
+def test_the_reload_runs_only_for_a_changed_list_and_once_a_batch(records: Records, tmp_path: Path, run) -> None:
+    counted = tmp_path / "counted"
+    command = counting(counted)
+    runs = []
+    for change in (
+        lambda: records.install(NAME),
+        lambda: records.install(OTHER),
+        lambda: records.install(NAME),
+        lambda: [records.policy(name, Hsts(60)) for name in (NAME, OTHER)],
+        lambda: None,
+        lambda: records.withdraw(NAME),
+    ):
+        change()
+        run(reload=command)
+        runs.append(len(counted.read_text()))
+    assert runs == [1, 1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [("sh -c 'echo oops >&2; exit 3'", "with 3.*oops"), ("/none", "No such")]
+)
+def test_a_reload_that_fails_is_told_and_tried_again(
+    records: Records, services: Services, tmp_path: Path, path: Path, run, command: str, words: str
+) -> None:
+    records.install(NAME)
+    found = Run(services, path, reload=command)
+    assert not found.is_done
+    assert [line for line in found.said if re.search(words, line)]
+    assert names(path) == {NAME}
+    counted = tmp_path / "counted"
+    for _ in range(2):
+        run(reload=counting(counted))
+    assert len(counted.read_text()) == 1
+
+
+def test_a_long_first_run_tells_how_far_it_is(records: Records, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "PROGRESS_SECONDS", 0)
+    for name in (NAME, OTHER):
+        records.install(name)
+    said = run().said
+    assert "1 names looked at, 1 have a certificate …" in said
+    assert said[-1] == "all 2 names looked at, 2 have a certificate"
+
+
+def test_haproxy_away_is_told_and_the_files_are_written(records: Records, services: Services, path: Path) -> None:
+    records.install(NAME)
+    found = Run(services, path, haproxy=path / "none.sock")
+    assert (found.is_done, names(path)) == (False, {NAME})
+    assert any(line.startswith("HAProxy: ") and "none.sock" in line for line in found.said)
+
+
+def command(redis_url: str, *options: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **edge_settings(redis_url).as_environment()}
+    return subprocess.run(
+        [*COMMAND, *options], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_once_says_by_its_exit_code_whether_all_was_done(records: Records, redis_url: str, path: Path) -> None:
+    records.install(NAME)
+    done = command(redis_url, "--dir", str(path), "--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{NAME}: certificate ")
+    away = command(f"redis://{LOOPBACK}:{free_port()}/0", "--dir", str(path), "--once")
+    assert (away.returncode, "temporarily unavailable" in away.stdout) == (1, True)
+    assert names(path) == {NAME}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--once"], "--dir"),
+        (["--dir", "{path}", "--group", "no-such-group"], "no group"),
+        (["--dir", "{path}", "--reload", "'"], "quotation"),
+        (["--dir", "/dev/null/x"], "Not a directory"),
+    ],
+)
+def test_what_can_not_be_is_said_in_a_line(redis_url: str, path: Path, options: list[str], words: str) -> None:
+    found = command(redis_url, *[one.format(path=path) for one in options])
+    assert found.returncode != 0
+    assert words in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_e12_it_ends_cleanly_and_goes_on_from_there(records: Records, redis_url: str, path: Path, sign) -> None:
+    records.install(NAME)
+    environment = {**os.environ, **edge_settings(redis_url).as_environment()}
+    with subprocess.Popen(
+        [*COMMAND, "--dir", str(path)], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        until((path / "state.json").exists, 20)
+        process.send_signal(sign)
+        assert process.wait(5) == 0
+        assert "Traceback" not in process.stdout.read()
+    position = json.loads((path / "state.json").read_text())["position"]
+    assert records.services.feed.is_complete_after(position)
+    records.install(OTHER)
+    assert command(redis_url, "--dir", str(path), "--once").stdout.startswith(f"{OTHER}: ")

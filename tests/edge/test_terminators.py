@@ -1,0 +1,310 @@
+"""nginx and HAProxy as they are delivered: who is served what, and how soon after it is in force."""
+
+import socket
+import ssl
+import threading
+import time
+from dataclasses import replace
+from typing import Self
+
+import pytest
+
+from issuer.config import Settings
+from issuer.domain import Hsts
+from issuer.ports import Services
+from issuer.sandbox import LOOPBACK, Sandbox
+from tests.edge.records import Records
+from tests.edge.runs import Run
+from tests.edge.terminators import Terminator, ask, until
+
+SOON = 2.0
+CHALLENGE = "/.well-known/acme-challenge/"
+
+
+def served(terminator: Terminator, records: Records, name: str, **changes) -> str:
+    """A name that is served already; its serial."""
+    serial = records.install(name, **changes)
+    until(lambda: terminator.serial(name) == serial, SOON)
+    return serial
+
+
+def test_h02_a_new_and_a_renewed_certificate_are_served_within_two_seconds(
+    terminator: Terminator, records: Records
+) -> None:
+    name = f"new-to-{terminator.kind}.customer.example"
+    assert terminator.serial(name) is None
+    serials = [served(terminator, records, name) for _ in range(3)]
+    assert len(set(serials)) == 3
+    with terminator.connect(name) as connection:
+        certificate = connection.getpeercert()
+    assert certificate["subjectAltName"] == (("DNS", name),)
+
+
+def test_a_withdrawn_name_is_refused_within_two_seconds(terminator: Terminator, records: Records) -> None:
+    name = "leaves.customer.example"
+    served(terminator, records, name)
+    with terminator.connect(name) as kept:
+        assert ask(kept, name, "/").status == 200
+        records.withdraw(name)
+        until(lambda: terminator.serial(name) is None, SOON)
+        until(lambda: terminator.http(name).status == 200, SOON)  # no longer redirected
+        assert ask(kept, name, "/").status == 421
+    assert not (terminator.folder / f"{name}.pem").is_symlink()
+    served(terminator, records, name)
+
+
+@pytest.mark.parametrize("asked", ["TRACK.Customer.Example", "track.customer.EXAMPLE", "Track.Customer.Example:443"])
+def test_b05_names_in_any_case_are_one(terminator: Terminator, records: Records, asked: str) -> None:
+    name = "track.customer.example"
+    serial = served(terminator, records, name)
+    sni = asked.removesuffix(":443")
+    assert terminator.serial(sni) == serial
+    answer = terminator.https(sni, asked)
+    assert (answer.status, answer.body) == (200, f"https {host_of(terminator, asked)} {LOOPBACK}".encode())
+    assert terminator.https(name, f"{sni}.").status == 200
+    redirect = terminator.http(f"{sni}.", "/a?b=c")
+    assert (redirect.status, redirect.headers["Location"]) == (308, f"https://{name}/a?b=c")
+
+
+def host_of(terminator: Terminator, asked: str) -> str:
+    """What the platform sees: nginx passes on the name alone, HAProxy the header as it came."""
+    return asked.removesuffix(":443").lower() if terminator.kind == "nginx" else asked
+
+
+@pytest.mark.parametrize(
+    "sni",
+    [
+        None,
+        LOOPBACK,
+        "other.example",
+        "com",
+        "x.tenant.customer.example",
+        b"x/../tenant.customer.example",
+        b"a..b.example",
+        b"/etc/passwd",
+        b"versions/x",
+        b"tenant.customer.example/",
+        b"tenant.customer.example\t",
+        "tenant.customer.example.pem",
+        "a" * 60 + ".example",
+        ".".join(["a" * 60] * 4),
+    ],
+)
+def test_h05_no_or_a_foreign_name_is_refused_and_never_given_anothers(
+    terminator: Terminator, records: Records, sni: str | bytes | None
+) -> None:
+    serial = served(terminator, records, "tenant.customer.example")
+    with pytest.raises((ssl.SSLError, ConnectionResetError)) as refused:
+        terminator.connect(sni, terminator.context(is_checked=False))
+    assert getattr(refused.value, "reason", "") in {
+        "TLSV1_UNRECOGNIZED_NAME",
+        "TLSV1_ALERT_INTERNAL_ERROR",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+    }
+    assert terminator.serial("tenant.customer.example") == serial
+
+
+@pytest.mark.parametrize("host", ["b.customer.example", "unknown.example", LOOPBACK, "customer.example", "a.b"])
+def test_h05_a_host_that_is_not_the_name_of_the_handshake_is_421(
+    terminator: Terminator, records: Records, host: str
+) -> None:
+    for name in ("a.customer.example", "b.customer.example"):
+        served(terminator, records, name)
+    answer = terminator.https("a.customer.example", host)
+    assert (answer.status, b"https" in answer.body) == (421, False)
+
+
+def shown(terminator: Terminator, name: str, path: str = "/") -> list[str]:
+    """The HSTS headers of an answer: all of them, as there must be no two."""
+    return terminator.https(name, path=path).headers.get_all("Strict-Transport-Security") or []
+
+
+@pytest.mark.parametrize(
+    ("policy", "header"),
+    [
+        (None, "max-age=5184000"),
+        (Hsts(3600), "max-age=3600"),
+        (Hsts(3600, includes_subdomains=True, is_preload=True), "max-age=3600; includeSubDomains; preload"),
+        (Hsts(0), None),
+        (Hsts(0, off_until=1e12), "max-age=0"),
+    ],
+    ids=str,
+)
+def test_h03_hsts_by_policy_and_only_over_https(
+    terminator: Terminator, records: Records, policy: Hsts | None, header: str | None
+) -> None:
+    name = "policy.customer.example"
+    served(terminator, records, name)
+    expected = [header] if header else []
+    records.policy(name, policy)
+    until(lambda: shown(terminator, name) == expected, SOON * 2)
+    until(lambda: shown(terminator, name, f"{CHALLENGE}none") == expected, SOON)
+    for host in (name, "unknown.example"):
+        for path in ("/", f"{CHALLENGE}none"):
+            assert "Strict-Transport-Security" not in terminator.http(host, path).headers
+
+
+def test_a_name_without_a_certificate_is_passed_on_over_plain_http(terminator: Terminator) -> None:
+    answer = terminator.http("young.customer.example")
+    assert (answer.status, answer.body) == (200, f"http young.customer.example {LOOPBACK}".encode())
+
+
+def test_d04_d01_challenges_are_answered_on_both_ports_for_any_name(
+    terminator: Terminator, records: Records, services: Services
+) -> None:
+    name = "active.customer.example"
+    served(terminator, records, name)
+    for number in range(6):
+        token = f"token-{number}-{terminator.kind}"
+        services.store.put_token(token, f"{token}.thumbprint", seconds=60)
+        for host in (name, "unknown.example", "Unknown.Example.:80", LOOPBACK):
+            for answer in (terminator.http(host, CHALLENGE + token), terminator.https(name, host, CHALLENGE + token)):
+                assert (answer.status, answer.body) == (200, f"{token}.thumbprint".encode())
+    assert terminator.http(name, f"{CHALLENGE}unknown").status == 404
+
+
+def test_d01_an_expired_certificate_goes_on_being_served_and_its_challenge_answered(
+    terminator: Terminator, records: Records, services: Services
+) -> None:
+    name = "late.customer.example"
+    serial = served(terminator, records, name)
+    ended = replace(services.store.load(name).domain.certificate, not_after=time.time() - 60)
+    records.change(name, certificate=ended, is_end_told=True)
+    services.store.put_token("late", "late.thumbprint", seconds=60)
+    until(lambda: shown(terminator, name) == [], SOON * 2)
+    assert terminator.serial(name) == serial
+    for answer in (terminator.http(name, f"{CHALLENGE}late"), terminator.https(name, path=f"{CHALLENGE}late")):
+        assert (answer.status, answer.body) == (200, b"late.thumbprint")
+
+
+@pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
+def test_both_versions_of_http_are_offered(terminator: Terminator, records: Records, protocol: str) -> None:
+    served(terminator, records, "versions.customer.example")
+    context = terminator.context()
+    context.set_alpn_protocols([protocol])
+    with terminator.connect("versions.customer.example", context) as connection:
+        assert connection.selected_alpn_protocol() == protocol
+
+
+def test_old_versions_of_tls_are_refused(terminator: Terminator, records: Records) -> None:
+    served(terminator, records, "old.customer.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        terminator.connect("old.customer.example", context)
+
+
+class Stream:
+    """Requests without end from several threads: each over a connection of its own, or all of one over the same."""
+
+    def __init__(self, terminator: Terminator, name: str) -> None:
+        self.terminator, self.name = terminator, name
+        self.failures: list[str] = []
+        self.count = 0
+        self._stop = threading.Event()
+        works = [self._anew, self._anew, self._anew, self._kept, self._kept]
+        self._threads = [threading.Thread(target=work) for work in works]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _anew(self) -> None:
+        context = self.terminator.context()
+        while not self._stop.is_set():
+            try:
+                with self.terminator.connect(self.name, context) as connection:
+                    self._request(connection)
+            except OSError as error:
+                self.failures.append(repr(error))
+
+    def _kept(self) -> None:
+        with self.terminator.connect(self.name) as connection:
+            while not self._stop.is_set():
+                try:
+                    self._request(connection)
+                except OSError as error:
+                    self.failures.append(repr(error))
+                    return
+
+    def _request(self, connection: socket.socket) -> None:
+        answer = ask(connection, self.name, "/")
+        if answer.status != 200:
+            self.failures.append(str(answer.status))
+        self.count += 1
+
+
+def test_h02_no_request_fails_while_a_certificate_is_renewed_fifty_times(
+    terminator: Terminator, records: Records
+) -> None:
+    name = "busy.customer.example"
+    served(terminator, records, name)
+    with Stream(terminator, name) as stream:
+        for _ in range(50):
+            served(terminator, records, name)
+    assert stream.failures == []
+    assert stream.count > 200
+
+
+def test_a_restarted_terminator_serves_the_same(terminator: Terminator, records: Records) -> None:
+    names = [f"{number}.restart.customer.example" for number in range(3)]
+    serials = {name: served(terminator, records, name) for name in names}
+    records.policy(names[0], Hsts(60))
+    records.withdraw(names[1])
+    until(lambda: terminator.serial(names[1]) is None, SOON)
+    terminator.stop()
+    renewed = records.install(names[2])
+    until(lambda: renewed in terminator.said(), SOON)
+    terminator.start()
+    until(lambda: shown(terminator, names[0]) == ["max-age=60"], SOON)
+    assert [terminator.serial(name) for name in names] == [serials[names[0]], None, renewed]
+    served(terminator, records, names[1])
+
+
+def test_redis_killed_and_back(
+    terminator: Terminator, records: Records, edge_sandbox: Sandbox, edge_redis: str
+) -> None:
+    name = "calm.customer.example"
+    serial = served(terminator, records, name)
+    redis = next(part for part in reversed(edge_sandbox._parts) if part.name == "redis")
+    redis.kill()
+    until(lambda: "temporarily unavailable" in terminator.said(), 5)
+    assert terminator.serial(name) == serial
+    assert terminator.https(name).status == 200
+    edge_sandbox.redis(port=int(edge_redis.split(":")[2].split("/", maxsplit=1)[0]))
+    until(lambda: terminator.said().rstrip().endswith("going on"), 5)
+    served(terminator, records, name)
+
+
+def test_sync_ends_cleanly_when_it_is_told_to_and_goes_on_from_there(terminator: Terminator, records: Records) -> None:
+    name = "pause.customer.example"
+    terminator.sync.process.terminate()
+    assert terminator.sync.process.wait(3) == 0
+    records.install(name)
+    began = len(terminator.said())
+    terminator.start_sync()
+    until(lambda: terminator.serial(name) is not None, SOON * 2)
+    assert "all " not in terminator.said()[began:]
+    assert "Traceback" not in terminator.said()
+
+
+def test_a_haproxy_that_reads_another_directory_is_told(
+    records: Records, edge_sandbox: Sandbox, edge_values: Settings
+) -> None:
+    terminator = Terminator("haproxy", edge_sandbox, edge_values, [1], 1)
+    records.install("mismatch.customer.example")
+    Run(records.services, terminator.folder)
+    terminator.start()
+    other = edge_sandbox.folder / "other"
+    run = Run(records.services, other, haproxy=edge_sandbox.folder / "haproxy.sock")
+    assert not run.is_done
+    assert f"HAProxy: its configuration does not name {other}/crt-list.haproxy, but {terminator.folder}" in run.said[-2]
