@@ -1,6 +1,6 @@
 """May we issue for this name, for this account, now? The contract's order: name, plan, holder, state, limit, CNAME."""
 
-from issuer import choice, names
+from issuer import choice, holder, names
 from issuer.domain import Record, Status, status
 from issuer.ports import Account, Plan, Quota, Services, Verdict
 from issuer.problem import Problem, ProblemType
@@ -73,9 +73,9 @@ def over_quota(name: str, held: Record | None, retry_at: float) -> Problem:
     return Problem(ProblemType.RATE_LIMITED, detail, message="too many requests", hint=hint, retry_at=retry_at)
 
 
-def require_cname(services: Services, name: str) -> None:
+def require_cname(services: Services, account: Account, name: str) -> None:
     """Raise Problem(invalid-cname) for a clear no; an unknown answer is looked at again by the first step."""
-    pointing = services.resolver.pointing(name)
+    pointing = holder.pointing(services, name, account.id)
     if pointing.verdict is Verdict.NO:
         raise Problem(ProblemType.INVALID_CNAME, pointing.found, hint=f"create the record {pointing.wanted}")
 

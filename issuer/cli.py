@@ -87,6 +87,20 @@ def show() -> None:
     Console().print(table)
 
 
+@accounts.command("show")
+@click.argument("account")
+def show_one(account: str) -> None:
+    """Show an account, and what its domains' DNS must have to show that they are its own (ISSUER_HOLDER_PROOF)."""
+    settings = load_settings()
+    found = customer_accounts.by_id(build_services(settings), account)
+    targets = " or ".join(f"{found.token}.{target}" for target in settings.cname_targets)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{found.id}: plan {found.plan}, since {_time(found.created_at)}", markup=False)
+    console.print(f"token: {found.token}; asked for as proof: {settings.holder_proof or 'nothing'}", markup=False)
+    console.print(f"  cname: DOMAIN CNAME {targets}", markup=False)
+    console.print(f"  txt:   _issuer.DOMAIN TXT {found.token}", markup=False)
+
+
 @accounts.command("rotate-key")
 @click.argument("account")
 def rotate_key(account: str) -> None:

@@ -35,7 +35,7 @@ def request(services: Services, celery: Celery, account: Account, text: str, *, 
     name = checks.canonical_name(services, text)
     for _ in range(MAX_CONFLICTS):
         held = checks.may_issue(services, account, name, must_exist=must_exist)
-        checks.require_cname(services, name)
+        checks.require_cname(services, account, name)
         try:
             record = _open(services, account, name, held)
         except Conflict:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from issuer import choice, keys
+from issuer import choice, holder, keys
 from issuer.domain import ASSUMED_LOST_SECONDS, DAY_SECONDS, Certificate, Domain, Reason, Record, Step, new_issuance
 from issuer.ports import RenewalInfo, Services, Verdict
 
@@ -113,7 +113,7 @@ def recheck(services: Services, name: str) -> Record | None:
     record, now = services.store.load(name), services.clock()
     if record is None or record.domain.away_since is None:
         return None
-    pointing = services.resolver.pointing(name)
+    pointing = holder.pointing(services, name, record.domain.account)
     if pointing.verdict is not Verdict.YES:
         recheck_at = now + _recheck_seconds(now - record.domain.away_since)
         services.store.amend(record.with_domain(recheck_at=recheck_at), now=now)

@@ -20,6 +20,7 @@ from issuer.ports import (
     CaPolicy,
     Challenge,
     Finding,
+    HolderProof,
     Order,
     Plan,
     Pointing,
@@ -51,17 +52,26 @@ class FakeClock:
 
 
 class FakeResolver:
-    """Says of each name what a test told it; yes for all others."""
+    """Says of each name what a test told it; yes for all others. proofs: the token that a name shows; none for all
+    others."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self.caa_verdicts: dict[str, Verdict] = {}
         self.asked: list[str] = []
+        self.proofs: dict[str, tuple[str, Verdict]] = {}
 
-    def pointing(self, name: str) -> Pointing:
+    def pointing(self, name: str, below: str = "") -> Pointing:
         self.asked.append(name)
-        verdict = self.verdicts.get(name, Verdict.YES)
-        return Pointing(verdict, f"{name} as DNS has it", f"{name} CNAME {TARGET}")
+        verdict = self._proved(name, below) if below else self.verdicts.get(name, Verdict.YES)
+        return Pointing(verdict, f"{name} as DNS has it", f"{name} CNAME {f'{below}.' if below else ''}{TARGET}")
+
+    def shows(self, name: str, token: str) -> Pointing:
+        return Pointing(self._proved(name, token), f"_issuer.{name} as DNS has it", f"_issuer.{name} TXT {token}")
+
+    def _proved(self, name: str, token: str) -> Verdict:
+        shown, verdict = self.proofs.get(name, ("", Verdict.YES))
+        return verdict if verdict is not Verdict.YES or shown == token else Verdict.NO
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
         return Finding(self.caa_verdicts.get(name, Verdict.YES), f"{name} as its CAA records have it")
@@ -274,6 +284,7 @@ def fake_services(
         renewals_at_once=500,
         new_names_per_registered_domain=new_names_per_registered_domain,
         hsts_max_age_seconds=5_184_000,
+        holder_proof=HolderProof.NONE,
         edge_token=EDGE_TOKEN,
         clock=clock,
     )

@@ -17,7 +17,7 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
-from issuer.ports.outside import Finding, Pointing, Resolver, SelfCheck, Verdict
+from issuer.ports.outside import Finding, HolderProof, Pointing, Resolver, SelfCheck, Verdict
 from issuer.ports.store import (
     NO_QUOTA,
     Account,
@@ -48,6 +48,7 @@ __all__ = [
     "Conflict",
     "Feed",
     "Finding",
+    "HolderProof",
     "KnownAccount",
     "Limits",
     "Order",
@@ -89,6 +90,7 @@ class Services:
     renewals_at_once: int
     new_names_per_registered_domain: int
     hsts_max_age_seconds: int
+    holder_proof: HolderProof
     edge_token: str = field(repr=False)
     clock: Clock
 

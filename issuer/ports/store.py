@@ -62,12 +62,14 @@ class Plan(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A customer of this service (a platform, or a part of one). key_hash: SHA-256 of the API key, hexadecimal."""
+    """A customer of this service (a platform, or a part of one). key_hash: SHA-256 of the API key, hexadecimal.
+    token: a label that its domains may show in DNS to be its own; empty where it has needed none yet."""
 
     id: str
     plan: Plan
     key_hash: str = field(repr=False)
     created_at: float
+    token: str = ""
 
 
 class Store(Protocol):
@@ -136,8 +138,9 @@ class Store(Protocol):
     def create_account(self, account: Account) -> None:
         """Add an account. Raises Problem(account-exists)."""
 
-    def change_account(self, account_id: str, **changes: str) -> None:
-        """Change fields of an account, if it exists, and leave the others as they are at that moment."""
+    def change_account(self, account_id: str, *, only_missing: bool = False, **changes: str) -> None:
+        """Change fields of an account, if it exists, and leave the others as they are at that moment. only_missing:
+        those that it has already too."""
 
     def ping(self) -> None:
         """Return when the store answers."""

@@ -172,7 +172,7 @@ class RedisStore:
         if not is_new:
             raise Problem(ProblemType.ACCOUNT_EXISTS, account.id)
 
-    def change_account(self, account_id: str, **changes: str) -> None:
+    def change_account(self, account_id: str, *, only_missing: bool = False, **changes: str) -> None:
         """See `ports.Store`."""
         key = _account_key(account_id)
 
@@ -180,7 +180,8 @@ class RedisStore:
             text = cast("str | None", watched.get(key))
             watched.multi()
             if text:
-                watched.set(key, json.dumps(json.loads(text) | changes))
+                held = json.loads(text)
+                watched.set(key, json.dumps(changes | held if only_missing else held | changes))
 
         with redis_errors():
             self._redis.transaction(change, key)

@@ -15,6 +15,7 @@ from issuer.keys import Vault
 from issuer.ports import Account, Plan, Services
 from issuer.sandbox import Dns, free_port
 from issuer.wiring import build_services
+from tests.fakes import TARGET
 from tests.real import settings_for
 
 
@@ -83,6 +84,7 @@ def test_the_list_shows_every_account_and_no_key_nor_hash(services: Services) ->
         (("create", "a" * 41), "up to 40"),
         (("create", "x", "--plan", "gold"), "gold"),
         (("rotate-key", "nobody"), "no such account"),
+        (("show", "nobody"), "no such account"),
         (("set-plan", "nobody", "https"), "no such account"),
         (("set-plan", "taken", "gold"), "gold"),
     ],
@@ -92,6 +94,23 @@ def test_what_can_not_be_done_is_a_line_and_not_zero(services: Services, argumen
     text = refused("accounts", *arguments)
     assert words in text
     assert [one.id for one in services.store.accounts()] == ["taken"]
+
+
+def test_an_account_is_shown_with_what_its_domains_must_have_in_dns(services: Services) -> None:
+    key = said("accounts", "create", "alice")
+    shown = said("accounts", "show", "alice")
+    token = services.store.account("alice").token
+    assert shown.startswith("alice: plan https, since ")
+    assert f"DOMAIN CNAME {token}.{TARGET}" in shown
+    assert f"_issuer.DOMAIN TXT {token}" in shown
+    assert key.partition(".")[2] not in shown
+    assert "no such account" in refused("accounts", "show", "nobody")
+
+
+def test_an_account_from_before_tokens_is_shown_with_one_that_stays(services: Services) -> None:
+    services.store.create_account(Account("old", Plan.HTTPS, "0" * 64, 0.0))
+    assert said("accounts", "show", "old") == said("accounts", "show", "old")
+    assert len(services.store.account("old").token) == 32
 
 
 def test_redis_away_is_a_line_too(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
