@@ -167,7 +167,12 @@ def show_status(domain: str) -> None:
         raise Problem(ProblemType.NOT_FOUND, name)
     issuance, certificate = record.issuance, record.domain.certificate
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{name}: {status(record, services.clock())}, held by {record.domain.account}", markup=False)
+    word = "withdrawn" if record.domain.is_withdrawn else status(record, services.clock())
+    console.print(f"{name}: {word}, held by {record.domain.account}", markup=False)
+    if record.domain.withdrawn_until is not None:
+        console.print(f"kept for it until {_time(record.domain.withdrawn_until)}")
+    for one in record.domain.revocations:
+        console.print(f"to be revoked: certificate {one.serial} of {one.ca}, asked in vain {one.tries} times")
     if certificate:
         console.print(
             f"certificate {certificate.serial} of {certificate.ca} until {_time(certificate.not_after)}", markup=False

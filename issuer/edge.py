@@ -53,12 +53,7 @@ def hsts_header(services: Services, domain: Domain) -> str | None:
     now, policy = services.clock(), domain.hsts or Hsts(services.hsts_max_age_seconds)
     if domain.certificate is None or not domain.certificate.is_valid(now):
         return None
-    if policy.max_age_seconds == 0:
-        return "max-age=0" if (policy.off_until or 0) > now else None
-    parts = [f"max-age={policy.max_age_seconds}"]
-    parts += ["includeSubDomains"] if policy.includes_subdomains else []
-    parts += ["preload"] if policy.is_preload else []
-    return "; ".join(parts)
+    return policy.header(now)
 
 
 class Shelf:

@@ -41,6 +41,7 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
         renewals_at_once=settings.renewals_at_once,
         new_names_per_registered_domain=settings.new_names_per_registered_domain,
         hsts_max_age_seconds=settings.hsts_max_age_seconds,
+        hold_seconds=settings.hold_days * 86400,
         holder_proof=HolderProof(settings.holder_proof),
         edge_token=settings.edge_token.get_secret_value(),
         clock=clock,

@@ -130,6 +130,7 @@ class FakeCa:
         self.replaced: list[str | None] = []
         self.orders: dict[str, _FakeOrder] = {}
         self.certificates: dict[str, str] = {}
+        self.revoked: dict[str, int] = {}
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._root = self._sign(self._key.public_key(), [], is_ca=True)
 
@@ -164,6 +165,9 @@ class FakeCa:
 
     def chain(self, url: str) -> str:
         return self._call("chain", self.certificates.__getitem__, url)
+
+    def revoke(self, chain: str, reason: int) -> None:
+        self._call("revoke", self.revoked.setdefault, chain, reason)
 
     def _call(self, method, work, *args):
         self.calls.append(method)
@@ -284,6 +288,7 @@ def fake_services(
         renewals_at_once=500,
         new_names_per_registered_domain=new_names_per_registered_domain,
         hsts_max_age_seconds=5_184_000,
+        hold_seconds=30 * 86400,
         holder_proof=HolderProof.NONE,
         edge_token=EDGE_TOKEN,
         clock=clock,

@@ -90,6 +90,7 @@ class Services:
     renewals_at_once: int
     new_names_per_registered_domain: int
     hsts_max_age_seconds: int
+    hold_seconds: float
     holder_proof: HolderProof
     edge_token: str = field(repr=False)
     clock: Clock

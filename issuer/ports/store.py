@@ -106,6 +106,10 @@ class Store(Protocol):
     def amend(self, record: Record, *, now: float) -> Record:
         """Write the domain of a record that nobody has a lease of. Raises Conflict when it has, or has moved on."""
 
+    def forget(self, record: Record) -> None:
+        """Remove a record that nobody has a lease of, and all that is due for it. Raises Conflict when it has moved
+        on."""
+
     def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
         """At most `limit` names for which something is due, the longest due first; each is put off to
         `look_again_at`, so that two callers do not get the same ones."""

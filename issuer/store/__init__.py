@@ -105,6 +105,12 @@ class RedisStore:
         saved = run(self._redis, "amend", keys, name, version, domain, *more, now, *times)
         return replace(record, version=_unless_refused(saved))
 
+    def forget(self, record: Record) -> None:
+        """See `ports.Store`."""
+        name = record.domain.name
+        keys = [_domain_key(name), *AGENDAS, READY]
+        _unless_refused(run(self._redis, "forget", keys, name, record.version, record.issuance.id))
+
     def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
         """See `ports.Store`."""
         return cast("list[str]", run(self._redis, "claim", [f"{ROOT}agenda:{agenda}"], now, limit, look_again_at))

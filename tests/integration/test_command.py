@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner, Result
 
-from issuer import accounts
+from issuer import accounts, withdrawal
 from issuer.cli import main
 from issuer.config import PREFIX
 from issuer.domain import Certificate, Domain, Reason, Step, new_issuance
@@ -111,6 +111,20 @@ def test_an_account_from_before_tokens_is_shown_with_one_that_stays(services: Se
     services.store.create_account(Account("old", Plan.HTTPS, "0" * 64, 0.0))
     assert said("accounts", "show", "old") == said("accounts", "show", "old")
     assert len(services.store.account("old").token) == 32
+
+
+def test_a_name_that_was_given_up_is_shown_as_such(services: Services) -> None:
+    now, name = services.clock(), "gone.customer.example"
+    certificate = Certificate("CHAIN", "key", "0f", now, now + 90 * 86400, "https://ca.example/directory", now)
+    issuance = new_issuance(name, Reason.FIRST, now)
+    services.store.open(Domain(name, "alice", now, certificate), issuance, version=0, look_again_at=now)
+    withdrawal.withdraw(services, Account("alice", Plan.HTTPS, "", now), name, reason=1)
+    shown = said("status", name)
+    assert "gone.customer.example: withdrawn, held by alice" in shown
+    assert "kept for it until" in shown
+    assert "to be revoked: certificate 0f of https://ca.example/directory" in shown
+    assert "withdrawn by its account" in shown
+    assert "domain not found" in refused("prefer", name, "--profile", "shortlived")
 
 
 def test_redis_away_is_a_line_too(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
