@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from issuer import accounts, renewal, tasks, withdrawal
-from issuer.domain import Record, Step
+from issuer import accounts, hsts, renewal, tasks, withdrawal
+from issuer.domain import Hsts, Record, Step
 from issuer.ports import Account, Conflict, Plan, RenewalInfo, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from issuer.store import AGENDAS, READY, RedisStore
@@ -121,6 +121,7 @@ OTHERS: dict[str, tuple[dict[str, Any], Callable[[Services], object]]] = {
     "begin": ({"renew_at": 1.0}, lambda services: renewal.begin(services, NAME)),
     "refresh": ({"ask_at": 1.0}, lambda services: renewal.refresh(services, NAME)),
     "recheck, back again": ({"away_since": 1.0, "recheck_at": 1.0}, lambda services: renewal.recheck(services, NAME)),
+    "hsts": ({}, lambda services: hsts.put(services, ACCOUNT, NAME, Hsts(60))),
 }
 
 
@@ -128,6 +129,7 @@ OTHERS: dict[str, tuple[dict[str, Any], Callable[[Services], object]]] = {
 def test_f06_a_scan_or_a_call_that_has_read_it_before_writes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, state, work
 ) -> None:
+    monkeypatch.setattr(hsts, "PATIENCE_SECONDS", 0)
     services = world.services
     record = issued(services)
     services.cas[0].renewal_infos = window(services.clock() + DAY, services.clock() + 2 * DAY)
