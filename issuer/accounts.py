@@ -5,6 +5,7 @@ import hmac
 import re
 import secrets
 
+from issuer import holder
 from issuer.ports import Account, Plan, Services
 from issuer.problem import Problem, ProblemType
 
@@ -20,7 +21,8 @@ def create(services: Services, account_id: str, plan: Plan) -> str:
             hint="use up to 40 lower-case letters, digits and hyphens",
         )
     key = _new_key(account_id)
-    services.store.create_account(Account(account_id, plan, _hash(key), created_at=services.clock()))
+    account = Account(account_id, plan, _hash(key), created_at=services.clock(), token=holder.new_token())
+    services.store.create_account(account)
     return key
 
 
@@ -36,6 +38,15 @@ def set_plan(services: Services, account_id: str, plan: Plan) -> None:
     """Change what an account may do. Raises Problem(not-found)."""
     _require_existing(services, account_id)
     services.store.change_account(account_id, plan=plan)
+
+
+def by_id(services: Services, account_id: str) -> Account:
+    """An account, with its token. Raises Problem(not-found)."""
+    _require_existing(services, account_id)
+    holder.token(services, account_id)
+    account = services.store.account(account_id)
+    assert account
+    return account
 
 
 def by_key(services: Services, key: str) -> Account | None:

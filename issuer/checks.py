@@ -1,6 +1,6 @@
 """May we issue for this name, for this account, now? The contract's order: name, plan, holder, state, limit, CNAME."""
 
-from issuer import choice, names
+from issuer import choice, holder, names
 from issuer.domain import Record, Status, status
 from issuer.ports import Account, Plan, Quota, Services, Verdict
 from issuer.problem import Problem, ProblemType
@@ -18,13 +18,24 @@ def canonical_name(services: Services, text: str) -> str:
 
 
 def held_record(services: Services, account: Account, name: str) -> Record | None:
-    """The record of a name that the account holds, None when nobody does. Raises Problem(not-found) for another's."""
+    """The record of a name that the account may ask for: its own, one that it has withdrawn, what is left of somebody's
+    whose hold is over, or None. Raises Problem(not-found) for another's."""
     record = services.store.load(name)
-    if record and record.domain.account != account.id:
+    if record and record.domain.account != account.id and not record.domain.is_free(services.clock()):
         raise Problem(
             ProblemType.NOT_FOUND,
             hint="this name can not be used with your account; ask your provider if it is yours",
         )
+    return record
+
+
+def record_of(services: Services, account: Account, text: str) -> Record:
+    """The record of a name that the account holds, also where no other account could ask for it any more. Raises
+    Problem(not-initiated) for any other, whoever holds it."""
+    name = names.canonical(text, allow_reserved=True)
+    record = services.store.load(name)
+    if record is None or record.domain.account != account.id or record.domain.is_withdrawn:
+        raise not_initiated(name)
     return record
 
 
@@ -40,9 +51,10 @@ def may_issue(services: Services, account: Account, name: str, *, must_exist: bo
     if account.plan is not Plan.HTTPS:
         raise Problem(ProblemType.PLAN)
     record = held_record(services, account, name)
-    if record is None and must_exist:
+    is_known = record is not None and not record.domain.is_withdrawn
+    if must_exist and not is_known:
         raise not_initiated(name)
-    if record:
+    if record and is_known:
         _require_idle(record, services.clock(), is_renewal_asked_for=must_exist)
     if record and must_exist and (room_at := choice.room_at(services, record.domain)):
         raise Problem(ProblemType.OVER_BUDGET, retry_at=room_at)
@@ -52,7 +64,7 @@ def may_issue(services: Services, account: Account, name: str, *, must_exist: bo
 def quota(services: Services, account: Account, name: str, held: Record | None) -> Quota:
     """What a request counts against: a name's tries in an hour, or an account's new names below one registered domain
     in a week, so that a wildcard in somebody's DNS does not become endless certificates."""
-    if held:
+    if not _is_new(services, held):
         return Quota(f"tries:{name}", seconds=HOUR_SECONDS / TRIES_IN_AN_HOUR, burst=TRIES_IN_AN_HOUR)
     burst = services.new_names_per_registered_domain
     return Quota(f"names:{account.id}:{names.registered_domain(name)}", WEEK_SECONDS / max(burst, 1), burst)
@@ -63,9 +75,9 @@ def quick_share(account: Account) -> Quota:
     return Quota(f"quick:{account.id}", seconds=1, burst=QUICK_AT_ONCE)
 
 
-def over_quota(name: str, held: Record | None, retry_at: float) -> Problem:
+def over_quota(services: Services, name: str, held: Record | None, retry_at: float) -> Problem:
     """The answer when `quota` is spent."""
-    if held:
+    if not _is_new(services, held):
         detail, hint = f"{name} has been tried {TRIES_IN_AN_HOUR} times within the hour", "mend what the status tells"
     else:
         detail = f"too many new names below {names.registered_domain(name)} within a week"
@@ -73,11 +85,17 @@ def over_quota(name: str, held: Record | None, retry_at: float) -> Problem:
     return Problem(ProblemType.RATE_LIMITED, detail, message="too many requests", hint=hint, retry_at=retry_at)
 
 
-def require_cname(services: Services, name: str) -> None:
+def require_cname(services: Services, account: Account, name: str) -> None:
     """Raise Problem(invalid-cname) for a clear no; an unknown answer is looked at again by the first step."""
-    pointing = services.resolver.pointing(name)
+    pointing = holder.pointing(services, name, account.id)
     if pointing.verdict is Verdict.NO:
         raise Problem(ProblemType.INVALID_CNAME, pointing.found, hint=f"create the record {pointing.wanted}")
+
+
+def _is_new(services: Services, held: Record | None) -> bool:
+    """Whether an account asks for a name that it does not hold. One that it has withdrawn is none: else what a name may
+    be tried could be had again and again."""
+    return held is None or held.domain.is_free(services.clock())
 
 
 def _require_idle(record: Record, now: float, *, is_renewal_asked_for: bool) -> None:

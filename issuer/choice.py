@@ -6,7 +6,9 @@ CA's health and of its limits, all workers know together (`ports.Limits`).
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
@@ -36,6 +38,8 @@ ANSWERS = frozenset(
 """Problems that only a CA that works can have told us of."""
 KEPT_FROM_BULK = 5
 """Of an account's orders, one of so many is for those who do not begin many at once."""
+
+Answer = TypeVar("Answer")
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +75,22 @@ def require_awake(services: Services, directory_url: str | None) -> None:
         raise Problem(
             ProblemType.CA_RESTS if pause.is_rest else ProblemType.PACED, directory_url or "", retry_at=pause.until
         )
+
+
+def aside(services: Services, ca: CertificateAuthority, resource: str, ask: Callable[[], Answer]) -> Answer:
+    """What a CA answers at a resource that no order needs; where it has not answered of late, it is left alone with
+    such requests, and with no others."""
+    asked, now = f"{ca.directory_url}#{resource}", services.clock()
+    if pause := services.limits.ask(asked, now=now, requests_per_second=ca.policy.limits.requests_per_second):
+        raise Problem(ProblemType.CA_RESTS if pause.is_rest else ProblemType.PACED, asked, retry_at=pause.until)
+    try:
+        answer = ask()
+    except Problem as problem:
+        if problem.type is ProblemType.CA_UNAVAILABLE:
+            services.limits.failed(asked, now=now, until=problem.retry_at)
+        raise
+    services.limits.answered(asked)
+    return answer
 
 
 def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_renewal: bool) -> bool:

@@ -91,6 +91,20 @@ def show() -> None:
     Console().print(table)
 
 
+@accounts.command("show")
+@click.argument("account")
+def show_one(account: str) -> None:
+    """Show an account, and what its domains' DNS must have to show that they are its own (ISSUER_HOLDER_PROOF)."""
+    settings = load_settings()
+    found = customer_accounts.by_id(build_services(settings), account)
+    targets = " or ".join(f"{found.token}.{target}" for target in settings.cname_targets)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{found.id}: plan {found.plan}, since {_time(found.created_at)}", markup=False)
+    console.print(f"token: {found.token}; asked for as proof: {settings.holder_proof or 'nothing'}", markup=False)
+    console.print(f"  cname: DOMAIN CNAME {targets}", markup=False)
+    console.print(f"  txt:   _issuer.DOMAIN TXT {found.token}", markup=False)
+
+
 @accounts.command("rotate-key")
 @click.argument("account")
 def rotate_key(account: str) -> None:
@@ -157,7 +171,12 @@ def show_status(domain: str) -> None:
         raise Problem(ProblemType.NOT_FOUND, name)
     issuance, certificate = record.issuance, record.domain.certificate
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{name}: {status(record, services.clock())}, held by {record.domain.account}", markup=False)
+    word = "withdrawn" if record.domain.is_withdrawn else status(record, services.clock())
+    console.print(f"{name}: {word}, held by {record.domain.account}", markup=False)
+    if record.domain.withdrawn_until is not None:
+        console.print(f"kept for it until {_time(record.domain.withdrawn_until)}")
+    for one in record.domain.revocations:
+        console.print(f"to be revoked: certificate {one.serial} of {one.ca}, asked in vain {one.tries} times")
     if certificate:
         console.print(
             f"certificate {certificate.serial} of {certificate.ca} until {_time(certificate.not_after)}", markup=False

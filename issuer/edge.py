@@ -53,21 +53,12 @@ def hsts_header(services: Services, domain: Domain) -> str | None:
     now = services.clock()
     if domain.certificate is None or not domain.certificate.is_valid(now):
         return None
-    return _header(domain.hsts or Hsts(services.hsts_max_age_seconds), now)
+    return (domain.hsts or Hsts(services.hsts_max_age_seconds)).header(now)
 
 
 def default_hsts_header(services: Services) -> str | None:
     """The header of all domains without a policy of their own."""
-    return _header(Hsts(services.hsts_max_age_seconds), services.clock())
-
-
-def _header(policy: Hsts, now: float) -> str | None:
-    if policy.max_age_seconds == 0:
-        return "max-age=0" if (policy.off_until or 0) > now else None
-    parts = [f"max-age={policy.max_age_seconds}"]
-    parts += ["includeSubDomains"] if policy.includes_subdomains else []
-    parts += ["preload"] if policy.is_preload else []
-    return "; ".join(parts)
+    return Hsts(services.hsts_max_age_seconds).header(services.clock())
 
 
 class Shelf:

@@ -35,13 +35,13 @@ def request(services: Services, celery: Celery, account: Account, text: str, *, 
     name = checks.canonical_name(services, text)
     for _ in range(MAX_CONFLICTS):
         held = checks.may_issue(services, account, name, must_exist=must_exist)
-        checks.require_cname(services, name)
+        checks.require_cname(services, account, name)
         try:
             record = _open(services, account, name, held)
         except Conflict:
             continue
         except OverQuota as spent:
-            raise checks.over_quota(name, held, spent.retry_at) from None
+            raise checks.over_quota(services, name, held, spent.retry_at) from None
         log.info("issuance begun", domain=name, issuance=record.issuance.id, account=account.id)
         resume(celery, record)
         return record
@@ -49,12 +49,14 @@ def request(services: Services, celery: Celery, account: Account, text: str, *, 
 
 
 def _open(services: Services, account: Account, name: str, held: Record | None) -> Record:
-    """A new attempt, or the open one woken: its order and key may still be good. Raises Conflict, OverQuota."""
+    """A new attempt, or the open one woken: its order and key may still be good. Of a domain that was given up nothing
+    goes on but the version, and what is still to be revoked. Raises Conflict, OverQuota."""
     now = services.clock()
-    domain, version = Domain(name, account.id, now), 0
+    version = held.version if held else 0
+    domain = Domain(name, account.id, now, revocations=held.domain.revocations if held else ())
     issuance = new_issuance(name, Reason.FIRST, now)
-    if held:
-        domain, version = held.domain, held.version
+    if held and not held.domain.is_withdrawn:
+        domain = held.domain
         is_open = held.issuance.is_open
         issuance = held.issuance.wake(now, Reason.MANUAL) if is_open else new_issuance(name, Reason.MANUAL, now)
     share = checks.quick_share(account)

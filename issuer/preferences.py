@@ -18,7 +18,7 @@ def prefer(services: Services, name: str, *, ca: str | None = None, profile: str
     given = {field: value or None for field, value in (("ca", ca), ("profile", profile)) if value is not None}
     for _ in range(MAX_CONFLICTS):
         record = services.store.load(name)
-        if record is None:
+        if record is None or record.domain.is_withdrawn:
             raise Problem(ProblemType.NOT_FOUND, name)
         try:
             return services.store.amend(record.with_domain(**given), now=services.clock())

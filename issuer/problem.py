@@ -41,6 +41,7 @@ class ProblemType(StrEnum):
     INTERRUPTED = "interrupted"
     CRASHED = "crashed"
     BUSY = "busy"
+    WITHDRAWN = "withdrawn"
 
 
 class Actor(StrEnum):
@@ -108,6 +109,7 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.UNDECRYPTABLE: Rule("a stored key can not be decrypted with the configured encryption keys", PLATFORM),
     ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted", NOBODY),
     ProblemType.BUSY: Rule("another worker is at it", NOBODY, is_counted=False, first_retry_seconds=1),
+    ProblemType.WITHDRAWN: Rule("the domain has been withdrawn by its account", PLATFORM, is_permanent=True),
     ProblemType.CRASHED: Rule("the step ended its worker several times", PLATFORM, is_permanent=True),
 }
 

@@ -9,10 +9,9 @@ from dataclasses import replace
 
 import structlog
 
-from issuer import keys
+from issuer import choice, holder, keys
 from issuer.domain import ASSUMED_LOST_SECONDS, DAY_SECONDS, Certificate, Domain, Reason, Record, Step, new_issuance
-from issuer.ports import CertificateAuthority, RenewalInfo, Services, Verdict
-from issuer.problem import Problem, ProblemType
+from issuer.ports import RenewalInfo, Services, Verdict
 
 HOUR_SECONDS = 3600
 SHORT_LIFETIME_SECONDS = 10 * DAY_SECONDS
@@ -90,23 +89,8 @@ def refresh(services: Services, name: str) -> None:
     if ca is None or certificate_id is None:
         services.store.amend(record.with_domain(ask_at=None), now=now)
         return
-    info = _asked(services, ca, certificate_id)
+    info = choice.aside(services, ca, "renewalInfo", lambda: ca.renewal_info(certificate_id))
     services.store.amend(replace(record, domain=with_window(record.domain, info, now)), now=now)
-
-
-def _asked(services: Services, ca: CertificateAuthority, certificate_id: str) -> RenewalInfo:
-    """What the CA says; where it has not answered of late, it is left alone with such questions, and with no others."""
-    asked, now = f"{ca.directory_url}#renewalInfo", services.clock()
-    if pause := services.limits.ask(asked, now=now, requests_per_second=ca.policy.limits.requests_per_second):
-        raise Problem(ProblemType.CA_RESTS if pause.is_rest else ProblemType.PACED, asked, retry_at=pause.until)
-    try:
-        info = ca.renewal_info(certificate_id)
-    except Problem as problem:
-        if problem.type is ProblemType.CA_UNAVAILABLE:
-            services.limits.failed(asked, now=now, until=problem.retry_at)
-        raise
-    services.limits.answered(asked)
-    return info
 
 
 def with_window(domain: Domain, info: RenewalInfo, now: float) -> Domain:
@@ -129,7 +113,7 @@ def recheck(services: Services, name: str) -> Record | None:
     record, now = services.store.load(name), services.clock()
     if record is None or record.domain.away_since is None:
         return None
-    pointing = services.resolver.pointing(name)
+    pointing = holder.pointing(services, name, record.domain.account)
     if pointing.verdict is not Verdict.YES:
         recheck_at = now + _recheck_seconds(now - record.domain.away_since)
         services.store.amend(record.with_domain(recheck_at=recheck_at), now=now)

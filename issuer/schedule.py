@@ -16,7 +16,7 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.schedules import schedule
 
-from issuer import confirm, pipeline, renewal
+from issuer import confirm, pipeline, renewal, withdrawal
 from issuer.domain import Agenda, Record
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
@@ -111,6 +111,17 @@ def confirm_served(services: Services, _: Celery) -> int:
     return _each(ask, _claim(services, Agenda.CONFIRM, CONFIRM_AGAIN_SECONDS), threads=THREADS)
 
 
+def revoke_due(services: Services, _: Celery) -> int:
+    """Have CAs revoke certificates of names that were given up."""
+    names = _claim(services, Agenda.REVOKE, AGAIN_SECONDS)
+    return _each(lambda name: withdrawal.revoke_due(services, name), names, threads=THREADS)
+
+
+def forget_withdrawn(services: Services, _: Celery) -> int:
+    """Remove what is left of names that were given up and are held no more."""
+    return _each(lambda name: withdrawal.forget(services, name), _claim(services, Agenda.FORGET, AGAIN_SECONDS))
+
+
 SCANS = (
     Scan("reconcile", reconcile),
     Scan("renew_due", renew_due),
@@ -118,6 +129,8 @@ SCANS = (
     Scan("recheck_away", recheck_away, is_slow=True),
     Scan("refresh_renewal_info", refresh_renewal_info, is_slow=True),
     Scan("confirm_served", confirm_served, is_slow=True),
+    Scan("revoke_due", revoke_due, is_slow=True),
+    Scan("forget_withdrawn", forget_withdrawn),
 )
 
 

@@ -7,9 +7,9 @@ off anywhere: a run that is not the first asks what there is already before it d
 
 from dataclasses import replace
 
-from issuer import choice, keys
+from issuer import choice, holder, keys
 from issuer.domain import Issuance, Record, Step
-from issuer.ports import CertificateAuthority, Challenge, Services, Verdict
+from issuer.ports import CertificateAuthority, Challenge, HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
 TOKEN_SECONDS = 3600
@@ -113,13 +113,16 @@ def install(services: Services, record: Record) -> Record:
 
 
 def _require_pointing(services: Services, record: Record) -> None:
-    """Raise unless the name leads here. An unknown answer is waited for once, then left to the CA's own look-up; but
-    where the last clear answer was no, only a yes goes on to the CA."""
-    pointing = services.resolver.pointing(record.domain.name)
+    """Raise unless the name leads here, and shows whose it is where it must. An unknown answer is waited for once, then
+    left to the CA's own look-up; but where the last clear answer was no, or where the CA's look-up would not find what
+    has never been shown yet, only a yes goes on to the CA."""
+    domain = record.domain
+    pointing = holder.pointing(services, domain.name, domain.account)
+    is_unproved = services.holder_proof is not HolderProof.NONE and domain.certificate is None
     hint = f"create the record {pointing.wanted}"
     if pointing.verdict is Verdict.NO:
         raise Problem(ProblemType.INVALID_CNAME, pointing.found, hint=hint)
-    if pointing.verdict is Verdict.UNKNOWN and (record.issuance.tries == 0 or record.domain.away_since):
+    if pointing.verdict is Verdict.UNKNOWN and (record.issuance.tries == 0 or domain.away_since or is_unproved):
         raise Problem(ProblemType.DNS_UNKNOWN, pointing.found, hint=hint)
 
 

@@ -7,7 +7,7 @@ from issuer.ca.transport import Transport
 from issuer.config import CaSettings, Settings
 from issuer.handshake import TlsHandshake
 from issuer.keys import KeyType, Vault
-from issuer.ports import CaLimits, CaPolicy, Clock, Services
+from issuer.ports import CaLimits, CaPolicy, Clock, HolderProof, Services
 from issuer.resolver import DnsResolver
 from issuer.selfcheck import HttpSelfCheck
 from issuer.store import RedisFeed, RedisLimits, RedisStore, connect
@@ -43,6 +43,8 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
         renewals_at_once=settings.renewals_at_once,
         new_names_per_registered_domain=settings.new_names_per_registered_domain,
         hsts_max_age_seconds=settings.hsts_max_age_seconds,
+        hold_seconds=settings.hold_days * 86400,
+        holder_proof=HolderProof(settings.holder_proof),
         edge_token=settings.edge_token.get_secret_value(),
         edges=settings.edge_addresses,
         clock=clock,

@@ -20,6 +20,7 @@ from issuer.ports import (
     CaPolicy,
     Challenge,
     Finding,
+    HolderProof,
     Order,
     Plan,
     Pointing,
@@ -51,17 +52,26 @@ class FakeClock:
 
 
 class FakeResolver:
-    """Says of each name what a test told it; yes for all others."""
+    """Says of each name what a test told it; yes for all others. proofs: the token that a name shows; none for all
+    others."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self.caa_verdicts: dict[str, Verdict] = {}
         self.asked: list[str] = []
+        self.proofs: dict[str, tuple[str, Verdict]] = {}
 
-    def pointing(self, name: str) -> Pointing:
+    def pointing(self, name: str, below: str = "") -> Pointing:
         self.asked.append(name)
-        verdict = self.verdicts.get(name, Verdict.YES)
-        return Pointing(verdict, f"{name} as DNS has it", f"{name} CNAME {TARGET}")
+        verdict = self._proved(name, below) if below else self.verdicts.get(name, Verdict.YES)
+        return Pointing(verdict, f"{name} as DNS has it", f"{name} CNAME {f'{below}.' if below else ''}{TARGET}")
+
+    def shows(self, name: str, token: str) -> Pointing:
+        return Pointing(self._proved(name, token), f"_issuer.{name} as DNS has it", f"_issuer.{name} TXT {token}")
+
+    def _proved(self, name: str, token: str) -> Verdict:
+        shown, verdict = self.proofs.get(name, ("", Verdict.YES))
+        return verdict if verdict is not Verdict.YES or shown == token else Verdict.NO
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
         return Finding(self.caa_verdicts.get(name, Verdict.YES), f"{name} as its CAA records have it")
@@ -138,6 +148,7 @@ class FakeCa:
         self.replaced: list[str | None] = []
         self.orders: dict[str, _FakeOrder] = {}
         self.certificates: dict[str, str] = {}
+        self.revoked: dict[str, int] = {}
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._root = self._sign(self._key.public_key(), [], is_ca=True)
 
@@ -172,6 +183,9 @@ class FakeCa:
 
     def chain(self, url: str) -> str:
         return self._call("chain", self.certificates.__getitem__, url)
+
+    def revoke(self, chain: str, reason: int) -> None:
+        self._call("revoke", self.revoked.setdefault, chain, reason)
 
     def _call(self, method, work, *args):
         self.calls.append(method)
@@ -293,6 +307,8 @@ def fake_services(
         renewals_at_once=500,
         new_names_per_registered_domain=new_names_per_registered_domain,
         hsts_max_age_seconds=5_184_000,
+        hold_seconds=30 * 86400,
+        holder_proof=HolderProof.NONE,
         edge_token=EDGE_TOKEN,
         edges=(),
         clock=clock,

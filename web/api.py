@@ -1,19 +1,16 @@
-"""The contract's fixed part: POST, PUT and GET …/status below /v2/x509."""
+"""POST, PUT, DELETE and GET …/status below /v2/x509."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.routing import BaseConverter
 
-from issuer import accounts, checks, pipeline
-from issuer.domain import Record, Status, status
-from issuer.ports import Account, Services
+from issuer import checks, pipeline, withdrawal
+from issuer.domain import Domain, Hsts, Record, Status, status
+from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
-
-USER = "api"
-"""The user name of HTTP Basic; the password is the API key."""
+from web import caller
 
 api = Blueprint("api", __name__, url_prefix="/v2/x509")
 
@@ -40,13 +37,20 @@ def regenerate(domain: str) -> Response:
 @api.get("/<anything:domain>/status", provide_automatic_options=False)
 def show_status(domain: str) -> Response:
     """How it stands, with the certificate in force or last held."""
-    account = _account()
+    account = caller.account()
     services: Services = current_app.extensions["services"]
-    name = checks.canonical_name(services, domain)
-    record = services.store.load(name)
-    if record is None or record.domain.account != account.id:
-        raise checks.not_initiated(name)
+    record = checks.record_of(services, account, domain)
     return jsonify(status_body(record, services.clock()))
+
+
+@api.delete("/<anything:domain>", provide_automatic_options=False)
+def withdraw(domain: str) -> Response:
+    """Give the name up, and with `?revoke=true` have its certificate revoked, for a `reason`."""
+    account = caller.account()
+    services: Services = current_app.extensions["services"]
+    reason = _reason(is_revoked=_chosen("revoke"))
+    former, left = withdrawal.withdraw(services, account, domain, reason=reason)
+    return jsonify(_left_of(services, former, left, is_revoked=reason is not None))
 
 
 def status_body(record: Record, now: float) -> dict[str, Any]:
@@ -76,13 +80,15 @@ def status_body(record: Record, now: float) -> dict[str, Any]:
         body |= {"code": issuance.problem.type.value, "must_act": issuance.problem.actor.value}
     next_try_at = issuance.next_try_at if issuance.is_open else record.domain.renew_at
     if next_try_at and word is not Status.ACTIVE:
-        body["next_attempt_at"] = datetime.fromtimestamp(next_try_at, UTC).isoformat(timespec="seconds")
+        body["next_attempt_at"] = _instant(next_try_at)
     return body
 
 
 def _begun(domain: str, *, must_exist: bool) -> Response:
-    account = _account()
-    _require_readable_body()
+    account = caller.account()
+    if request.is_json and request.get_data():
+        # No body is needed; but one that can not be read means another call.
+        caller.json_object("send no body")
     record = pipeline.request(
         current_app.extensions["services"],
         current_app.extensions["celery"],
@@ -98,28 +104,47 @@ def _begun(domain: str, *, must_exist: bool) -> Response:
     return response
 
 
-def _account() -> Account:
-    """Whose key it is: HTTP Basic (user `api`) or Bearer. 401 else."""
-    given = request.authorization
-    key = None
-    if given and given.type == "basic" and given.username == USER:
-        key = given.password
-    elif given and given.type == "bearer":
-        key = given.token
-    account = accounts.by_key(current_app.extensions["services"], key) if key else None
-    if account is None:
+def _chosen(name: str) -> bool:
+    """A query parameter that is true or false. Raises Problem(invalid-request) for anything else: who means to revoke
+    must not be told that all is well."""
+    given = request.args.getlist(name) or ["false"]
+    if given not in (["true"], ["false"]):
         raise Problem(
-            ProblemType.UNAUTHORIZED, hint=f"send it as the password of the user {USER}, or as a bearer token"
+            ProblemType.INVALID_REQUEST, f"{name} is not true or false", hint=f"give ?{name}=true, or nothing"
         )
-    return account
+    return given == ["true"]
 
 
-def _require_readable_body() -> None:
-    """The calls take no body; one that is sent as JSON must at least be an object: else the client means another."""
-    if request.is_json and request.get_data():
-        try:
-            value = json.loads(request.get_data())
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise Problem(ProblemType.INVALID_REQUEST, "the body is not a JSON object", hint="send no body")
+def _reason(*, is_revoked: bool) -> int | None:
+    """Why to revoke; None: it is not to be."""
+    given = request.args.getlist("reason")
+    if len(given) > is_revoked:
+        raise Problem(
+            ProblemType.INVALID_REQUEST, "one reason goes with revoke=true", hint="give ?revoke=true&reason=…"
+        )
+    return withdrawal.reason_of(given[0] if given else "unspecified") if is_revoked else None
+
+
+def _left_of(services: Services, former: Domain, left: Domain, *, is_revoked: bool) -> dict[str, Any]:
+    """What becomes of a name that was given up, in words and in times."""
+    now, name = services.clock(), left.name
+    said = [f"{name} is served and renewed no more"]
+    if left.revocations:
+        said.append("a certificate of it is being revoked at the CA")
+    elif is_revoked:
+        said.append("there is no valid certificate to revoke")
+    if is_held := not left.is_free(now):
+        said.append("it is held for your account, which may ask for it again by POST; nobody else can meanwhile")
+    body = {
+        "message": "; ".join(said),
+        "held_until": _instant(left.withdrawn_until or now) if is_held else None,
+        "revocation": "pending" if left.revocations else None,
+    }
+    until = (former.hsts or Hsts(services.hsts_max_age_seconds)).remembered_until(now)
+    if former.certificate and until > now:
+        body["warning"] = f"browsers that have been told HSTS keep to HTTPS for it until {_instant(until)}"
+    return body
+
+
+def _instant(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

@@ -10,6 +10,7 @@ from web.api import AnyText, api
 from web.challenges import challenges
 from web.edge import edge
 from web.health import health
+from web.policies import policies
 
 MAX_BODY_BYTES = 65_536
 
@@ -22,7 +23,7 @@ def create_app(services: Services, celery: Celery) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters["anything"] = AnyText
     app.extensions.update(services=services, celery=celery, shelf=Shelf(services))
-    for blueprint in (api, challenges, edge, health):
+    for blueprint in (api, policies, challenges, edge, health):
         app.register_blueprint(blueprint)
     errors.register(app)
     return app

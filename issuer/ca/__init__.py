@@ -189,6 +189,24 @@ class AcmeAuthority:
         log.warning("no chain to the preferred issuer", preferred=wanted, ca=self.directory_url, reason=said)
         return None
 
+    def revoke(self, chain: str, reason: int) -> None:
+        """See `ports.CertificateAuthority`. A reason that the CA does not take is left out: the deed counts."""
+        der = x509.load_pem_x509_certificate(chain.encode()).public_bytes(Encoding.DER)
+        wanted = {"certificate": encode_b64jose(der)}
+
+        def ask(signer: Signer, more: dict[str, int]) -> Answer:
+            try:
+                return self._post_as("revokeCert", documents.body(wanted | more), signer)
+            except Refusal as refusal:
+                if refusal.type == "badRevocationReason" and more:
+                    log.warning("the CA does not take the reason of a revocation", ca=self.directory_url, **more)
+                    return ask(signer, {})
+                if refusal.type != "alreadyRevoked":
+                    raise
+                return refusal.answer
+
+        self._keeper.with_account(lambda signer: ask(signer, {"reason": reason}))
+
     def _chain(self, url: str) -> tuple[str, list[str]]:
         """A chain, and where there are others for its leaf."""
         answer = self._asked(url, POST_AS_GET)

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     renewals_per_second: float = Field(default=20, gt=0, le=1000)
     renewals_at_once: int = Field(default=500, ge=1, le=100_000)
     new_names_per_registered_domain: int = Field(default=50, ge=0, le=1_000_000)
+    hold_days: int = Field(default=30, ge=0, le=3650)
+    holder_proof: Literal["", "cname", "txt"] = ""
     hsts_max_age_seconds: int = Field(default=5_184_000, ge=0, le=63_072_000)
     edge_token: EdgeToken = SecretStr("")
     edge_addresses: EdgeAddresses = ()

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LONGEST_TARGET = 200
 NEW_ENCRYPTION_KEY = "issuer new-encryption-key"
 """The command that makes a value for ISSUER_ENCRYPTION_KEYS."""
 
@@ -57,6 +58,8 @@ def _host_names(values: tuple[str, ...]) -> tuple[str, ...]:
 def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
         raise ValueError("not set; name the hosts that customers' CNAMEs may end at")
+    if any(len(value) > LONGEST_TARGET for value in values):
+        raise ValueError(f"a host is over {LONGEST_TARGET} octets, and leaves no room for a label before it")
     return values
 
 

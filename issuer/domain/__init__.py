@@ -7,12 +7,25 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from issuer.domain.issuance import CHAIN, MOVES, Agenda, Event, Issuance, Reason, Step, domain_of, new_issuance
+from issuer.domain.hsts import Hsts
+from issuer.domain.issuance import (
+    CHAIN,
+    MOVES,
+    Agenda,
+    Event,
+    Issuance,
+    Reason,
+    Step,
+    domain_of,
+    new_issuance,
+    withdrawn_issuance,
+)
 
 __all__ = [
     "ASSUMED_LOST_SECONDS",
     "CHAIN",
     "DAY_SECONDS",
+    "KEPT_SECONDS",
     "MOVES",
     "PROCESSING_WITHIN_SECONDS",
     "Agenda",
@@ -24,11 +37,13 @@ __all__ = [
     "Reason",
     "Record",
     "RenewalWindow",
+    "Revocation",
     "Status",
     "Step",
     "domain_of",
     "new_issuance",
     "status",
+    "withdrawn_issuance",
 ]
 
 PROCESSING_WITHIN_SECONDS = 120
@@ -36,6 +51,9 @@ PROCESSING_WITHIN_SECONDS = 120
 ASSUMED_LOST_SECONDS = 60
 """A message that has not led to a lease by then is taken for lost, and `reconcile` sends another."""
 DAY_SECONDS = 86400
+KEPT_SECONDS = 3600
+"""How long a withdrawn name's record outlives its hold: longer than anybody works on what was read of it before, as a
+record made anew counts its versions from the start."""
 
 
 class Status(StrEnum):
@@ -83,14 +101,17 @@ class RenewalWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class Hsts:
-    """What browsers are told to keep to (RFC 6797 §6.1). max_age_seconds 0: switched off, and told so until off_until,
-    when the last browser has forgotten what it was told before."""
+class Revocation:
+    """A certificate that its CA is still to revoke. chain: PEM, leaf first. ca: the directory URL it came from. reason:
+    a CRLReason (RFC 5280 §5.3.1). tries: how often the CA was asked in vain; next_try_at: when to ask it."""
 
-    max_age_seconds: int
-    includes_subdomains: bool = False
-    is_preload: bool = False
-    off_until: float | None = None
+    chain: str
+    serial: str
+    ca: str
+    reason: int
+    not_after: float
+    next_try_at: float
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +124,8 @@ class Domain:
     ca, profile: the operator's choice for this domain (a directory URL, a profile of its CA); None: as set for all.
     hsts: its own policy; None: the default one. withdrawn_until: it has been given up, and is kept until then for its
     account, so that nobody else gets a name whose CNAME may still lead here. confirm_at: when to ask the edges whether
-    they serve the certificate; None once all do, or where there are none to ask.
+    they serve the certificate; None once all do, or where there are none to ask. revocations: what CAs are still to
+    revoke of what it had; until then it is kept too.
     """
 
     name: str
@@ -121,6 +143,25 @@ class Domain:
     hsts: Hsts | None = None
     withdrawn_until: float | None = None
     confirm_at: float | None = None
+    revocations: tuple[Revocation, ...] = ()
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """True when its account has given it up."""
+        return self.withdrawn_until is not None
+
+    def is_free(self, now: float) -> bool:
+        """True when anybody may have the name: it has been given up, and its hold is over."""
+        return self.withdrawn_until is not None and self.withdrawn_until <= now and not self.revocations
+
+    @property
+    def forget_at(self) -> float | None:
+        """When its record is of no more use; None: not in sight."""
+        return None if self.withdrawn_until is None or self.revocations else self.withdrawn_until + KEPT_SECONDS
+
+    def withdrawn(self, until: float, revocations: tuple[Revocation, ...]) -> Self:
+        """What is left of it when it is given up: nothing that is served, renewed or looked after."""
+        return type(self)(self.name, self.account, self.created_at, withdrawn_until=until, revocations=revocations)
 
     @property
     def served(self) -> str:
@@ -185,6 +226,8 @@ class Record:
             Agenda.RENEWAL_INFO: domain.ask_at,
             Agenda.AWAY: domain.recheck_at,
             Agenda.CONFIRM: domain.confirm_at,
+            Agenda.REVOKE: min((one.next_try_at for one in domain.revocations), default=None),
+            Agenda.FORGET: domain.forget_at,
         }
         return times | {issuance.lane: look_again_at} if issuance.is_open else times
 

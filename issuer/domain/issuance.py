@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from issuer.problem import Problem
+from issuer.problem import Problem, ProblemType
 
 MAX_EVENTS = 12
 MAX_EVENT_TEXT = 300
@@ -42,6 +42,8 @@ class Agenda(StrEnum):
     RENEWAL_INFO = "renewal_info"  # the CA is to be asked when to renew
     AWAY = "away"  # DNS is to be asked whether the name leads here again
     CONFIRM = "confirm"  # the edges are to be asked whether they serve the new certificate
+    REVOKE = "revoke"  # a CA is to revoke a certificate
+    FORGET = "forget"  # the record of a name that was given up is of no more use
 
 
 CHAIN = (Step.ORDER, Step.CHALLENGE, Step.FINALIZE, Step.INSTALL)
@@ -197,6 +199,18 @@ class Issuance:
 def new_issuance(name: str, reason: Reason, now: float) -> Issuance:
     """A fresh attempt for a domain. Its id, `{name}/{random}`, leads from a message to the record."""
     return Issuance(id=f"{name}/{secrets.token_hex(8)}", reason=reason, created_at=now)
+
+
+def withdrawn_issuance(name: str, former: Issuance, now: float) -> Issuance:
+    """In the place of a domain's last attempt when the domain is given up: an end, under an id of its own, so that no
+    message and no lease for the former one counts any more. The timeline goes on."""
+    stopped = replace(
+        new_issuance(name, former.reason, now),
+        step=Step.FAILED,
+        problem=Problem(ProblemType.WITHDRAWN),
+        events=former.events,
+    )
+    return stopped.note(now, "withdrawn by its account")
 
 
 def domain_of(issuance_id: str) -> str:

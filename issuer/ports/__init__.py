@@ -17,7 +17,7 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
-from issuer.ports.outside import Finding, Handshake, Pointing, Resolver, SelfCheck, Verdict
+from issuer.ports.outside import Finding, Handshake, HolderProof, Pointing, Resolver, SelfCheck, Verdict
 from issuer.ports.store import (
     NO_QUOTA,
     Account,
@@ -49,6 +49,7 @@ __all__ = [
     "Feed",
     "Finding",
     "Handshake",
+    "HolderProof",
     "KnownAccount",
     "Limits",
     "Order",
@@ -91,6 +92,8 @@ class Services:
     renewals_at_once: int
     new_names_per_registered_domain: int
     hsts_max_age_seconds: int
+    hold_seconds: float
+    holder_proof: HolderProof
     edge_token: str = field(repr=False)
     edges: tuple[str, ...]
     clock: Clock

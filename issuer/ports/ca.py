@@ -164,3 +164,6 @@ class CertificateAuthority(Protocol):
 
     def chain(self, url: str) -> str:
         """Fetch an issued certificate: PEM, leaf first (§7.4.2)."""
+
+    def revoke(self, chain: str, reason: int) -> None:
+        """Revoke the leaf of a chain (PEM) for a CRLReason (§7.6); no fault where it has been revoked already."""

@@ -24,18 +24,34 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Pointing:
-    """Whether a name leads to us. found: what DNS has for it, in words. wanted: the record to create."""
+    """Whether a name leads to us, or shows whose it is. found: what DNS has for it, in words. wanted: the record to
+    create."""
 
     verdict: Verdict
     found: str
     wanted: str
 
 
+class HolderProof(StrEnum):
+    """What a name must have in DNS to show which account it belongs to: nothing, a CNAME to a name that has the
+    account's token as its label, or a TXT record with it."""
+
+    NONE = ""
+    CNAME = "cname"
+    TXT = "txt"
+
+
 class Resolver(Protocol):
     """Questions to DNS."""
 
-    def pointing(self, name: str) -> Pointing:
-        """Follow the name's CNAMEs, or compare its addresses, to our targets. Never raises; bounded in time."""
+    def pointing(self, name: str, below: str = "") -> Pointing:
+        """Follow the name's CNAMEs, or compare its addresses, to our targets. Never raises; bounded in time.
+
+        below: a label. Then CNAMEs alone count, and only where they lead to the name with this label below a target.
+        """
+
+    def shows(self, name: str, token: str) -> Pointing:
+        """Whether a TXT record of `_issuer.{name}` contains a token. Never raises; bounded in time."""
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
         """Whether the CAA records that count for a name (RFC 8659) let a CA issue for it over HTTP-01.

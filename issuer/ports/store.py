@@ -62,12 +62,14 @@ class Plan(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A customer of this service (a platform, or a part of one). key_hash: SHA-256 of the API key, hexadecimal."""
+    """A customer of this service (a platform, or a part of one). key_hash: SHA-256 of the API key, hexadecimal.
+    token: a label that its domains may show in DNS to be its own; empty where it has needed none yet."""
 
     id: str
     plan: Plan
     key_hash: str = field(repr=False)
     created_at: float
+    token: str = ""
 
 
 class Store(Protocol):
@@ -105,6 +107,10 @@ class Store(Protocol):
         """Write a record that nobody has a lease of, its issuance at the step where it was. Raises Conflict when
         somebody has, or it has moved on."""
 
+    def forget(self, record: Record) -> None:
+        """Remove a record that nobody has a lease of, and all that is due for it. Raises Conflict when it has moved
+        on."""
+
     def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
         """At most `limit` names for which something is due, the longest due first; each is put off to
         `look_again_at`, so that two callers do not get the same ones."""
@@ -137,8 +143,9 @@ class Store(Protocol):
     def create_account(self, account: Account) -> None:
         """Add an account. Raises Problem(account-exists)."""
 
-    def change_account(self, account_id: str, **changes: str) -> None:
-        """Change fields of an account, if it exists, and leave the others as they are at that moment."""
+    def change_account(self, account_id: str, *, only_missing: bool = False, **changes: str) -> None:
+        """Change fields of an account, if it exists, and leave the others as they are at that moment. only_missing:
+        those that it has already too."""
 
     def ping(self) -> None:
         """Return when the store answers."""

@@ -1,7 +1,8 @@
 """What DNS says about a customer's name, with three answers: yes, no, unknown.
 
-`pointing` follows the name to us; `caa` finds the CAA records that count for it, `policy` reads what they allow;
-`questions` asks the servers and tells a clear answer, perhaps an empty one, from none.
+`pointing` follows the name to us; `proof` looks whether it shows whose it is; `caa` finds the CAA records that count
+for it, `policy` reads what they allow; `questions` asks the servers and tells a clear answer, even an empty one, from
+no answer.
 """
 
 import time
@@ -16,8 +17,11 @@ from issuer.ports import Finding, Pointing, Verdict
 from issuer.resolver.caa import permission
 from issuer.resolver.pointing import Inquiry, either
 from issuer.resolver.policy import Applicant
+from issuer.resolver.proof import proof
 from issuer.resolver.questions import Questions, name_of
 
+PROOF_LABEL = "_issuer"
+"""Below this label a name shows whose it is (RFC 8552)."""
 TRIES = 6
 """One try takes this fraction of the whole time: a silent server leaves enough of it to the next one."""
 
@@ -36,18 +40,31 @@ class DnsResolver:
         self._servers = tuple(parse_dns_server(server) for server in servers)
         self._seconds = seconds
 
-    def pointing(self, name: str) -> Pointing:
-        """Whether a name leads to a target: by its CNAMEs or, where none shows, by all of its addresses.
+    def pointing(self, name: str, below: str = "") -> Pointing:
+        """Whether a name leads to a target: by its CNAMEs or, where none shows, by all of its addresses. below: by its
+        CNAMEs alone, to the name that has this label below a target.
 
         No comes from clear answers only, an error is unknown; nothing is raised.
         Chains: RFC 1034 §3.6.2; upper and lower case: RFC 4343.
         """
-        wanted = f"{name.rstrip('.').lower()} CNAME {either(self._targets)}"
+        targets = tuple(name_of(f"{below}.{target}") for target in self._targets) if below else self._targets
+        wanted = f"{name.rstrip('.').lower()} CNAME {either(targets)}"
         try:
-            inquiry = Inquiry(self._questions(), self._targets, chain=[name_of(name)])
+            inquiry = Inquiry(self._questions(), targets, chain=[name_of(name)], by_cname=bool(below))
             return Pointing(*inquiry.verdict(), wanted)
         except (DNSException, OSError, ValueError) as error:
             return Pointing(Verdict.UNKNOWN, f"DNS could not be asked: {error}", wanted)
+
+    def shows(self, name: str, token: str) -> Pointing:
+        """Whether a TXT record of `_issuer.{name}` contains a token; several may be there, for several accounts.
+
+        No comes from clear answers only, an error is unknown; nothing is raised.
+        """
+        at = f"{PROOF_LABEL}.{name.rstrip('.').lower()}"
+        try:
+            return Pointing(*proof(self._questions(), at, token), wanted=f"{at} TXT {token}")
+        except (DNSException, OSError, ValueError) as error:
+            return Pointing(Verdict.UNKNOWN, f"DNS could not be asked: {error}", wanted=f"{at} TXT {token}")
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
         """Whether CAA records let a CA issue for a name: those of the name itself or of the closest one above it.

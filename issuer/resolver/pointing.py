@@ -17,11 +17,12 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """Whether a name leads to one of `targets`. chain: the name, then its hops."""
+    """Whether a name leads to one of `targets`. chain: the name, then its hops. by_cname: by these alone."""
 
     questions: Questions
     targets: tuple[Name, ...]
     chain: list[Name]
+    by_cname: bool = False
 
     def verdict(self) -> tuple[Verdict, str]:
         """The verdict, and what was found in words."""
@@ -36,7 +37,7 @@ class Inquiry:
         while (last := self.chain[-1]) not in self.targets:
             hop = self._cname(last)
             if hop is None:
-                return self._compare()
+                return self._without_cname() if self.by_cname else self._compare()
             closes_loop = hop in self.chain
             self.chain.append(hop)
             if closes_loop:
@@ -45,6 +46,10 @@ class Inquiry:
                 return Verdict.NO, self._story(f"is more than {HOPS} CNAMEs away")
         self._require_address([last])
         return Verdict.YES, self._story(alone="is our own target")
+
+    def _without_cname(self) -> tuple[Verdict, str]:
+        """Where addresses do not count, as they are the same for all who lead here."""
+        return Verdict.NO, self._story("is not what shows whose it is" if self.chain[1:] else "has no CNAME")
 
     def _compare(self) -> tuple[Verdict, str]:
         """With no CNAME left (an ALIAS at the apex, flattening), every address must be one of ours."""

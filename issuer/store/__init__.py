@@ -105,6 +105,12 @@ class RedisStore:
         saved = run(self._redis, "amend", keys, name, version, domain, issuance, *more, now, *times)
         return replace(record, version=_unless_refused(saved))
 
+    def forget(self, record: Record) -> None:
+        """See `ports.Store`."""
+        name = record.domain.name
+        keys = [_domain_key(name), *AGENDAS, READY]
+        _unless_refused(run(self._redis, "forget", keys, name, record.version, record.issuance.id))
+
     def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
         """See `ports.Store`."""
         return cast("list[str]", run(self._redis, "claim", [f"{ROOT}agenda:{agenda}"], now, limit, look_again_at))
@@ -172,7 +178,7 @@ class RedisStore:
         if not is_new:
             raise Problem(ProblemType.ACCOUNT_EXISTS, account.id)
 
-    def change_account(self, account_id: str, **changes: str) -> None:
+    def change_account(self, account_id: str, *, only_missing: bool = False, **changes: str) -> None:
         """See `ports.Store`."""
         key = _account_key(account_id)
 
@@ -180,7 +186,8 @@ class RedisStore:
             text = cast("str | None", watched.get(key))
             watched.multi()
             if text:
-                watched.set(key, json.dumps(json.loads(text) | changes))
+                held = json.loads(text)
+                watched.set(key, json.dumps(changes | held if only_missing else held | changes))
 
         with redis_errors():
             self._redis.transaction(change, key)

@@ -88,6 +88,14 @@ place(ARGV[1], 2, 9)
 announce(KEYS[1], ARGV[1], ARGV[7])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
+-- script: forget
+-- KEYS domain, agendas… · ARGV name, version, id
+local held = redis.call('HMGET', KEYS[1], 'id', 'version')
+if held[1] ~= ARGV[3] or held[2] ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+for i = 2, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1]) end
+return 1
+
 -- script: claim
 -- KEYS agenda · ARGV now, limit, look_again_at
 local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any, cast
 
-from issuer.domain import Certificate, Domain, Event, Hsts, Issuance, Reason, Record, RenewalWindow, Step
+from issuer.domain import Certificate, Domain, Event, Hsts, Issuance, Reason, Record, RenewalWindow, Revocation, Step
 from issuer.ports import Account, CaAccount, Plan
 from issuer.problem import Problem
 
@@ -40,6 +40,7 @@ def record(values: dict[str, str]) -> Record:
         domain["window"] = RenewalWindow(**_known(RenewalWindow, window))
     if hsts := domain.get("hsts"):
         domain["hsts"] = Hsts(**_known(Hsts, hsts))
+    domain["revocations"] = tuple(Revocation(**_known(Revocation, one)) for one in domain.get("revocations") or ())
     if problem := issuance.get("problem"):
         issuance["problem"] = Problem.from_dict(problem)
     issuance |= {"step": Step(issuance["step"]), "reason": Reason(issuance["reason"])}

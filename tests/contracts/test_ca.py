@@ -126,3 +126,14 @@ def test_c07_an_authorization_once_proved_stays_so(services: Services) -> None:
     found = services.cas[0].authorization(url, name)
     assert found.is_valid
     assert found.challenge is None
+
+
+def test_a_certificate_is_revoked_and_once_more_is_no_fault(services: Services) -> None:
+    name = "i.customer.example"
+    order = proved(services, name)
+    wait_for(lambda: services.cas[0].order(order.url), lambda found: found.needs_csr)
+    services.cas[0].finalize(order.url, order.finalize_url, keys.new_csr(KEY, name))
+    done = wait_for(lambda: services.cas[0].order(order.url), lambda found: found.certificate_url)
+    chain = services.cas[0].chain(done.certificate_url)
+    for reason in (1, 4):
+        services.cas[0].revoke(chain, reason)

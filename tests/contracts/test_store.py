@@ -17,6 +17,7 @@ from issuer.domain import (
     Reason,
     Record,
     RenewalWindow,
+    Revocation,
     Step,
     new_issuance,
 )
@@ -48,6 +49,7 @@ DOMAIN = Domain(
     hsts=HSTS,
     withdrawn_until=NOW + 9,
     confirm_at=NOW + 8,
+    revocations=(Revocation("CHAIN\n", "0e", "https://ca.example/d", 4, NOW + 99, NOW + 10, tries=2),),
 )
 BARE = Domain(NAME, "platform", NOW)
 FULL = Issuance(
@@ -109,7 +111,7 @@ def due(store: RedisStore) -> dict[str, float]:
 
 
 def test_the_full_records_of_this_file_leave_no_field_at_its_default() -> None:
-    for record in (CERTIFICATE, WINDOW, HSTS, DOMAIN, FULL):
+    for record in (CERTIFICATE, WINDOW, HSTS, DOMAIN, *DOMAIN.revocations, FULL):
         for field in fields(record):
             assert field.default is MISSING or getattr(record, field.name) != field.default, field.name
 

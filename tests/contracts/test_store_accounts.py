@@ -191,7 +191,7 @@ def test_every_key_is_below_issuer(store: RedisStore) -> None:
 
 
 def test_the_scripts_have_only_the_names_that_the_store_calls() -> None:
-    of_records = {"open", "take", "save", "release", "amend"}
+    of_records = {"open", "take", "save", "release", "amend", "forget"}
     of_limits = {"ask", "failed", "spend", "give_back", "refused"}
     assert set(SCRIPTS) == of_records | of_limits | {"claim", "line_up", "claim_renewals", "keep_ca_account"}
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner, Result
 
-from issuer import accounts
+from issuer import accounts, withdrawal
 from issuer.cli import main
 from issuer.config import PREFIX
 from issuer.domain import Certificate, Domain, Reason, Step, new_issuance
@@ -15,6 +15,7 @@ from issuer.keys import Vault
 from issuer.ports import Account, Plan, Services
 from issuer.sandbox import Dns, free_port
 from issuer.wiring import build_services
+from tests.fakes import TARGET
 from tests.real import settings_for
 
 
@@ -83,6 +84,7 @@ def test_the_list_shows_every_account_and_no_key_nor_hash(services: Services) ->
         (("create", "a" * 41), "up to 40"),
         (("create", "x", "--plan", "gold"), "gold"),
         (("rotate-key", "nobody"), "no such account"),
+        (("show", "nobody"), "no such account"),
         (("set-plan", "nobody", "https"), "no such account"),
         (("set-plan", "taken", "gold"), "gold"),
     ],
@@ -92,6 +94,37 @@ def test_what_can_not_be_done_is_a_line_and_not_zero(services: Services, argumen
     text = refused("accounts", *arguments)
     assert words in text
     assert [one.id for one in services.store.accounts()] == ["taken"]
+
+
+def test_an_account_is_shown_with_what_its_domains_must_have_in_dns(services: Services) -> None:
+    key = said("accounts", "create", "alice")
+    shown = said("accounts", "show", "alice")
+    token = services.store.account("alice").token
+    assert shown.startswith("alice: plan https, since ")
+    assert f"DOMAIN CNAME {token}.{TARGET}" in shown
+    assert f"_issuer.DOMAIN TXT {token}" in shown
+    assert key.partition(".")[2] not in shown
+    assert "no such account" in refused("accounts", "show", "nobody")
+
+
+def test_an_account_from_before_tokens_is_shown_with_one_that_stays(services: Services) -> None:
+    services.store.create_account(Account("old", Plan.HTTPS, "0" * 64, 0.0))
+    assert said("accounts", "show", "old") == said("accounts", "show", "old")
+    assert len(services.store.account("old").token) == 32
+
+
+def test_a_name_that_was_given_up_is_shown_as_such(services: Services) -> None:
+    now, name = services.clock(), "gone.customer.example"
+    certificate = Certificate("CHAIN", "key", "0f", now, now + 90 * 86400, "https://ca.example/directory", now)
+    issuance = new_issuance(name, Reason.FIRST, now)
+    services.store.open(Domain(name, "alice", now, certificate), issuance, version=0, look_again_at=now)
+    withdrawal.withdraw(services, Account("alice", Plan.HTTPS, "", now), name, reason=1)
+    shown = said("status", name)
+    assert "gone.customer.example: withdrawn, held by alice" in shown
+    assert "kept for it until" in shown
+    assert "to be revoked: certificate 0f of https://ca.example/directory" in shown
+    assert "withdrawn by its account" in shown
+    assert "domain not found" in refused("prefer", name, "--profile", "shortlived")
 
 
 def test_redis_away_is_a_line_too(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

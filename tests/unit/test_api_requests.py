@@ -12,15 +12,18 @@ from tests.front import Front
 READABLE = quote("münchen.example")
 SPELLINGS = [READABLE, "xn--mnchen-3ya.example", quote("MÜNCHEN.example"), "XN--MNCHEN-3YA.EXAMPLE", READABLE + "."]
 STATUS = f"/v2/x509/{NAME}/status"
+HSTS = f"/v2/x509/{NAME}/hsts"
 ROUTES = {
-    f"/v2/x509/{NAME}": {"POST", "PUT"},
+    f"/v2/x509/{NAME}": {"POST", "PUT", "DELETE"},
     STATUS: {"GET", "HEAD"},
+    HSTS: {"GET", "HEAD", "PUT", "DELETE"},
     "/.well-known/acme-challenge/token": {"GET", "HEAD"},
     "/healthz": {"GET", "HEAD"},
     "/readyz": {"GET", "HEAD"},
 }
-ROUTES_TOO = {STATUS: {"POST", "PUT"}}
-CALLS = [("POST", f"/v2/x509/{NAME}"), ("PUT", f"/v2/x509/{NAME}"), ("GET", STATUS)]
+ROUTES_TOO = {STATUS: {"POST", "PUT", "DELETE"}, HSTS: {"POST"}}
+CALLS = [*((one, f"/v2/x509/{NAME}") for one in ("POST", "PUT", "DELETE")), ("GET", STATUS)]
+CALLS += [(one, HSTS) for one in ("GET", "DELETE")]
 
 
 @pytest.fixture
@@ -118,7 +121,7 @@ def test_a04_a05_case_and_one_dot_at_the_end_are_the_same_name(front: Front, fir
 
 
 METHODS = ["OPTIONS", "TRACE", "PATCH", "DELETE", "PROPFIND", "GET", "HEAD", "POST", "PUT"]
-# POST and PUT of a path that ends in /status are right ones, for a name that is wrong.
+# Of a path that ends in /status or /hsts some are right ones, for a name that is wrong.
 WRONG = [(one, path) for path in ROUTES for one in METHODS if one not in ROUTES[path] | ROUTES_TOO.get(path, set())]
 
 

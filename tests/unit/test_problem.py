@@ -24,6 +24,7 @@ PERMANENT = {
     "account-exists",
     "ca-refused",
     "crashed",
+    "withdrawn",
 }
 COSTS_THE_ORDER = {"validation-failed", "caa", "order-lost", "bad-certificate"}
 

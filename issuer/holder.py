@@ -1,0 +1,42 @@
+"""Does a name lead to us, and does it show whose it is?
+
+A CNAME to a target that all accounts share does not: whoever asks first could have a name that somebody else has left
+pointing here. Where the operator wants proof, DNS must show the token of the account.
+"""
+
+import secrets
+from dataclasses import replace
+
+from issuer.ports import HolderProof, Pointing, Services, Verdict
+from issuer.problem import Problem, ProblemType
+
+
+def pointing(services: Services, name: str, account_id: str) -> Pointing:
+    """What DNS says of a name for an account. Raises Problem where there is no such account."""
+    if services.holder_proof is HolderProof.NONE:
+        return services.resolver.pointing(name)
+    own = token(services, account_id)
+    if services.holder_proof is HolderProof.CNAME:
+        return services.resolver.pointing(name, own)
+    shown = services.resolver.shows(name, own)
+    leading = services.resolver.pointing(name)
+    if leading.verdict is Verdict.YES:
+        return shown
+    return leading if shown.verdict is Verdict.YES else replace(leading, wanted=f"{leading.wanted} and {shown.wanted}")
+
+
+def token(services: Services, account_id: str) -> str:
+    """The token of an account: made when it is first needed, where the account is older than tokens are. Of many
+    callers at once, all get the one that stays."""
+    account = services.store.account(account_id)
+    if account and not account.token:
+        services.store.change_account(account_id, only_missing=True, token=new_token())
+        account = services.store.account(account_id)
+    if account is None:
+        raise Problem(ProblemType.NOT_FOUND, account_id, message="there is no such account")
+    return account.token
+
+
+def new_token() -> str:
+    """128 random bits as a label."""
+    return secrets.token_hex(16)

@@ -1,0 +1,304 @@
+"""F06: a name that is given up while others are at it leaves no ghost. Over fakeredis and a real Redis."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from issuer import accounts, hsts, renewal, tasks, withdrawal
+from issuer.domain import Hsts, Record, Step
+from issuer.ports import Account, Conflict, Plan, RenewalInfo, Services, Verdict
+from issuer.problem import Problem, ProblemType
+from issuer.store import AGENDAS, READY, RedisStore
+from tests.contracts.test_store import plain
+from tests.contracts.test_store_agendas import agendas
+from tests.contracts.test_store_races import at_once
+from tests.fakes import NAME, fake_services, opened
+from tests.front import issued, renewing
+from tests.unit.test_renewal import window
+from tests.world import DAY, World
+
+ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, 0.0)
+CALLS = ["new_order", "authorization", "answer", "finalize", "chain"]
+
+
+@pytest.fixture
+def services(store: RedisStore) -> Services:
+    return fake_services(store)
+
+
+@pytest.fixture
+def world(services: Services) -> World:
+    return World(services)
+
+
+def give_up(services: Services, reason: int | None = None) -> Record:
+    withdrawal.withdraw(services, ACCOUNT, NAME, reason=reason)
+    return services.store.load(NAME)
+
+
+def all_of(services: Services) -> tuple[object, dict[str, float], list[str]]:
+    """What there is of the name: its record, its due times, and all records."""
+    record = services.store.load(NAME)
+    return record and plain(record), agendas(services.store), sorted(services.feed.names())
+
+
+def assert_gone(world: World, left: Record) -> None:
+    """Nothing of it came back, and nothing comes back."""
+    services = world.services
+    domain = left.domain
+    assert (domain.certificate, domain.renew_at, domain.ask_at, domain.recheck_at, domain.hsts) == (None,) * 5
+    assert services.feed.served(NAME) == ""
+    assert all_of(services) == (plain(left), {"forget": domain.withdrawn_until + 3600}, [NAME])
+    orders = len(services.cas[0].orders)
+    world.run(20 * DAY)
+    assert plain(services.store.load(NAME)) == plain(left)
+    assert len(services.cas[0].orders) == orders
+    assert world.queued() == []
+
+
+@pytest.mark.parametrize("begun", [opened, renewing])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("method", CALLS)
+def test_f06_a_step_that_runs_meanwhile_saves_nothing(world: World, method: str, when: str, begun) -> None:
+    services, left = world.services, []
+    begun(services)
+
+    def meanwhile(called: str) -> None:
+        if called == method and not left:
+            left.append(give_up(services))
+
+    setattr(services.cas[0], when, meanwhile)
+    issuance_id = services.store.load(NAME).issuance.id
+    onwards = []
+    while not left:
+        services.clock.forward(1)
+        onwards.append(tasks.attempt(services, services.store.load(NAME).issuance.step, issuance_id)[0])
+    assert onwards[-1] is tasks.Onward.LEAVE
+    assert_gone(world, left[0])
+
+
+@pytest.mark.parametrize("step", [Step.ORDER, Step.CHALLENGE, Step.FINALIZE, Step.INSTALL])
+def test_f06_a_step_with_the_old_record_in_hand_can_neither_save_nor_release(world: World, step: Step) -> None:
+    services = world.services
+    opened(services)
+    while (record := services.store.load(NAME)).issuance.step is not step:
+        services.clock.now = max(services.clock(), record.issuance.next_try_at or 0)
+        tasks.attempt(services, record.issuance.step, record.issuance.id)
+    services.clock.now = max(services.clock(), record.issuance.next_try_at or 0)
+    now = services.clock()
+    held = services.store.take(record.issuance.id, now=now, until=now + 70)
+    left = give_up(services)
+    moved = tasks.STEPS[step](services, held)
+    for write in (
+        lambda: services.store.save(moved),
+        lambda: services.store.release(moved, look_again_at=now),
+        lambda: services.store.release(replace(moved, version=left.version), look_again_at=None),
+        lambda: services.store.amend(moved, now=now),
+        lambda: services.store.open(moved.domain, moved.issuance, version=moved.version, look_again_at=now),
+    ):
+        with pytest.raises(Conflict):
+            write()
+    assert services.store.take(held.issuance.id, now=now + 100, until=now + 200) is None, "a stale message"
+    assert_gone(world, left)
+
+
+class Behind:
+    """A store whose reader has read before the name was given up: that is when `load` returns."""
+
+    def __init__(self, store: RedisStore, old: Record) -> None:
+        self._store, self._old = store, old
+
+    def load(self, name: str) -> Record:
+        return self._old
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+OTHERS: dict[str, tuple[dict[str, Any], Callable[[Services], object]]] = {
+    "begin": ({"renew_at": 1.0}, lambda services: renewal.begin(services, NAME)),
+    "refresh": ({"ask_at": 1.0}, lambda services: renewal.refresh(services, NAME)),
+    "recheck, back again": ({"away_since": 1.0, "recheck_at": 1.0}, lambda services: renewal.recheck(services, NAME)),
+    "hsts": ({}, lambda services: hsts.put(services, ACCOUNT, NAME, Hsts(60))),
+}
+
+
+@pytest.mark.parametrize(("state", "work"), OTHERS.values(), ids=OTHERS)
+def test_f06_a_scan_or_a_call_that_has_read_it_before_writes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, state, work
+) -> None:
+    monkeypatch.setattr(hsts, "PATIENCE_SECONDS", 0)
+    services = world.services
+    record = issued(services)
+    services.cas[0].renewal_infos = window(services.clock() + DAY, services.clock() + 2 * DAY)
+    old = services.store.amend(record.with_domain(**state), now=services.clock())
+    left = give_up(services)
+    with pytest.raises((Conflict, Problem)) as caught:
+        work(replace(services, store=Behind(services.store, old)))
+    assert caught.type is Conflict or caught.value.type is ProblemType.BUSY
+    assert_gone(world, left)
+
+
+def test_f06_an_end_that_is_told_meanwhile_is_not_written(world: World) -> None:
+    services = world.services
+    old = issued(services)
+    left = give_up(services)
+    services.clock.now = old.domain.certificate.not_after + 1
+    with pytest.raises(Conflict):
+        renewal.tell_end(replace(services, store=Behind(services.store, old)), NAME)
+    assert plain(services.store.load(NAME)) == plain(left)
+
+
+@pytest.mark.parametrize("back", [Verdict.YES, Verdict.NO])
+@pytest.mark.parametrize("state", [renewing, issued])
+def test_f06_a_name_that_is_looked_up_meanwhile_is_not_woken(world: World, back: Verdict, state) -> None:
+    services = world.services
+    record = state(services)
+    away = {"away_since": services.clock(), "recheck_at": services.clock()}
+    services.store.amend(record.with_domain(**away), now=services.clock())
+    left: list[Record] = []
+
+    class Meanwhile:
+        def pointing(self, name: str):
+            left.append(give_up(services))
+            services.resolver.verdicts[NAME] = back
+            return services.resolver.pointing(name)
+
+    with pytest.raises(Conflict):
+        renewal.recheck(replace(services, resolver=Meanwhile()), NAME)
+    assert_gone(world, left[0])
+
+
+def test_f06_a_window_that_is_asked_for_meanwhile_is_not_kept(world: World) -> None:
+    services, left = world.services, []
+    issued(services)
+
+    def meanwhile(certificate_id: str) -> RenewalInfo:
+        left.append(give_up(services))
+        return window(services.clock(), services.clock() + DAY)(certificate_id)
+
+    services.cas[0].renewal_infos = meanwhile
+    with pytest.raises(Conflict):
+        renewal.refresh(services, NAME)
+    services.cas[0].renewal_infos = None
+    assert_gone(world, left[0])
+
+
+@pytest.mark.parametrize("moment", ["before", "lined up", "claimed"])
+def test_f06_a_renewal_that_is_claimed_meanwhile_is_not_begun(world: World, moment: str) -> None:
+    services = world.services
+    record = issued(services)
+    now = services.clock.now = record.domain.renew_at
+    how = {"now": now, "limit": 9, "look_again_at": now + 300, "per_second": 20}
+    if moment != "before":
+        assert services.store.claim_renewals(**how, at_once=0 if moment == "lined up" else 9) == (
+            [] if moment == "lined up" else [NAME]
+        )
+    left = give_up(services)
+    assert services.store.claim_renewals(**how, at_once=9) == []
+    assert renewal.begin(services, NAME) is None
+    assert_gone(world, left)
+
+
+def test_f06_of_a_withdrawal_and_12_that_write_at_once_the_withdrawal_is_the_end(services: Services) -> None:
+    issued(services)
+
+    def work(number: int) -> object:
+        if number == 0:
+            return give_up(services)
+        record = services.store.load(NAME)
+        if not record.domain.is_withdrawn:
+            services.store.amend(record.with_domain(renew_at=number), now=services.clock())
+        return None
+
+    at_once(12, work)
+    found = services.store.load(NAME)
+    assert (found.domain.is_withdrawn, found.domain.renew_at, found.domain.certificate) == (True, None, None)
+    assert services.feed.served(NAME) == ""
+
+
+def test_of_8_that_give_it_up_at_once_one_does_and_the_others_are_told_that_it_is_gone(services: Services) -> None:
+    issued(services)
+
+    def work(_: int) -> object:
+        try:
+            return withdrawal.withdraw(services, ACCOUNT, NAME)
+        except Problem as problem:
+            return problem.type
+
+    results = at_once(8, work)
+    assert results.count(ProblemType.NOT_INITIATED) == 7
+
+
+def test_the_edges_are_told(services: Services) -> None:
+    issued(services)
+    end = services.feed.position()
+    give_up(services)
+    (told,) = services.feed.changes(end, limit=9, wait_seconds=0.01)
+    assert (told.name, told.served) == (NAME, "")
+
+
+def test_what_is_left_is_removed_an_hour_after_the_hold_and_again_is_no_fault(world: World) -> None:
+    services = world.services
+    issued(services)
+    left = give_up(services)
+    services.clock.now = left.domain.withdrawn_until + 3599
+    world.scan()
+    assert plain(services.store.load(NAME)) == plain(left)
+    services.clock.forward(1)
+    for _ in range(2):
+        world.scan()
+        withdrawal.forget(services, NAME)
+        assert all_of(services) == (None, {}, [])
+    for agenda in [*AGENDAS, READY]:
+        assert services.store._redis.zcard(agenda) == 0
+
+
+def test_what_is_asked_for_anew_while_it_is_removed_stays(services: Services) -> None:
+    issued(services)
+    left = give_up(services)
+    services.clock.now = left.domain.forget_at
+    fresh = replace(left.domain, account="other", withdrawn_until=None)
+    services.store.open(fresh, replace(left.issuance, id=f"{NAME}/new"), version=left.version, look_again_at=0)
+    before = all_of(services)
+    with pytest.raises(Conflict):
+        withdrawal.forget(replace(services, store=Behind(services.store, left)), NAME)
+    withdrawal.forget(services, NAME)
+    assert all_of(services) == before
+
+
+def test_forget_is_refused_for_another_version_and_for_a_name_that_is_not_there(store: RedisStore) -> None:
+    services = fake_services(store)
+    record = opened(services)
+    for stale in (replace(record, version=7), record.with_issuance(replace(record.issuance, id=f"{NAME}/other"))):
+        with pytest.raises(Conflict):
+            store.forget(stale)
+    assert store.load(NAME) == record
+    store.forget(record)
+    with pytest.raises(Conflict):
+        store.forget(record)
+    assert store.load(NAME) is None
+
+
+def test_records_without_the_new_fields_are_read(store: RedisStore) -> None:
+    services = fake_services(store)
+    record = issued(services)
+    key = f"issuer:domain:{NAME}"
+    text = store._redis.hget(key, "domain").replace(', "revocations": []', "").replace(', "withdrawn_until": null', "")
+    assert "revocations" not in text
+    store._redis.hset(key, "domain", text)
+    assert store.load(NAME) == record
+
+
+def test_a_token_of_an_older_account_is_made_once_for_all_who_ask(store: RedisStore) -> None:
+    services = fake_services(store)
+    store.create_account(Account("old", Plan.HTTPS, "0" * 64, 0.0))
+    assert '"token"' not in store._redis.get("issuer:account:old")
+    tokens = at_once(12, lambda _: accounts.by_id(services, "old").token)
+    assert set(tokens) == {store.account("old").token}
+    assert len(tokens[0]) == 32
+    accounts.set_plan(services, "old", Plan.BASIC)
+    accounts.rotate_key(services, "old")
+    assert accounts.by_id(services, "old").token == tokens[0]

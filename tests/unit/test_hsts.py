@@ -1,0 +1,218 @@
+"""…/hsts: what an account may set for its domains, and what browsers are told (H03)."""
+
+import json
+
+import pytest
+
+from issuer import hsts
+from issuer.domain import Hsts
+from issuer.edge import hsts_header
+from tests.fakes import NAME, NOW
+from tests.front import Front, issued, opened, renewing
+
+PATH = f"/v2/x509/{NAME}/hsts"
+DEFAULT = 5_184_000
+YEAR = 31_536_000
+DAY = 86400
+
+
+@pytest.fixture
+def front() -> Front:
+    front = Front().with_accounts()
+    issued(front.services)
+    return front
+
+
+def put(front: Front, body: object, **more):
+    return front.call("PUT", PATH, data=json.dumps(body), content_type="application/json", **more)
+
+
+def sent(front: Front) -> str | None:
+    """The header that an edge sends."""
+    return hsts_header(front.services, front.load().domain)
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "warned"),
+    [
+        ({"max_age": 1}, "max-age=1", ()),
+        ({"max_age": 63_072_000}, "max-age=63072000", ()),
+        ({"max_age": 60, "include_subdomains": False, "preload": False}, "max-age=60", ()),
+        ({"max_age": DAY, "include_subdomains": True}, f"max-age={DAY}; includeSubDomains", ("every name below",)),
+        (
+            {"max_age": YEAR, "include_subdomains": True, "preload": True},
+            f"max-age={YEAR}; includeSubDomains; preload",
+            ("every name below", "365 days", "built into browsers"),
+        ),
+    ],
+)
+def test_h03_a_policy_is_set_shown_and_sent(front: Front, body, header: str, warned) -> None:
+    answer = put(front, body)
+    assert (answer.status_code, answer.json["header"]) == (200, header)
+    assert answer.json["policy"] == {"include_subdomains": False, "preload": False} | body
+    assert ("warning" in answer.json) is bool(warned)
+    assert all(words in answer.json["warning"] for words in warned)
+    assert sent(front) == header
+    assert front.call("GET", PATH).json == answer.json
+    assert put(front, answer.json["policy"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"3600",
+        b"\xff",
+        b"[" * 60_000,
+        b"{}",
+        b'{"max_age": null}',
+        b'{"max_age": "abc"}',
+        b'{"max_age": "3600"}',
+        b'{"max_age": -1}',
+        b'{"max_age": 1e12}',
+        b'{"max_age": 1000000000000}',
+        b'{"max_age": 63072001}',
+        b'{"max_age": 60.0}',
+        b'{"max_age": 1e2}',
+        b'{"max_age": true}',
+        b'{"max_age": [60]}',
+        b'{"max_age": NaN}',
+        b'{"max_age": ' + b"9" * 5000 + b"}",
+        b'{"maxage": 60}',
+        b'{"max_age": 60, "includeSubDomains": true}',
+        b'{"max_age": 60, "include_subdomains": 1}',
+        b'{"max_age": 60, "include_subdomains": "true"}',
+        b'{"max_age": 60, "include_subdomains": null}',
+        b'{"max_age": 31536000, "preload": true}',
+        b'{"max_age": 31535999, "include_subdomains": true, "preload": true}',
+        b'{"max_age": 0, "include_subdomains": true, "preload": true}',
+        b'{"max_age": 31536000, "include_subdomains": true, "preload": "yes"}',
+    ],
+)
+def test_h03_what_is_no_policy_is_400_and_changes_nothing(front: Front, body: bytes) -> None:
+    before = front.load()
+    answer = front.call("PUT", PATH, data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid-request")
+    assert answer.json["detail"]
+    assert answer.json["hint"]
+    assert front.load() == before
+
+
+OFF = [lambda front: put(front, {"max_age": 0}), lambda front: front.call("DELETE", PATH)]
+
+
+@pytest.mark.parametrize("off", OFF, ids=["put", "delete"])
+@pytest.mark.parametrize(("former", "seconds"), [(None, DEFAULT), ({"max_age": 3600}, DEFAULT)])
+def test_h03_off_is_told_until_the_last_browser_has_forgotten(front: Front, off, former, seconds: int) -> None:
+    """A browser that was there before the policy was made shorter keeps to the longer one."""
+    if former:
+        put(front, former)
+    answer = off(front)
+    now = front.services.clock()
+    assert (answer.status_code, answer.json["header"], sent(front)) == (200, "max-age=0", "max-age=0")
+    assert front.load().domain.hsts == Hsts(0, off_until=now + seconds)
+    front.services.clock.forward(3600)
+    off(front)
+    assert front.load().domain.hsts == Hsts(0, off_until=now + seconds), "twice is as once"
+    front.services.clock.now = now + seconds - 1
+    assert sent(front) == "max-age=0"
+    front.services.clock.now = now + seconds
+    assert sent(front) is None
+    assert front.call("GET", PATH).json["header"] is None
+    assert "off" in front.call("GET", PATH).json["message"]
+
+
+def test_h03_a_longer_policy_is_what_is_remembered(front: Front) -> None:
+    put(front, {"max_age": YEAR})
+    front.call("DELETE", PATH)
+    assert front.load().domain.hsts.off_until == front.services.clock() + YEAR
+    put(front, {"max_age": 60})
+    assert sent(front) == "max-age=60"
+    front.services.clock.forward(DAY)
+    front.call("DELETE", PATH)
+    assert front.load().domain.hsts.off_until == front.services.clock() + YEAR - DAY
+
+
+def test_h03_the_default_policy_is_shown_as_such(front: Front) -> None:
+    answer = front.call("GET", PATH)
+    assert answer.json["policy"] == {"max_age": DEFAULT, "include_subdomains": False, "preload": False}
+    assert (answer.json["header"], "without a policy" in answer.json["message"]) == (f"max-age={DEFAULT}", True)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_only_the_holder_may(front: Front, method: str) -> None:
+    before = front.load()
+    more = {"data": b'{"max_age": 60}'}
+    other, unknown = (front.call(method, PATH, "other", **more), front.call(method, "/v2/x509/b.example/hsts", **more))
+    assert (other.status_code, unknown.status_code) == (404, 404)
+    assert other.text == unknown.text.replace("b.example", NAME)
+    assert front.call(method, PATH, "nobody", **more).status_code == 401
+    assert front.load() == before
+    front.call("DELETE", f"/v2/x509/{NAME}")
+    assert front.call(method, PATH, **more).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/x509/hsts",
+        "/v2/x509//hsts",
+        "/v2/x509/hsts/hsts",
+        f"/v2/x509/{NAME}/hsts/hsts",
+        f"/v2/x509/{NAME}/hsts/",
+        f"/v2/x509/{NAME}/status/hsts",
+        f"/v2/x509/{NAME}%2Fhsts/hsts",
+        f"/v2/x509/{NAME}%0A/hsts",
+        "/v2/x509/%FF/hsts",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_other_paths_that_end_so_are_no_domains(front: Front, method: str, path: str) -> None:
+    before = front.load()
+    assert front.call(method, path, data=b'{"max_age": 60}').status_code in {400, 404, 405}
+    assert front.load() == before
+
+
+@pytest.mark.parametrize("state", [opened, renewing])
+def test_it_is_set_while_an_issuance_is_open(state) -> None:
+    front = Front().with_accounts()
+    record = state(front.services)
+    assert put(front, {"max_age": 60}).json["header"] == "max-age=60"
+    found = front.load()
+    assert (found.domain.hsts.max_age_seconds, found.issuance) == (60, record.issuance)
+    now = front.services.clock()
+    assert front.services.store.take(record.issuance.id, now=now, until=now + 70), "and it goes on"
+
+
+def test_a_worker_that_is_at_it_is_waited_for_and_then_503(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = renewing(front.services, other := "other.customer.example")
+    now, path = front.services.clock(), f"/v2/x509/{other}/hsts"
+    held = front.services.store.take(record.issuance.id, now=now, until=now + 70)
+    monkeypatch.setattr(hsts, "PATIENCE_SECONDS", 0.1)
+    answer = front.call("PUT", path, data=b'{"max_age": 60}')
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "busy", "5")
+    assert front.services.store.load(other) == held
+
+    def let_go(_: float) -> None:
+        front.services.store.release(held, look_again_at=now)
+
+    monkeypatch.setattr(hsts.time, "sleep", let_go)
+    assert front.call("PUT", path, data=b'{"max_age": 60}').status_code == 200
+
+
+def test_the_edges_are_told(front: Front) -> None:
+    end = front.services.feed.position()
+    put(front, {"max_age": 60})
+    (told,) = front.services.feed.changes(end, limit=9, wait_seconds=0.01)
+    assert (told.name, told.served) == (NAME, front.load().domain.served)
+
+
+def test_h03_what_is_remembered_is_the_longest_of_all() -> None:
+    long, short = Hsts(YEAR), Hsts(60)
+    assert short.after(long, NOW) == Hsts(60, off_until=NOW + YEAR)
+    assert long.after(short, NOW) == long
+    assert Hsts(0).after(Hsts(0), NOW) == Hsts(0)
+    assert Hsts(0).after(short.after(long, NOW), NOW + DAY).off_until == NOW + YEAR

@@ -1,0 +1,64 @@
+"""What an account may set for a domain: PUT, GET and DELETE …/hsts below /v2/x509."""
+
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify
+
+from issuer import checks, hsts
+from issuer.domain import Hsts, Record
+from issuer.ports import Services
+from web import caller
+
+HINT = 'send {"max_age": seconds}, and if you mean it "include_subdomains": true and "preload": true'
+
+policies = Blueprint("policies", __name__, url_prefix="/v2/x509")
+
+
+@policies.put("/<anything:domain>/hsts", provide_automatic_options=False)
+def set_hsts(domain: str) -> Response:
+    """Set the policy, from now on."""
+    account, services = caller.account(), _services()
+    record = checks.record_of(services, account, domain)
+    wanted = hsts.asked_for(caller.json_object(HINT))
+    return _said(hsts.put(services, account, record.domain.name, wanted))
+
+
+@policies.delete("/<anything:domain>/hsts", provide_automatic_options=False)
+def end_hsts(domain: str) -> Response:
+    """Switch it off, and tell browsers so until the last one has forgotten it."""
+    return _said(hsts.put(_services(), caller.account(), domain, hsts.OFF))
+
+
+@policies.get("/<anything:domain>/hsts", provide_automatic_options=False)
+def show_hsts(domain: str) -> Response:
+    """The policy in force."""
+    return _said(checks.record_of(_services(), caller.account(), domain))
+
+
+def _said(record: Record) -> Response:
+    """The policy, the header as it is sent with a valid certificate in force, and what to know of it."""
+    services, domain = _services(), record.domain
+    policy = hsts.current(services, domain)
+    header = policy.header(services.clock())
+    body: dict[str, Any] = {
+        "message": _in_words(policy, header)
+        + ("" if domain.hsts else ", as for all domains without a policy of their own"),
+        "policy": dict(
+            zip(hsts.MEMBERS, (policy.max_age_seconds, policy.includes_subdomains, policy.is_preload), strict=True)
+        ),
+        "header": header,
+    }
+    if warning := hsts.warning(domain.name, policy):
+        body["warning"] = warning
+    return jsonify(body)
+
+
+def _in_words(policy: Hsts, header: str | None) -> str:
+    if policy.max_age_seconds:
+        return "HSTS is on"
+    return "HSTS is off, and browsers are told to forget it" if header else "HSTS is off"
+
+
+def _services() -> Services:
+    services: Services = current_app.extensions["services"]
+    return services
