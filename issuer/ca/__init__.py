@@ -1,7 +1,7 @@
 """A CA over ACME (RFC 8555), as the steps need it: no call sleeps, every failure is a Problem.
 
-`transport` sends signed requests, `account` finds or makes our account, `problems` reads what a CA said. The CA's own
-words for states (pending, ready, processing, valid, …) end here.
+`directory` knows where what is, `transport` sends signed requests, `account` finds or makes our account, `documents` and
+`problems` read what a CA said. Its own words for states (pending, ready, processing, valid, …) end here.
 """
 
 import json
@@ -17,6 +17,7 @@ from josepy.json_util import encode_b64jose
 from issuer import keys
 from issuer.ca import documents, problems
 from issuer.ca.account import AccountKeeper, thumbprint
+from issuer.ca.directory import Directory
 from issuer.ca.transport import Answer, Refusal, Signer, Transport, unusable
 from issuer.keys import Vault
 from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
@@ -25,8 +26,6 @@ from issuer.problem import Problem, ProblemType
 NOT_FOUND = 404
 LATER = frozenset({429, 503})
 """Answers that are about the moment, not about what was asked."""
-DIRECTORY_SECONDS = 86400
-"""How long a directory is taken for unchanged."""
 POST_AS_GET = b""
 PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
 MAX_ALTERNATES = 5
@@ -52,8 +51,7 @@ class AcmeAuthority:
         self.policy = policy
         self._clock = clock
         self._transport = transport
-        self._directory_json: dict[str, Any] = {}
-        self._directory_until = 0.0
+        self._directory = Directory(directory_url, transport, clock)
         self._keeper = AccountKeeper(
             directory_url,
             accounts,
@@ -61,13 +59,13 @@ class AcmeAuthority:
             vault=vault,
             clock=clock,
             post=self._post_as,
-            resource=self._resource,
+            resource=self._directory.resource,
             contact=contact,
         )
 
     def caa_identities(self) -> tuple[str, ...]:
         """See `ports.CertificateAuthority`."""
-        found = self._meta().get("caaIdentities")
+        found = self._directory.meta().get("caaIdentities")
         return tuple(problems.plain(one) for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
     def account_url(self) -> str:
@@ -84,12 +82,12 @@ class AcmeAuthority:
 
     def has_renewal_info(self) -> bool:
         """See `ports.CertificateAuthority`."""
-        return isinstance(self._directory().get("renewalInfo"), str)
+        return self._directory.has("renewalInfo")
 
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         """See `ports.CertificateAuthority`."""
         try:
-            answer = self._transport.get(f"{self._resource('renewalInfo').rstrip('/')}/{certificate_id}")
+            answer = self._transport.get(f"{self._directory.resource('renewalInfo').rstrip('/')}/{certificate_id}")
         except Refusal as refusal:
             if refusal.answer.status < problems.SERVER_ERROR and refusal.answer.status not in LATER:
                 raise Problem(ProblemType.NO_RENEWAL_INFO, f"status {refusal.answer.status}") from None
@@ -219,7 +217,7 @@ class AcmeAuthority:
     def _profile(self, wanted: str) -> dict[str, str]:
         """The profile's part of an order. Raises Problem where the CA has no such one."""
         profile = wanted or self.policy.profile
-        found = self._meta().get("profiles")
+        found = self._directory.meta().get("profiles")
         offered = sorted(found) if isinstance(found, dict) else []
         if profile and profile not in offered:
             shown = problems.plain(", ".join(offered))[:200] or "it has none"
@@ -280,32 +278,10 @@ class AcmeAuthority:
 
     def _post_as(self, resource: str, payload: bytes, signer: Signer) -> Answer:
         """A request to a resource of the directory, by whoever signs it."""
-        return self._post_to(self._resource(resource), payload, signer)
+        return self._post_to(self._directory.resource(resource), payload, signer)
 
     def _post_to(self, url: str, payload: bytes, signer: Signer) -> Answer:
-        return self._transport.post(url, payload, signer, new_nonce_url=self._resource("newNonce"))
-
-    def _resource(self, name: str) -> str:
-        """The URL of a resource of the directory. Raises Problem where it has none of this name."""
-        url = self._directory().get(name)
-        if not isinstance(url, str):
-            raise unusable(f"{self.directory_url} has no {name}")
-        return url
-
-    def _meta(self) -> dict[str, Any]:
-        found = self._directory().get("meta")
-        return found if isinstance(found, dict) else {}
-
-    def _directory(self) -> dict[str, Any]:
-        if not 0 < self._directory_until - self._clock() <= DIRECTORY_SECONDS:
-            try:
-                directory = self._transport.get(self.directory_url).json()
-            except Refusal as refusal:
-                raise problems.from_refusal(refusal, self._clock()) from None
-            if not all(isinstance(directory.get(one), str) for one in ("newNonce", "newAccount", "newOrder")):
-                raise unusable(f"{self.directory_url} is not an ACME directory")
-            self._directory_json, self._directory_until = directory, self._clock() + DIRECTORY_SECONDS
-        return self._directory_json
+        return self._transport.post(url, payload, signer, new_nonce_url=self._directory.resource("newNonce"))
 
 
 def _is_forgotten(refusal: Refusal) -> bool:

@@ -74,7 +74,7 @@ def test_the_old_key_is_refused_afterwards(ca, wire: Wire, stored) -> None:
     ca.roll_over()
     signer = Signer(ca._keeper._key(former.key), former.url)
     with pytest.raises(Refusal) as caught:
-        ca._transport.post(order.url, b"", signer, new_nonce_url=ca._resource("newNonce"))
+        ca._transport.post(order.url, b"", signer, new_nonce_url=ca._directory.resource("newNonce"))
     assert (caught.value.answer.status, caught.value.type) == (400, "malformed")
 
 
@@ -264,7 +264,7 @@ def test_a_ca_that_has_the_next_key_for_another_account_is_not_believed(ca, wire
 
 
 def test_a_ca_without_key_change_says_so(ca, wire: Wire, stored) -> None:
-    ca._directory_json.pop("keyChange")
+    ca._directory._members.pop("keyChange")
     assert "has no keyChange" in problem_of(ca.roll_over).detail
     assert signs_by(ca) == ca.known_account().thumbprint
 
