@@ -98,6 +98,13 @@ def test_changes_of_an_account_at_once_do_not_undo_each_other(store: RedisStore)
     assert store.account("alice") == replace(ALICE, plan=Plan.BASIC, key_hash=f"{99:064}")
 
 
+def test_a_change_of_what_is_missing_leaves_what_is_there(store: RedisStore) -> None:
+    store.create_account(ALICE)
+    for token in ("first", "second"):
+        store.change_account("alice", only_missing=True, token=token, plan=Plan.BASIC)
+        assert store.account("alice") == replace(ALICE, token="first")
+
+
 def test_a_change_makes_no_account(store: RedisStore) -> None:
     store.change_account("alice", plan=Plan.BASIC)
     assert (store.account("alice"), store.accounts()) == (None, [])
