@@ -20,7 +20,7 @@ demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 
 		$(if $(DEMO_PORT),--port $(DEMO_PORT))
 
 test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs
-	@sh deploy/debian.sh redis-server pebble caddy nginx-light haproxy chromium libnss3-tools
+	@sh deploy/debian.sh redis-server pebble caddy nginx-light haproxy chromium libnss3-tools systemd
 	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 bench: $(READY) ## mass revocation, simulated on a real Redis (DOMAINS=100000)

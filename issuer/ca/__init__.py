@@ -1,7 +1,7 @@
 """A CA over ACME (RFC 8555), as the steps need it: no call sleeps, every failure is a Problem.
 
-`directory` knows where what is, `transport` sends signed requests, `account` finds or makes our account, `documents` and
-`problems` read what a CA said. Its own words for states (pending, ready, processing, valid, …) end here.
+`directory` knows where what is, `transport` sends signed requests, `account` finds or makes our account, `documents`
+and `problems` read what a CA said. Its own words for states (pending, ready, processing, valid, …) end here.
 """
 
 import json
