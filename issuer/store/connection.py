@@ -31,7 +31,7 @@ def connect(url: str) -> redis.Redis:
         health_check_interval=30,
         retry=Retry(NoBackoff(), 0),
     )
-    return redis.Redis(connection_pool=pool)
+    return redis.Redis.from_pool(pool)  # and so its close() closes the connections
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The same tests over the fake CA and over Pebble: what the steps may rely on."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,9 +18,10 @@ KEY = keys.new_key(KeyType.EC_P256)
 
 
 @pytest.fixture(params=["fake", "pebble"])
-def services(request: pytest.FixtureRequest) -> Services:
+def services(request: pytest.FixtureRequest) -> Iterator[Services]:
     if request.param == "fake":
-        return fake_services()
+        yield fake_services()
+        return
     real = request.getfixturevalue
     pebble = real("pebble")
     settings = settings_for(
@@ -28,7 +29,8 @@ def services(request: pytest.FixtureRequest) -> Services:
     )
     services = build_services(settings)
     real("serve")(create_app(services, None), real("http_port"))
-    return services
+    yield services
+    services.store._redis.close()
 
 
 @pytest.fixture
