@@ -193,11 +193,16 @@ def show_status(domain: str) -> None:
 @click.argument("domain")
 @click.option("--ca", help="Directory URL of the one CA that its certificates come from; '' for any.")
 @click.option("--profile", help="The profile of its certificates; '' for the CA's usual one.")
-def prefer(domain: str, ca: str | None, profile: str | None) -> None:
-    """Choose a CA or a profile for one domain, from its next order on."""
-    record = preferences.prefer(_services(), canonical(domain, allow_reserved=True), ca=ca, profile=profile)
-    chosen = record.domain
-    click.echo(f"{chosen.name}: CA {chosen.ca or 'by preference'}, profile {chosen.profile or 'the usual one'}")
+@click.option("--chain", help="Common name of the issuer that its chain should lead to; '' for the usual one.")
+def prefer(domain: str, ca: str | None, profile: str | None, chain: str | None) -> None:
+    """Choose a CA, a profile or a chain for one domain, from its next order on."""
+    name = canonical(domain, allow_reserved=True)
+    chosen = preferences.prefer(_services(), name, ca=ca, profile=profile, chain=chain).domain
+    usual = "the usual one"
+    click.echo(
+        f"{name}: CA {chosen.ca or 'by preference'}, profile {chosen.profile or usual}, "
+        f"chain to {chosen.preferred_chain or usual}"
+    )
 
 
 @main.command("plan")

@@ -100,7 +100,7 @@ def install(services: Services, record: Record) -> Record:
     assert issuance.certificate_url
     assert issuance.key
     certificate = keys.as_certificate(
-        ca.chain(issuance.certificate_url),
+        ca.chain(issuance.certificate_url, record.domain.preferred_chain or ""),
         key=services.vault.decrypt(issuance.key),
         name=record.domain.name,
         ca=ca.directory_url,

@@ -134,6 +134,7 @@ class FakeCa:
         self.policy = CaPolicy()
         self.identities: tuple[str, ...] = (host,)
         self.profiles: list[str] = []
+        self.preferred: list[str] = []
         self.clock = clock
         self.published = published
         self.before: Callable[[str], None] = lambda _: None
@@ -181,7 +182,8 @@ class FakeCa:
     def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
         return self._call("finalize", self._finalize, order_url, csr)
 
-    def chain(self, url: str) -> str:
+    def chain(self, url: str, preferred: str = "") -> str:
+        self.preferred.append(preferred)
         return self._call("chain", self.certificates.__getitem__, url)
 
     def revoke(self, chain: str, reason: int) -> None:

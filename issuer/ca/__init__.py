@@ -165,18 +165,18 @@ class AcmeAuthority:
                 return self.order(order_url)
             raise problems.from_refusal(refusal, self._clock()) from None
 
-    def chain(self, url: str) -> str:
+    def chain(self, url: str, preferred: str = "") -> str:
         """See `ports.CertificateAuthority`."""
         text, alternates = self._chain(url)
-        wanted = self.policy.preferred_chain
+        wanted = preferred or self.policy.preferred_chain
         if wanted and keys.top_issuer(text) != wanted:
-            text = self._preferred(url, text, alternates[:MAX_ALTERNATES]) or text
+            text = self._preferred(wanted, url, text, alternates[:MAX_ALTERNATES]) or text
         return text
 
-    def _preferred(self, url: str, text: str, alternates: list[str]) -> str | None:
-        """Of the other chains for the certificate the one that leads to the preferred issuer, if it can be had: it is a
+    def _preferred(self, wanted: str, url: str, text: str, alternates: list[str]) -> str | None:
+        """Of the other chains for the certificate the one that leads to the wanted issuer, if it can be had: it is a
         wish, which must not cost the certificate."""
-        wanted, said = self.policy.preferred_chain, "it offers none"
+        said = "it offers none"
         try:
             for alternate in alternates:
                 other, _ = self._chain(urljoin(url, alternate))

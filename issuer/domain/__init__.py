@@ -121,7 +121,8 @@ class Domain:
     renew_at: the moment drawn for the next renewal; window: the one it was drawn in, None where the CA gave none.
     ask_at: when to ask the CA for its window. away_since: DNS has said clearly that the name leads elsewhere, and has
     not taken it back; recheck_at: when to ask it again. is_end_told: the end of the certificate has been reported.
-    ca, profile: the operator's choice for this domain (a directory URL, a profile of its CA); None: as set for all.
+    ca, profile, preferred_chain: the operator's choice for this domain (a directory URL, a profile of its CA, whom the
+    chain leads to); None: as set for all.
     hsts: its own policy; None: the default one. withdrawn_until: it has been given up, and is kept until then for its
     account, so that nobody else gets a name whose CNAME may still lead here. confirm_at: when to ask the edges whether
     they serve the certificate; None once all do, or where there are none to ask. revocations: what CAs are still to
@@ -140,6 +141,7 @@ class Domain:
     is_end_told: bool = False
     ca: str | None = None
     profile: str | None = None
+    preferred_chain: str | None = None
     hsts: Hsts | None = None
     withdrawn_until: float | None = None
     confirm_at: float | None = None

@@ -46,6 +46,7 @@ DOMAIN = Domain(
     is_end_told=True,
     ca="https://ca.example/d",
     profile="shortlived",
+    preferred_chain="Root X2",
     hsts=HSTS,
     withdrawn_until=NOW + 9,
     confirm_at=NOW + 8,

@@ -66,6 +66,12 @@ def test_without_a_wish_the_default_is_taken_by_one_request(new_ca, wire: Wire, 
     assert logs == []
 
 
+def test_a_domains_own_wish_goes_before_the_policys(new_ca, url: str, roots: list[str]) -> None:
+    ca = new_ca(CaPolicy(preferred_chain=roots[1]))
+    assert keys.top_issuer(ca.chain(url, roots[2])) == roots[2]
+    assert keys.top_issuer(ca.chain(url)) == roots[1]
+
+
 @pytest.mark.parametrize("number", range(ROOTS))
 def test_a_wish_for_any_root_is_met(wishing, wire: Wire, clock, roots: list[str], number: int) -> None:
     with capture_logs() as logs:

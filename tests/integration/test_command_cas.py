@@ -114,6 +114,16 @@ def test_the_status_says_who_must_act(services: Services) -> None:
     assert "[red] says no [must act: owner]" in shown
 
 
+def test_a_domain_may_have_a_chain_of_its_own(services: Services) -> None:
+    name = "chain.customer.example"
+    opened(services, name)
+    code, said = issuer("prefer", name, "--chain", "Root X2")
+    assert (code, services.store.load(name).domain.preferred_chain) == (0, "Root X2")
+    assert "chain to Root X2" in said
+    assert "chain to the usual one" in issuer("prefer", name, "--chain", "")[1]
+    assert services.store.load(name).domain.preferred_chain is None
+
+
 def test_a_domain_may_have_a_ca_and_a_profile_of_its_own(services: Services, pebble: Pebble) -> None:
     name = "chosen.customer.example"
     opened(services, name)

@@ -188,9 +188,15 @@ def test_a_profile_alone_is_asked_for_at_every_ca(services: Services) -> None:
     assert world.domain().certificate.ca == second.directory_url
 
 
+def test_the_chain_that_is_set_for_a_domain_is_asked_for(services: Services) -> None:
+    chosen_for(services, preferred_chain="Root X2")
+    assert services.cas[0].preferred == ["Root X2"]
+
+
 def test_no_profile_is_asked_for_where_none_is_set(world: World, services: Services) -> None:
     world.issued(NAME)
     assert services.cas[0].profiles == [""]
+    assert services.cas[0].preferred == [""]
 
 
 def test_where_a_ca_is_set_for_a_domain_no_other_is_asked_in_its_place(services: Services) -> None:
