@@ -163,8 +163,8 @@ class CertificateAuthority(Protocol):
         """Send the CSR (PEM); where the order is past that point, look at it instead (§7.4)."""
 
     def chain(self, url: str, preferred: str = "") -> str:
-        """Fetch an issued certificate: PEM, leaf first (§7.4.2). preferred: the common name of the issuer that it should
-        lead to, in place of the policy's."""
+        """Fetch an issued certificate: PEM, leaf first (§7.4.2). preferred: the common name of the issuer that it
+        should lead to, in place of the policy's."""
 
     def revoke(self, chain: str, reason: int) -> None:
         """Revoke the leaf of a chain (PEM) for a CRLReason (§7.6); no fault where it has been revoked already."""

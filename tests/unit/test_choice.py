@@ -189,7 +189,7 @@ def test_a_profile_alone_is_asked_for_at_every_ca(services: Services) -> None:
 
 
 def test_the_chain_that_is_set_for_a_domain_is_asked_for(services: Services) -> None:
-    chosen_for(services, preferred_chain="Root X2")
+    chosen_for(services, preferred_chain="Root X2").run(A_WHILE)
     assert services.cas[0].preferred == ["Root X2"]
 
 
