@@ -10,6 +10,7 @@ import heapq
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuer import keys, renewal
 from issuer.domain import Certificate, Domain, Reason, Record, RenewalWindow, Step, domain_of, new_issuance
-from issuer.ports import RenewalInfo
+from issuer.ports import CaPolicy, RenewalInfo
 from issuer.sandbox import Sandbox
 from issuer.store import RedisStore, connect
 from tests.fakes import NOW, FakeClock, fake_services
@@ -39,6 +40,7 @@ class Ca:
 
     clock: FakeClock
     directory_url: str = "https://ca.example/directory"
+    policy: CaPolicy = field(default_factory=CaPolicy)
     revoked_at: float = NOW
     old: set[str] = field(default_factory=set)
     made: int = 0
@@ -82,18 +84,18 @@ class Outcome:
     per_scan: Counter[float] = field(default_factory=Counter)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run it and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--domains", type=int, default=100_000)
-    count = parser.parse_args().domains
+    count = parser.parse_args(arguments).domains
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
         store = RedisStore(connect(f"{sandbox.redis()}/0"))
         services = fake_services(store)
         ca = Ca(services.clock)
         pace = services.renewals_per_second * count / MILLION
-        world = World(replace(services, ca=ca, renewals_per_second=pace))
+        world = World(replace(services, cas=(ca,), renewals_per_second=pace))
         print(f"filling a real Redis with {count:,} domains", flush=True)
         for number in range(count):
             _fill(store, ca, number, count)
