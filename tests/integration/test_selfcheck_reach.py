@@ -121,7 +121,7 @@ def test_b09_one_deadline_holds_for_all_redirects() -> None:
         web.reply = reply
         finding = look_at(web, seconds=SECONDS)
     assert finding.verdict is UNKNOWN
-    assert finding.found.endswith("does not answer in time")
+    assert "in time" in finding.found, "in DNS or at the web server, wherever the time is over"
     assert 1 < web.connections < 5
 
 
