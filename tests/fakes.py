@@ -187,7 +187,12 @@ class FakeCa:
         return self._call("chain", self.certificates.__getitem__, url)
 
     def revoke(self, chain: str, reason: int) -> None:
-        self._call("revoke", self.revoked.setdefault, chain, reason)
+        self._call("revoke", self._revoke, chain, reason)
+
+    def _revoke(self, chain: str, reason: int) -> None:
+        if chain not in self.certificates.values():
+            raise Problem(ProblemType.CA_MISUNDERSTOOD, "it is none of its certificates")
+        self.revoked.setdefault(chain, reason)
 
     def _call(self, method, work, *args):
         self.calls.append(method)

@@ -3,6 +3,7 @@
 import math
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,7 +61,7 @@ class Request:
     body: bytes
 
 
-class Listener:
+class Listener(ABC):
     """An HTTP server in threads on a free port. Requests meet its faults, the first that fits, and then `answer`.
 
     context: for TLS. seen: the path of every request; bodies: and what it carried.
@@ -80,8 +81,9 @@ class Listener:
         self.origin = f"{'https' if context else 'http'}://{self.host}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
+    @abstractmethod
     def answer(self, request: Request) -> Answer:
-        raise NotImplementedError
+        """What it answers where no fault is in the way."""
 
     def add(self, fault: Fault) -> Fault:
         self.faults.append(fault)

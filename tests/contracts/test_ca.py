@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuer import keys
 from issuer.keys import KeyType
 from issuer.ports import CertificateAuthority, Order, Services
-from issuer.problem import ProblemType
+from issuer.problem import Problem, ProblemType
 from issuer.wiring import build_services
 from tests.fakes import fake_services
 from tests.real import settings_for
@@ -139,3 +140,7 @@ def test_a_certificate_is_revoked_and_once_more_is_no_fault(services: Services) 
     chain = services.cas[0].chain(done.certificate_url)
     for reason in (1, 4):
         services.cas[0].revoke(chain, reason)
+    foreign = fake_services().cas[0]._root.public_bytes(Encoding.PEM).decode()
+    with pytest.raises(Problem) as refused:
+        services.cas[0].revoke(foreign, 1)
+    assert refused.value.detail

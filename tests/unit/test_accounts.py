@@ -8,12 +8,7 @@ import pytest
 from issuer import accounts
 from issuer.ports import Account, Plan, Services
 from issuer.problem import Problem, ProblemType
-from tests.fakes import NOW, fake_services
-
-
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
+from tests.fakes import NOW
 
 
 @pytest.fixture

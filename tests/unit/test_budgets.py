@@ -17,16 +17,6 @@ T = ProblemType
 A_WHILE = 150
 
 
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
-
-
-@pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
-
-
 def test_new_orders_of_our_account_wait_for_their_turn_and_none_is_asked_in_vain(
     world: World, services: Services
 ) -> None:

@@ -32,11 +32,6 @@ def services() -> Services:
     return fake_services(hosts=(A, B))
 
 
-@pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
-
-
 def hosts_of(services: Services, domain: Domain) -> list[str]:
     return [ca.identities[0] for ca in choice.preferred(services, domain)]
 

@@ -24,11 +24,6 @@ def services() -> Services:
     return replace(fake_services(), edges=EDGES)
 
 
-@pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
-
-
 def serve(services: Services, *serials: str) -> None:
     services.handshake.serials = dict(zip(EDGES, serials, strict=False))
 

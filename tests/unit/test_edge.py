@@ -11,16 +11,11 @@ from issuer.domain import Hsts
 from issuer.edge import default_hsts_header, hsts_header, served
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
-from tests.fakes import EDGE_TOKEN, NAME, fake_services
+from tests.fakes import EDGE_TOKEN, NAME
 from tests.front import issued
 from web.app import create_app
 
 DAY = 86400
-
-
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
 
 
 class Edge:

@@ -7,16 +7,11 @@ from werkzeug.test import TestResponse
 
 from issuer.domain import Hsts
 from issuer.ports import Services
-from tests.fakes import EDGE_TOKEN, NAME, fake_services
+from tests.fakes import EDGE_TOKEN, NAME
 from tests.front import issued
 from web.app import create_app
 
 HSTS = "Strict-Transport-Security"
-
-
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
 
 
 @pytest.fixture

@@ -15,16 +15,6 @@ from tests.front import Front
 from tests.world import DAY, HOUR, World
 
 
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
-
-
-@pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
-
-
 def failing(problem: Problem, method: str = "new_order") -> Callable[[str], None]:
     def fail(called: str) -> None:
         if called == method:

@@ -13,11 +13,6 @@ from tests.fakes import NOW, fake_services, opened
 from tests.world import DAY, World
 
 
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
-
-
 def day(at: float) -> date:
     return datetime.fromtimestamp(at, UTC).date()
 

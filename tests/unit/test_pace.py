@@ -1,6 +1,5 @@
 """A CA is asked no faster than it allows, and for renewal information apart from orders."""
 
-import pytest
 from structlog.testing import capture_logs
 
 from issuer.domain import Status
@@ -12,16 +11,6 @@ from tests.world import DAY, HOUR, World
 
 T = ProblemType
 A_WHILE = 150
-
-
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
-
-
-@pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
 
 
 def test_requests_go_no_faster_than_is_set_and_all_are_served(world: World, services: Services) -> None:

@@ -11,21 +11,11 @@ from issuer.domain import Agenda, Certificate, Domain, Reason, Record, RenewalWi
 from issuer.ports import RenewalInfo, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import THREADS
-from tests.fakes import NAME, NOW, fake_services
+from tests.fakes import NAME, NOW
 from tests.faults import window
 from tests.world import DAY, HOUR, World
 
 LIFETIMES = [HOUR, 160 * HOUR, 45 * DAY, 64 * DAY, 90 * DAY, 200 * DAY]
-
-
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
-
-
-@pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
 
 
 def lives(services: Services, seconds: float, backdated: float = 0) -> None:

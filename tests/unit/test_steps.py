@@ -9,17 +9,12 @@ from issuer import keys, steps, tasks
 from issuer.domain import CHAIN, Record, Status, Step, status
 from issuer.ports import Services, Verdict
 from issuer.problem import Problem, ProblemType
-from tests.fakes import NAME, as_asked, fake_services, opened
+from tests.fakes import NAME, as_asked, opened
 from tests.front import reach
 
 
 class Lost(BaseException):
     """The worker dies here: nothing below may catch it."""
-
-
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
 
 
 def finish(services: Services) -> Record:

@@ -10,12 +10,7 @@ from issuer.domain import Agenda, Reason, Step, new_issuance
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.tasks import Onward
-from tests.fakes import NAME, fake_services, opened
-
-
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
+from tests.fakes import NAME, opened
 
 
 def raising(error: BaseException):

@@ -14,16 +14,6 @@ T = ProblemType
 A_WHILE = 150
 
 
-@pytest.fixture
-def services() -> Services:
-    return fake_services()
-
-
-@pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
-
-
 def test_failed_authorizations_are_counted_and_the_ca_is_not_asked_for_one_too_many(
     world: World, services: Services
 ) -> None:
