@@ -1,7 +1,7 @@
 -- A domain is one hash: domain, issuance (JSON), id (of the issuance), version, lease_until, begun; and, for the scripts
--- below and for looking at many at once, urgent_by, ca and served (what the edges have to do with). An agenda is a sorted set of names by due time; `ready`
--- holds the renewals that are due and wait for their turn, by urgency.
--- Times come from the caller's clock, so that a test can move it.
+-- below and for looking at many at once, urgent_by, ca and served (what the edges have to do with).
+-- An agenda is a sorted set of names by due time; `ready` holds the renewals that are due and wait for their turn, by
+-- urgency. Times come from the caller's clock, so that a test can move it.
 
 -- script: shared
 -- Put a record into its agendas: keys from KEYS[key], a time each from ARGV[arg], '' for none.
@@ -31,7 +31,8 @@ end
 
 -- script: open
 -- KEYS domain, quota, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, served, now, quota's seconds
--- for one, its burst ('0' for no quota), times… · answers the new version, 0 for a conflict, or when the quota has one again
+-- for one, its burst ('0' for no quota), times… · answers the new version, 0 for a conflict, or when the quota has one
+-- again
 if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[2] then return 0 end
 local now, seconds, burst = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 if burst > 0 then
