@@ -37,7 +37,7 @@ def edge() -> None:
     "--dir", "directory", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the files go."
 )
 @click.option("--group", "gid", type=Group(), help="The group that may read them; by default nobody else may.")
-@click.option("--reload", "command", help="Run when nginx must read hsts.nginx again.")
+@click.option("--reload", "command", help="Run after changes, for what reads certificates only then.")
 @click.option("--haproxy", "at", type=click.Path(path_type=Path), help="The socket of HAProxy's Runtime API.")
 @click.option("--once", is_flag=True, help="End when all is done; 1 when something could not be.")
 def sync(*, directory: Path, gid: int | None, command: str | None, at: Path | None, once: bool) -> None:
@@ -45,7 +45,7 @@ def sync(*, directory: Path, gid: int | None, command: str | None, at: Path | No
     stop, path = threading.Event(), directory.absolute()
     services = build_services(load_settings())
     try:
-        reload = Reload(command, path / "hsts.nginx") if command else None
+        reload = Reload(command) if command else None
         with Folder(path, gid) as folder:
             haproxy = HAProxy(at, path) if at else None
             syncing = Sync(services, folder, say=click.echo, stop=stop, haproxy=haproxy, reload=reload)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from issuer.domain import Domain, Hsts
-from issuer.keys import as_pem
+from issuer.keys import as_pem, neutral_bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
@@ -14,20 +14,31 @@ KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """chain and key: PEM. hsts: the value of the header, None for no header. version: `Domain.served`."""
+    """chain and key: PEM. policy: the HSTS policy in force. is_ended: the record says that its end has come, whatever
+    the clock here says. version: `Domain.served`."""
 
     name: str
     chain: str
     key: str = field(repr=False)
     serial: str
     not_after: float
-    hsts: str | None
+    is_ended: bool
+    policy: Hsts
     version: str
 
     @property
     def bundle(self) -> str:
         """Chain and key in one, as Caddy and HAProxy take them."""
         return self.chain + self.key
+
+    def is_valid(self, now: float) -> bool:
+        """True up to and including the second of notAfter."""
+        return not self.is_ended and now < self.not_after + 1
+
+    def header(self, now: float) -> str | None:
+        """The value of Strict-Transport-Security (RFC 6797 §6.1); None where there is nothing to be told, and without a
+        valid certificate in force."""
+        return self.policy.header(now) if self.is_valid(now) else None
 
 
 def served(services: Services, name: str) -> Served | None:
@@ -42,18 +53,15 @@ def served(services: Services, name: str) -> Served | None:
         as_pem(services.vault.decrypt(certificate.key)),
         certificate.serial,
         certificate.not_after,
-        hsts_header(services, record.domain),
+        record.domain.is_end_told,
+        policy(services, record.domain),
         record.domain.served,
     )
 
 
-def hsts_header(services: Services, domain: Domain) -> str | None:
-    """The value of Strict-Transport-Security for a domain (RFC 6797 §6.1); None where there is nothing to be told, and
-    without a valid certificate in force."""
-    now = services.clock()
-    if domain.certificate is None or not domain.certificate.is_valid(now):
-        return None
-    return (domain.hsts or Hsts(services.hsts_max_age_seconds)).header(now)
+def policy(services: Services, domain: Domain) -> Hsts:
+    """The HSTS policy in force for a domain: its own, or the default one."""
+    return domain.hsts or Hsts(services.hsts_max_age_seconds)
 
 
 def default_hsts_header(services: Services) -> str | None:
@@ -69,6 +77,8 @@ class Shelf:
         self._services = services
         self._held: OrderedDict[str, Served] = OrderedDict()
         self._lock = threading.Lock()
+        self.neutral = neutral_bundle()
+        """What names without a certificate may be shown, PEM."""
 
     def served(self, name: str) -> Served | None:
         """What edges serve for a canonical name. Raises Problem where the store is away and it is not on the shelf."""

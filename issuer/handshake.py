@@ -8,6 +8,7 @@ import time
 from cryptography import x509
 
 from issuer.config import parse_edge_address
+from issuer.keys import is_neutral
 from issuer.ports import Finding, Verdict
 
 CLOSED = (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError)
@@ -27,7 +28,7 @@ class TlsHandshake:
     def serves(self, edge: str, name: str, serial: str) -> Finding:
         """See `ports.Handshake`."""
         try:
-            shown = self._serial(edge, name)
+            return _compared(edge, self._shown(edge, name), serial)
         except TimeoutError:
             return Finding(Verdict.UNKNOWN, f"{edge} does not answer in time")
         except CLOSED:
@@ -36,11 +37,8 @@ class TlsHandshake:
             return Finding(Verdict.NO, f"{edge} refuses the name ({error.reason or 'no reason given'})")
         except (OSError, ValueError):
             return Finding(Verdict.UNKNOWN, f"{edge} does not answer")
-        if shown == serial:
-            return Finding(Verdict.YES, f"{edge} serves serial number {serial}")
-        return Finding(Verdict.NO, f"{edge} still serves serial number {shown}")
 
-    def _serial(self, edge: str, name: str) -> str:
+    def _shown(self, edge: str, name: str) -> x509.Certificate:
         until = time.monotonic() + self._seconds
         with (
             socket.create_connection(parse_edge_address(edge), timeout=self._seconds) as plain,
@@ -52,7 +50,16 @@ class TlsHandshake:
                 if not any(select.select(*wanted, left)):
                     raise TimeoutError
             shown = secured.getpeercert(binary_form=True)
-        return f"{x509.load_der_x509_certificate(shown or b'').serial_number:x}"
+        return x509.load_der_x509_certificate(shown or b"")
+
+
+def _compared(edge: str, shown: x509.Certificate, serial: str) -> Finding:
+    """What is to be said of an edge that serves a certificate, where one of that serial number is in force."""
+    if is_neutral(shown):
+        return Finding(Verdict.NO, f"{edge} has no certificate for the name yet")
+    if (found := f"{shown.serial_number:x}") == serial:
+        return Finding(Verdict.YES, f"{edge} serves serial number {serial}")
+    return Finding(Verdict.NO, f"{edge} still serves serial number {found}")
 
 
 def _step(secured: ssl.SSLSocket) -> tuple[list[ssl.SSLSocket], list[ssl.SSLSocket], list[ssl.SSLSocket]] | None:

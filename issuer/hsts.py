@@ -7,8 +7,8 @@ has left us. So all that reaches further than the name itself must be asked for,
 import time
 from typing import Any
 
-from issuer import checks
-from issuer.domain import Domain, Hsts, Record
+from issuer import checks, edge
+from issuer.domain import Hsts, Record
 from issuer.ports import Account, Conflict, Services
 from issuer.problem import Problem, ProblemType
 
@@ -40,11 +40,6 @@ def asked_for(body: dict[str, Any]) -> Hsts:
     return Hsts(seconds, includes_subdomains=below and seconds > 0, is_preload=is_preload)
 
 
-def current(services: Services, domain: Domain) -> Hsts:
-    """The policy in force for a domain."""
-    return domain.hsts or Hsts(services.hsts_max_age_seconds)
-
-
 def put(services: Services, account: Account, text: str, wanted: Hsts) -> Record:
     """Set the policy of a domain that an account holds, whatever else is under way for it.
 
@@ -53,7 +48,7 @@ def put(services: Services, account: Account, text: str, wanted: Hsts) -> Record
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         record, now = checks.record_of(services, account, text), services.clock()
-        policy = wanted.after(current(services, record.domain), now)
+        policy = wanted.after(edge.policy(services, record.domain), now)
         try:
             return services.store.amend(record.with_domain(hsts=policy), now=now)
         except Conflict:

@@ -1,5 +1,6 @@
 """Certificate keys and CSRs, reading what the CA sent back, and encryption at rest."""
 
+import datetime as dt
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from enum import StrEnum
@@ -36,6 +37,9 @@ UNSOUND = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+
+NEUTRAL_NAME = "no-certificate-yet.invalid"
+"""The only name in the certificate that is shown for names without one; it can be nobody's (RFC 2606 §2)."""
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -94,6 +98,38 @@ def new_key(kind: KeyType) -> bytes:
 def as_pem(key: bytes) -> str:
     """A private key (PKCS #8 DER) as PEM."""
     return _load(key).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def neutral_bundle() -> str:
+    """A self-signed certificate and its key, PEM, for handshakes for names that have none.
+
+    Nobody trusts it, and nobody has to: a CA that a redirect sends to HTTPS while it validates a name (RFC 8555 §8.3)
+    does not look at it. It never ends (RFC 5280 §4.1.2.5).
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "No certificate for this name yet")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NEUTRAL_NAME)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return (certificate.public_bytes(Encoding.PEM) + pem).decode()
+
+
+def is_neutral(certificate: x509.Certificate) -> bool:
+    """True for what `neutral_bundle` makes."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return names.get_values_for_type(x509.DNSName) == [NEUTRAL_NAME]
+    except UNSOUND:
+        return False
 
 
 def new_csr(key: bytes, name: str) -> str:

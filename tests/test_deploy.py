@@ -94,8 +94,6 @@ def test_the_files_of_the_edge_lie_where_its_configurations_look_for_them() -> N
     service = unit(DEPLOY / "systemd" / "issuer-edge-sync.service")["Service"]
     folder = f"/var/lib/{service['StateDirectory']}"
     assert f" --dir {folder} " in service["ExecStart"]
-    watched = unit(DEPLOY / "systemd" / "nginx-reads-policies.path")["Path"]["PathChanged"]
-    assert watched == f"{folder}/hsts.nginx"
     for name in ("nginx.conf", "haproxy.cfg"):
         assert folder in (DEPLOY / name).read_text()
 

@@ -6,8 +6,8 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.routing import BaseConverter
 
-from issuer import checks, pipeline, withdrawal
-from issuer.domain import Domain, Hsts, Record, Status, status
+from issuer import checks, edge, pipeline, withdrawal
+from issuer.domain import Domain, Record, Status, status
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from web import caller
@@ -140,7 +140,7 @@ def _left_of(services: Services, former: Domain, left: Domain, *, is_revoked: bo
         "held_until": _instant(left.withdrawn_until or now) if is_held else None,
         "revocation": "pending" if left.revocations else None,
     }
-    until = (former.hsts or Hsts(services.hsts_max_age_seconds)).remembered_until(now)
+    until = edge.policy(services, former).remembered_until(now)
     if former.certificate and until > now:
         body["warning"] = f"browsers that have been told HSTS keep to HTTPS for it until {_instant(until)}"
     return body

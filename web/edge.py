@@ -27,9 +27,12 @@ def require_token() -> None:
 
 @edge.get("/certificate", provide_automatic_options=False)
 def certificate() -> Response:
-    """200 with chain and key in one PEM, or 204 where `server_name` has none (Caddy's get_certificate http)."""
-    found = _served("server_name")
-    return Response(found.bundle if found else "", 200 if found else 204, content_type="application/x-pem-file")
+    """200 with chain and key in one PEM, or 204 where `server_name` has none (Caddy's get_certificate http). With
+    `otherwise=neutral` in place of 204 a certificate that is nobody's, under which challenges can be answered."""
+    found, shelf = _served("server_name"), current_app.extensions["shelf"]
+    bundle = shelf.neutral if request.args.get("otherwise") == "neutral" else ""
+    bundle = found.bundle if found else bundle
+    return Response(bundle, 200 if bundle else 204, content_type="application/x-pem-file")
 
 
 @edge.get("/ask", provide_automatic_options=False)
@@ -41,12 +44,14 @@ def ask() -> Response:
 
 @edge.get("/headers", provide_automatic_options=False)
 def headers() -> Response:
-    """204 where there is a valid certificate for `domain`, with the headers that are due over HTTPS, else 404."""
+    """204 where there is a valid certificate for `domain`, with the headers that are due over HTTPS; 410 where it has
+    ended, 404 where there is none."""
     services: Services = current_app.extensions["services"]
-    found = _served("domain")
-    if found is None or services.clock() >= found.not_after + 1:
-        return Response("no\n", 404, content_type="text/plain; charset=utf-8")
-    return Response(status=204, headers={"Strict-Transport-Security": found.hsts} if found.hsts else None)
+    found, now = _served("domain"), services.clock()
+    if found is None or not found.is_valid(now):
+        return Response("no\n", 410 if found else 404, content_type="text/plain; charset=utf-8")
+    header = found.header(now)
+    return Response(status=204, headers={"Strict-Transport-Security": header} if header else None)
 
 
 def _served(parameter: str) -> Served | None:

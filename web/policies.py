@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify
 
-from issuer import checks, hsts
+from issuer import checks, edge, hsts
 from issuer.domain import Hsts, Record
 from issuer.ports import Services
 from web import caller
@@ -38,7 +38,7 @@ def show_hsts(domain: str) -> Response:
 def _said(record: Record) -> Response:
     """The policy, the header as it is sent with a valid certificate in force, and what to know of it."""
     services, domain = _services(), record.domain
-    policy = hsts.current(services, domain)
+    policy = edge.policy(services, domain)
     header = policy.header(services.clock())
     body: dict[str, Any] = {
         "message": _in_words(policy, header)

@@ -2,8 +2,8 @@
 
 It reads all names once, then follows the feed of changes from the position it has reached; that is kept in the
 directory, so that the next start goes on there, and all names are read again only when the feed no longer reaches back
-so far. A change goes first into the files, then into a running HAProxy or, where nginx must read a list anew, through
-its reload; only then is the position kept. So whenever it is killed, what was not finished is done again.
+so far. A change goes first into the files, then into a running HAProxy or through a reload; only then is the position
+kept. So whenever it is killed, what was not finished is done again.
 """
 
 import re
@@ -55,7 +55,7 @@ class Sync:
         state = folder.state()
         self._owed = set[str](state.get("owed", ()))
         if reload:
-            reload.done = str(state.get("reloaded"))
+            reload.done = state.get("reloaded", reload.done)
         self._position = str(state.get("position", ""))
         if state and state.get("default_hsts") != self._default:
             folder.distrust()
@@ -148,7 +148,7 @@ class Sync:
 
     def _put(self, found: edge.Served) -> None:
         require_fit(found.bundle, found.name)
-        self._folder.put(found)
+        self._folder.put(found, self._services.clock())
         self._changed(found.name)
         self._say(
             f"{found.name}: certificate {found.serial} until {datetime.fromtimestamp(found.not_after, UTC):%Y-%m-%d}"
@@ -176,8 +176,8 @@ class Sync:
         self._folder.settle(self._default)
         if self._haproxy:
             self._report("haproxy", self._haproxy.settle(self._folder.held, self._default))
-        if self._reload and self._reload.is_needed():
-            self._report("reload", self._reload.run())
+        if self._reload and self._reload.is_needed(self._folder.mark):
+            self._report("reload", self._reload.run(self._folder.mark))
 
     def _keep(self, position: str) -> None:
         self._position = position

@@ -1,11 +1,13 @@
 """The directory that terminators read, and what is written there.
 
-  NAME.pem                        chain and key in one; a link to a file of versions/, which never changes
-  versions/                       who has followed a link may still open what it led to for KEPT_SECONDS
-  hsts.nginx, hsts.haproxy        the HSTS header: the default one, and the names that have another
-  names.haproxy                   the names that have a certificate
-  crt-list.haproxy                the same, with the file of each
-  state.json                      what has been done
+  NAME.pem           chain and key in one; a link to a file of versions/, which never changes
+  versions/          who has followed a link may still open what it led to for KEPT_SECONDS; how the certificate stands
+                     and what HSTS is due is in the file's name, for nginx: see `lists.for_nginx`
+  neutral.pem        what names without a certificate are shown
+  hsts.haproxy       the HSTS header: the default one, and the names that have another
+  names.haproxy      the names that have a certificate, and how that stands
+  crt-list.haproxy   the same names, with the file of each
+  state.json         what has been done
 
 Everything gets its place by a rename, when it is whole. What a terminator reads when it starts fits at any moment: a
 certificate is there before its name is listed, and goes after.
@@ -26,12 +28,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from issuer.edge import Served
+from issuer.keys import NEUTRAL_NAME, neutral_bundle, require_fit
+from issuer.problem import Problem
 from issuer.sync import lists
 from issuer.sync.lists import Held, pem_of
 
 VERSIONS = "versions"
 MARK = "# issuer edge sync "
-OURS = re.compile(r"versions/([0-9a-f]{32}\.pem)")
+OURS = re.compile(r"versions/([0-9a-f]{32}\.[0-9a-z]+\.pem)")
+NEUTRAL = "neutral.pem"
 NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 KEPT_SECONDS = 10
 
@@ -50,6 +55,8 @@ class Folder:
         self._leaving: set[str] = set()
         self._left: list[tuple[float, str]] = []
         self._is_listed = False
+        self.mark = 0
+        """Of all that is held: another one after each change."""
 
     def __enter__(self) -> Self:
         """Raises Refused where others may look into the directory, or another process has it in use."""
@@ -62,6 +69,7 @@ class Folder:
             os.close(self._lock)
             raise Refused(f"another `issuer edge sync` is at work in {self.path}") from None
         self._read()
+        self._have_neutral()
         return self
 
     def __exit__(
@@ -69,17 +77,20 @@ class Folder:
     ) -> None:
         os.close(self._lock)
 
-    def put(self, found: Served) -> None:
+    def put(self, found: Served, now: float) -> None:
         """Chain and key of a name, at once for whoever asks from now on. Raises Refused, OSError."""
         link, before = pem_of(self.path, found.name), self.held.get(found.name)
         if not NAME.fullmatch(found.name):
             raise Refused(f"{found.name!a} is no name of a file")
         if os.path.lexists(link) and not _version(link):
             raise Refused(f"{link} was not written here, and is left alone")
-        held = Held(found.version, found.serial, found.hsts, f"{secrets.token_hex(16)}.pem")
+        header, standing = found.header(now), lists.VALID if found.is_valid(now) else lists.ENDED
+        file = f"{secrets.token_hex(16)}.{lists.for_nginx(standing, header)}.pem"
+        held = Held(found.version, found.serial, header, standing, file)
         self._create(self.path / VERSIONS / held.file, f"{MARK}{json.dumps(asdict(held))}\n{found.bundle}")
         self._place(link, lambda new: new.symlink_to(f"{VERSIONS}/{held.file}"))
-        self._is_listed &= before is not None and before.hsts == held.hsts
+        self._is_listed &= before is not None and (before.hsts, before.standing) == (held.hsts, held.standing)
+        self._mark(before, held)
         self.held[found.name] = held
         self._leaving.discard(found.name)
         if before:
@@ -87,16 +98,16 @@ class Folder:
 
     def withdraw(self, name: str) -> None:
         """Have a name no longer listed, and its files removed, by the next `settle`."""
-        self._left.append((0, self.held.pop(name).file))
+        before = self.held.pop(name)
+        self._mark(before)
+        self._left.append((0, before.file))
         self._leaving.add(name)
         self._is_listed = False
 
     def settle(self, default_hsts: str | None) -> None:
         """Write the lists where they have changed, and remove what nobody can be reading any more."""
         if not self._is_listed:
-            headers = lists.headers(self.held, default_hsts)
-            self._write("hsts.nginx", lists.for_nginx(headers))
-            self._write("hsts.haproxy", lists.for_haproxy(headers))
+            self._write("hsts.haproxy", lists.for_haproxy(lists.headers(self.held, default_hsts)))
             self._write("names.haproxy", lists.names_for_haproxy(self.held))
             self._write("crt-list.haproxy", lists.crt_list(self.path, self.held))
             self._is_listed = True
@@ -142,11 +153,25 @@ class Folder:
         """What is held; and away with what a process left behind that was killed."""
         for link in self.path.glob("*.pem"):
             if file := _version(link):
-                self.held[link.name.removesuffix(".pem")] = self._look(file)
+                self.held[link.name.removesuffix(".pem")] = held = self._look(file)
+                self._mark(held)
         known = {held.file for held in self.held.values()}
         for path in (self.path / VERSIONS).iterdir():
             if OURS.fullmatch(f"{VERSIONS}/{path.name}") and path.name not in known:
                 path.unlink()
+
+    def _have_neutral(self) -> None:
+        """The same one for good: running terminators have it."""
+        with suppress(OSError, Problem):
+            path = self.path / NEUTRAL
+            if self._is_right(path.stat()):
+                require_fit(path.read_text(), NEUTRAL_NAME)
+                return
+        self._write(NEUTRAL, neutral_bundle())
+
+    def _mark(self, *changed: Held | None) -> None:
+        for held in filter(None, changed):
+            self.mark ^= int(held.file.partition(".")[0], 16)
 
     def _look(self, file: str) -> Held:
         """What a file says of itself; to be written anew where it says nothing, or is not as it should be."""
@@ -155,7 +180,7 @@ class Folder:
                 held = Held(**json.loads(opened.readline().removeprefix(MARK)))
                 is_right = self._is_right(os.fstat(opened.fileno()))
         except (OSError, ValueError, TypeError):
-            return Held("", "0", None, file)
+            return Held("", "0", None, lists.ENDED, file)
         return replace(held, file=file) if is_right else replace(held, file=file, served="")
 
     def _is_right(self, found: os.stat_result) -> bool:

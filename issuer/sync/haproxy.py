@@ -73,7 +73,7 @@ class HAProxy:
         for name in held.keys() | loaded.keys():
             if name not in held or loaded.get(name) != ("Used", int(held[name].serial, 16)):
                 yield name
-        listed = dict.fromkeys(held, "yes")
+        listed = {name: one.standing for name, one in held.items()}
         yield from (name for name, _ in listed.items() ^ self._map(self._names).items())
         wanted = {name: header or NO_HEADER for name, header in lists.headers(held, default_hsts).items()}
         yield from (name for name, _ in wanted.items() ^ self._map(self._hsts).items())
@@ -101,7 +101,7 @@ class HAProxy:
             return
         self._put(self._hsts, name, (held.hsts or NO_HEADER) if held.hsts != default_hsts else None)
         self._load(name, held)
-        self._put(self._names, name, "yes")
+        self._put(self._names, name, held.standing)
 
     def _load(self, name: str, held: Held) -> None:
         file = pem_of(self._folder, name)

@@ -8,16 +8,19 @@ DEFAULT = "default"
 """The key of the default header; no name is called so."""
 NO_HEADER = "none"
 """How HAProxy's map says that a name has no header."""
+VALID, ENDED = "valid", "ended"
+"""How a certificate stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """What is there for a name. served: `Domain.served` of it, or empty where it must be written anew. hsts: the
-    header, None for none. file: its name in versions/."""
+    header, None for none. standing: VALID or ENDED. file: its name in versions/."""
 
     served: str
     serial: str
     hsts: str | None
+    standing: str
     file: str
 
 
@@ -31,9 +34,11 @@ def headers(held: Mapping[str, Held], default: str | None) -> dict[str, str | No
     return {DEFAULT: default} | {name: held[name].hsts for name in sorted(held) if held[name].hsts != default}
 
 
-def for_nginx(found: Mapping[str, str | None]) -> str:
-    """Lines to be included in a `map` by name; an empty value is no header."""
-    return "".join(f'{name} "{header or ""}";\n' for name, header in found.items())
+def for_nginx(standing: str, header: str | None) -> str:
+    """What the name of a file tells nginx, which so needs no list: `ended`, `valid`, or the header in short, such as
+    `31536000sp`."""
+    short = (header or "").removeprefix("max-age=").replace("; includeSubDomains", "s").replace("; preload", "p")
+    return short or standing
 
 
 def for_haproxy(found: Mapping[str, str | None]) -> str:
@@ -41,9 +46,9 @@ def for_haproxy(found: Mapping[str, str | None]) -> str:
     return "".join(f"{name} {header or NO_HEADER}\n" for name, header in found.items())
 
 
-def names_for_haproxy(names: Iterable[str]) -> str:
-    """A map file with each name that has a certificate."""
-    return "".join(f"{name} yes\n" for name in sorted(names))
+def names_for_haproxy(held: Mapping[str, Held]) -> str:
+    """A map file with each name that has a certificate, and how that stands."""
+    return "".join(f"{name} {held[name].standing}\n" for name in sorted(held))
 
 
 def crt_list(folder: Path, names: Iterable[str]) -> str:

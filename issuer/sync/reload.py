@@ -1,10 +1,9 @@
-"""The command that has a terminator read its lists again. nginx reads certificates by itself, but not hsts.nginx."""
+"""The command that has a terminator read its certificates again: for those that do not see by themselves when a file
+changes, as nginx does with deploy/nginx.conf."""
 
-import hashlib
 import shlex
 import subprocess
 import time
-from pathlib import Path
 
 from issuer.sync.files import Refused
 
@@ -13,27 +12,24 @@ RETRY_SECONDS = 5.0
 
 
 class Reload:
-    """command: with its arguments, as in a shell, but run without one. done: what `file` was when it was last run with
-    success, by its digest. Raises Refused for a command with a quote that is not closed."""
+    """command: with its arguments, as in a shell, but run without one. done: the `Folder.mark` of its last success.
+    Raises Refused for a command with a quote that is not closed."""
 
-    def __init__(self, command: str, file: Path) -> None:
+    def __init__(self, command: str) -> None:
         try:
             self._arguments = shlex.split(command)
         except ValueError as error:
             raise Refused(f"the reload {command!r} can not be read: {error}") from None
-        self._file = file
-        self._tried, self._retry_at = "", 0.0
-        self.done = ""
+        self._tried, self._retry_at = -1, 0.0
+        self.done = -1
 
-    def is_needed(self) -> bool:
-        """Whether `file` has changed since; soon after a failure, whether it has changed once more."""
-        digest = self._digest()
-        return digest != self.done and (digest != self._tried or time.monotonic() >= self._retry_at)
+    def is_needed(self, mark: int) -> bool:
+        """Whether something has changed since; soon after a failure, whether it has changed once more."""
+        return mark != self.done and (mark != self._tried or time.monotonic() >= self._retry_at)
 
-    def run(self) -> list[str]:
+    def run(self, mark: int) -> list[str]:
         """Run it and wait for its end; what went wrong, if anything."""
-        digest = self._digest()
-        self._tried, self._retry_at = digest, time.monotonic() + RETRY_SECONDS
+        self._tried, self._retry_at = mark, time.monotonic() + RETRY_SECONDS
         try:
             ended = subprocess.run(  # noqa: S603 - the operator's own command
                 self._arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
@@ -43,8 +39,5 @@ class Reload:
         if ended.returncode:
             last = (ended.stderr or ended.stdout).decode(errors="replace").strip().splitlines()[-1:]
             return [f"the reload failed with {ended.returncode}, and will be tried again: {' '.join(last)}"]
-        self.done = digest
+        self.done = mark
         return []
-
-    def _digest(self) -> str:
-        return hashlib.sha256(self._file.read_bytes()).hexdigest()

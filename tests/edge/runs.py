@@ -35,7 +35,7 @@ class Run:
                 say=self.said.append,
                 stop=threading.Event(),
                 haproxy=HAProxy(haproxy, path) if haproxy else None,
-                reload=Reload(reload, path / "hsts.nginx") if reload else None,
+                reload=Reload(reload) if reload else None,
             )
             self.is_done = sync.once()
 

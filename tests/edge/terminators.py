@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography import x509
+
 from issuer.config import Settings
+from issuer.keys import is_neutral
 from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, free_port
 
 COMMAND = [sys.executable, "-c", "from issuer.cli import main; main()", "edge", "sync"]
@@ -68,8 +71,7 @@ class Terminator:
     @property
     def options(self) -> list[str]:
         if self.kind == "nginx":
-            reload = f"{shutil.which('nginx', path=PATH)} -c {self.config} -s reload"
-            return ["--dir", str(self.folder), "--group", GROUP, "--reload", reload]
+            return ["--dir", str(self.folder), "--group", GROUP]
         return ["--dir", str(self.folder), "--haproxy", str(self.sandbox.folder / "haproxy.sock")]
 
     def start_sync(self) -> None:
@@ -146,14 +148,20 @@ class Terminator:
         return (context or self.context(is_checked=name is not None)).wrap_socket(plain, server_hostname=name)
 
     def serial(self, name: str) -> str | None:
-        """Of the certificate that is served for a name; None where the handshake is refused."""
+        """Of the certificate that is served for a name, verified; None where it is the one that is nobody's."""
+        if self.shows_neutral(name):
+            return None
         try:
             with self.connect(name) as connection:
                 return f"{int(connection.getpeercert()['serialNumber'], 16):x}"
-        except (ssl.SSLCertVerificationError, AssertionError):
-            raise
-        except (ssl.SSLError, ConnectionError):
+        except ssl.SSLCertVerificationError:
+            assert self.shows_neutral(name), "neither that nor verified"
             return None
+
+    def shows_neutral(self, name: str | bytes | None) -> bool:
+        """Whether what is served for a name is for names without a certificate."""
+        with self.connect(name, self.context(is_checked=False)) as connection:
+            return is_neutral(x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)))
 
     def https(self, name: str, host: str | None = None, path: str = "/") -> http.client.HTTPResponse:
         with self.connect(name) as connection:

@@ -8,7 +8,7 @@ import pytest
 
 from issuer.config import Settings
 from issuer.domain import Hsts
-from issuer.keys import require_fit
+from issuer.keys import NEUTRAL_NAME, require_fit
 from issuer.ports import Services
 from issuer.sandbox import Sandbox
 from tests.edge.records import Records, edge_settings
@@ -50,7 +50,9 @@ def assert_done(path: Path, services: Services) -> None:
     for name, link in links.items():
         assert services.store.load(name).domain.certificate.chain in link.read_text()
     assert {line.split()[0] for line in (path / "names.haproxy").read_text().splitlines()} == expected
-    assert f'{NEW} "max-age=60";\n' in (path / "hsts.nginx").read_text()
+    assert f"{NEW} max-age=60\n" in (path / "hsts.haproxy").read_text()
+    assert links[NEW].readlink().name.endswith(".60.pem")
+    require_fit((path / "neutral.pem").read_text(), NEUTRAL_NAME)
     assert (path / f"{FOREIGN}.pem").read_text() == "somebody else's"
     assert (path / "versions").is_dir()
 

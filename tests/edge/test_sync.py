@@ -16,7 +16,7 @@ import pytest
 
 from issuer import sync
 from issuer.domain import Hsts
-from issuer.keys import Vault, new_encryption_key
+from issuer.keys import NEUTRAL_NAME, Vault, new_encryption_key, require_fit
 from issuer.ports import Services
 from issuer.sandbox import LOOPBACK, free_port
 from issuer.sync import Refused
@@ -66,6 +66,12 @@ def read(path: Path) -> dict[str, str]:
     return {one.name: one.read_text() for one in path.iterdir() if one.is_file() and one.name != "state.json"}
 
 
+def marks(path: Path) -> dict[str, str]:
+    """What the names of the files tell nginx, by domain."""
+    links = {one.name.removesuffix(".pem"): one.readlink() for one in path.glob("*.pem") if one.is_symlink()}
+    return {name: link.name.split(".")[1] for name, link in links.items()}
+
+
 def test_chain_and_key_in_one_and_the_lists(records: Records, services: Services, path: Path, run) -> None:
     serial = records.install(NAME)
     assert any(line.startswith(f"{NAME}: certificate {serial} until 20") for line in run().said)
@@ -74,27 +80,31 @@ def test_chain_and_key_in_one_and_the_lists(records: Records, services: Services
     assert certificate.chain in text
     assert text.count("-----BEGIN PRIVATE KEY-----") == 1
     found = read(path)
-    assert found["hsts.nginx"] == 'default "max-age=5184000";\n'
+    assert marks(path) == {NAME: "5184000"}
     assert found["hsts.haproxy"] == "default max-age=5184000\n"
-    assert found["names.haproxy"] == f"{NAME} yes\n"
+    assert found["names.haproxy"] == f"{NAME} valid\n"
     assert found["crt-list.haproxy"] == f"{path}/{NAME}.pem {NAME}\n"
 
 
-def test_h03_the_lists_name_only_those_whose_header_is_another(records: Records, path: Path, run) -> None:
+def test_h03_policies_are_in_the_names_for_nginx_and_where_another_than_the_default_in_haproxys_list(
+    records: Records, path: Path, run
+) -> None:
     for name, policy in ((NAME, Hsts(60, includes_subdomains=True)), (OTHER, Hsts(0)), (THIRD, Hsts(5_184_000))):
         records.install(name)
         records.policy(name, policy)
     run()
-    assert (path / "hsts.nginx").read_text() == (
-        f'default "max-age=5184000";\n{NAME} "max-age=60; includeSubDomains";\n{OTHER} "";\n'
-    )
+    assert marks(path) == {NAME: "60s", OTHER: "valid", THIRD: "5184000"}
     assert (path / "hsts.haproxy").read_text() == (
         f"default max-age=5184000\n{NAME} max-age=60; includeSubDomains\n{OTHER} none\n"
     )
-    records.policy(NAME, None)
+    records.policy(NAME, Hsts(60, includes_subdomains=True, is_preload=True))
+    records.policy(OTHER, Hsts(0, off_until=1e12))
+    records.policy(THIRD, None)
+    run()
+    assert marks(path) == {NAME: "60sp", OTHER: "0", THIRD: "5184000"}
     records.withdraw(OTHER)
     run()
-    assert (path / "hsts.nginx").read_text() == 'default "max-age=5184000";\n'
+    assert marks(path) == {NAME: "60sp", THIRD: "5184000"}
 
 
 def test_another_default_policy_is_told_for_all_names(records: Records, services: Services, path: Path, run) -> None:
@@ -103,9 +113,37 @@ def test_another_default_policy_is_told_for_all_names(records: Records, services
         records.policy(name, policy)
     run()
     assert Run(replace(services, hsts_max_age_seconds=60), path).is_done
-    assert (path / "hsts.nginx").read_text() == f'default "max-age=60";\n{THIRD} "max-age=5184000";\n'
+    assert marks(path) == {NAME: "60", OTHER: "60", THIRD: "5184000"}
+    assert (path / "hsts.haproxy").read_text() == f"default max-age=60\n{THIRD} max-age=5184000\n"
     assert Run(replace(services, hsts_max_age_seconds=0), path).is_done
-    assert (path / "hsts.nginx").read_text() == (f'default "";\n{OTHER} "max-age=60";\n{THIRD} "max-age=5184000";\n')
+    assert marks(path) == {NAME: "valid", OTHER: "60", THIRD: "5184000"}
+
+
+def test_d01_the_end_of_a_certificate_is_told_of(records: Records, services: Services, path: Path, run) -> None:
+    for name in (NAME, OTHER):
+        records.install(name)
+    run()
+    ended = replace(services.store.load(NAME).domain.certificate, not_after=1.0)
+    records.change(NAME, certificate=ended, is_end_told=True)
+    run()
+    assert marks(path) == {NAME: "ended", OTHER: "5184000"}
+    assert (path / "names.haproxy").read_text() == f"{NAME} ended\n{OTHER} valid\n"
+    assert (path / "hsts.haproxy").read_text() == f"default max-age=5184000\n{NAME} none\n"
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda _: None, Path.unlink, lambda one: one.write_text("x"), lambda one: one.chmod(0o644)]
+)
+def test_d01_there_is_a_certificate_that_is_nobodys(records: Records, path: Path, run, harm) -> None:
+    run()
+    before = (path / "neutral.pem").read_text()
+    harm(path / "neutral.pem")
+    was_sound = (path / "neutral.pem").exists() and mode(path / "neutral.pem") == 0o600
+    was_sound = was_sound and (path / "neutral.pem").read_text() == before
+    run()
+    after = (path / "neutral.pem").read_text()
+    require_fit(after, NEUTRAL_NAME)
+    assert (mode(path / "neutral.pem"), after == before) == (0o600, was_sound)
 
 
 def test_what_was_withdrawn_meanwhile_goes_also_when_all_is_written_anew(
@@ -243,8 +281,8 @@ def test_f05_or_a_group_as_well(records: Records, path: Path, run) -> None:
     records.install(NAME)
     for given, allowed in ((None, 0o600), (gid, 0o640), (None, 0o600)):
         run(gid=given)
-        files = [path / f"{NAME}.pem", *path.glob("hsts.*"), *path.glob("*.haproxy")]
-        assert [mode(one) for one in files] == [allowed] * 6
+        files = [path / f"{NAME}.pem", path / "neutral.pem", *path.glob("*.haproxy")]
+        assert [mode(one) for one in files] == [allowed] * 5
         if given is not None:
             assert {one.stat().st_gid for one in [path, *files]} == {gid}
             assert mode(path) == 0o750
@@ -291,22 +329,37 @@ def counting(file: Path, then: str = "true") -> str:
     return shlex.join(["sh", "-c", f"echo >> {file}; {then}"])
 
 
-def test_the_reload_runs_only_for_a_changed_list_and_once_a_batch(records: Records, tmp_path: Path, run) -> None:
+def test_the_reload_runs_once_for_all_that_has_changed(records: Records, tmp_path: Path, run) -> None:
     counted = tmp_path / "counted"
     command = counting(counted)
     runs = []
     for change in (
-        lambda: records.install(NAME),
-        lambda: records.install(OTHER),
+        lambda: [records.install(name) for name in (NAME, OTHER)],
         lambda: records.install(NAME),
         lambda: [records.policy(name, Hsts(60)) for name in (NAME, OTHER)],
         lambda: None,
+        lambda: records.change(NAME, account="other"),
         lambda: records.withdraw(NAME),
     ):
         change()
         run(reload=command)
         runs.append(len(counted.read_text()))
-    assert runs == [1, 1, 1, 2, 2, 3]
+    assert runs == [1, 2, 3, 3, 3, 4]
+
+
+def test_a_reload_that_a_kill_came_before_is_made_up_for(
+    records: Records, services: Services, tmp_path: Path, path: Path, run
+) -> None:
+    counted = tmp_path / "counted"
+    run(reload=counting(counted))
+    state = (path / "state.json").read_text()
+    records.install(NAME)
+    run()
+    (path / "state.json").write_text(state)
+    run(reload=counting(counted))
+    assert len(counted.read_text()) == 2
+    run(reload=counting(counted))
+    assert len(counted.read_text()) == 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from werkzeug.test import TestResponse
 
 from issuer.domain import Hsts
-from issuer.edge import default_hsts_header, hsts_header, served
+from issuer.edge import default_hsts_header, served
+from issuer.keys import NEUTRAL_NAME, is_neutral, require_fit
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.fakes import EDGE_TOKEN, NAME
@@ -133,21 +134,49 @@ def test_a_key_is_decrypted_once(services: Services, edge: Edge) -> None:
 )
 def test_h03_the_header_of_a_policy(services: Services, policy: Hsts | None, header: str | None) -> None:
     record = issued(services)
-    assert hsts_header(services, replace(record.domain, hsts=policy)) == header
+    services.store.amend(record.with_domain(hsts=policy), now=services.clock())
+    assert served(services, NAME).header(services.clock()) == header
+
+
+def test_h03_max_age_0_is_told_no_longer_than_it_must(services: Services, edge: Edge) -> None:
+    record, now = issued(services), services.clock()
+    services.store.amend(record.with_domain(hsts=Hsts(0, off_until=now + 60)), now=now)
+    for services.clock.now, header in ((now, "max-age=0"), (now + 59, "max-age=0"), (now + 60, None)):
+        answer = edge.get(f"headers?domain={NAME}")
+        assert (answer.status_code, answer.headers.get("Strict-Transport-Security")) == (204, header)
 
 
 def test_h03_no_header_without_a_valid_certificate(services: Services) -> None:
     record = issued(services)
-    assert hsts_header(services, replace(record.domain, certificate=None)) is None
-    services.clock.now = record.domain.certificate.not_after + 1
-    assert hsts_header(services, record.domain) is None
-    assert hsts_header(replace(services, hsts_max_age_seconds=0), record.domain) is None
+    end = record.domain.certificate.not_after + 1
+    found = served(services, NAME)
+    assert (found.is_valid(end - 0.1), found.is_valid(end), found.header(end)) == (True, False, None)
+    services.store.amend(record.with_domain(is_end_told=True), now=services.clock())
+    assert served(services, NAME).header(services.clock()) is None, "an edge whose clock is slow is told of the end"
+    services.store.amend(services.store.load(NAME).with_domain(certificate=None), now=services.clock())
+    assert served(services, NAME) is None
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(60, "max-age=60"), (0, None)])
 def test_h03_the_header_of_domains_without_a_policy(services: Services, seconds: int, header: str | None) -> None:
     services = replace(services, hsts_max_age_seconds=seconds)
-    assert default_hsts_header(services) == hsts_header(services, issued(services).domain) == header
+    issued(services)
+    assert default_hsts_header(services) == served(services, NAME).header(services.clock()) == header
+
+
+def test_d01_who_asks_for_it_gets_a_certificate_that_is_nobodys(services: Services, edge: Edge) -> None:
+    own = issued(services).domain.certificate
+    assert edge.get(f"certificate?server_name={NAME}&otherwise=neutral").text.startswith(own.chain)
+    answers = [edge.get(f"certificate?otherwise=neutral&server_name={name}") for name in ("other.example", "", "a b")]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    for answer in answers:
+        require_fit(answer.text, NEUTRAL_NAME)
+        assert is_neutral(x509.load_pem_x509_certificate(answer.data))
+    assert edge.get("certificate?otherwise=x&server_name=other.example").status_code == 204
+    assert edge.get("ask?otherwise=neutral&domain=other.example").status_code == 404
+    assert edge.get("certificate?otherwise=neutral&server_name=other.example", None).status_code == 401
+    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    assert edge.get("certificate?otherwise=neutral&server_name=unseen.example").status_code == 503
 
 
 def test_f01_what_is_served_shows_no_key(services: Services) -> None:

@@ -48,7 +48,7 @@ def test_h03_from_the_second_on_in_which_it_ends_nothing_is_told(services: Servi
     services.clock.now = record.domain.certificate.not_after + 0.9
     assert (look().status_code, look().headers[HSTS]) == (204, "max-age=5184000")
     services.clock.now = record.domain.certificate.not_after + 1
-    assert (look().status_code, look().headers.get(HSTS)) == (404, None)
+    assert (look().status_code, look().headers.get(HSTS)) == (410, None)
 
 
 @pytest.mark.parametrize("domain", ["other.customer.example", "", "127.0.0.1", f"{NAME}&domain={NAME}"])

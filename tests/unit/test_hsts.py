@@ -6,7 +6,7 @@ import pytest
 
 from issuer import hsts
 from issuer.domain import Hsts
-from issuer.edge import hsts_header
+from issuer.edge import served
 from tests.fakes import NAME, NOW
 from tests.front import Front, issued, opened, renewing
 
@@ -29,7 +29,7 @@ def put(front: Front, body: object, **more):
 
 def sent(front: Front) -> str | None:
     """The header that an edge sends."""
-    return hsts_header(front.services, front.load().domain)
+    return served(front.services, NAME).header(front.services.clock())
 
 
 @pytest.mark.parametrize(
