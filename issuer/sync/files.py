@@ -36,7 +36,6 @@ from issuer.sync.lists import Held, pem_of
 VERSIONS = "versions"
 MARK = "# issuer edge sync "
 OURS = re.compile(r"versions/([0-9a-f]{32}\.[0-9a-z]+\.pem)")
-NEUTRAL = "neutral.pem"
 NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 KEPT_SECONDS = 10
 
@@ -163,11 +162,11 @@ class Folder:
     def _have_neutral(self) -> None:
         """The same one for good: running terminators have it."""
         with suppress(OSError, Problem):
-            path = self.path / NEUTRAL
+            path = self.path / lists.NEUTRAL
             if self._is_right(path.stat()):
                 require_fit(path.read_text(), NEUTRAL_NAME)
                 return
-        self._write(NEUTRAL, neutral_bundle())
+        self._write(lists.NEUTRAL, neutral_bundle())
 
     def _mark(self, *changed: Held | None) -> None:
         for held in filter(None, changed):

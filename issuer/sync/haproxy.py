@@ -83,7 +83,8 @@ class HAProxy:
         lines = self._ask("show ssl cert").split("\n")
         for begun in [line[1:] for line in lines if line.startswith(f"*{self._folder}/")]:
             self._ask(f"abort ssl cert {begun}")
-        files = [line for line in lines if line.startswith(f"{self._folder}/") and line.endswith(".pem")]
+        found = {line for line in lines if line.startswith(f"{self._folder}/") and line.endswith(".pem")}
+        files = sorted(found - {str(self._folder / lists.NEUTRAL)})
         for first in range(0, len(files), AT_ONCE):
             answer = self._ask("; ".join(f"show ssl cert {file}" for file in files[first : first + AT_ONCE]))
             for file, state, serial in SHOWN.findall(answer):
@@ -124,7 +125,7 @@ class HAProxy:
         file = pem_of(self._folder, name)
         self._ask(f"del ssl crt-list {self._crt_list} {file}")
         if SHOWN.search(self._ask(f"show ssl cert {file}")):
-            self._do(f"del ssl cert {file}", "deleted!")
+            self._do(f"del ssl cert {file}", "' deleted!")
 
     def _map(self, file: Path) -> dict[str, str]:
         return dict(MAPPED.findall(self._ask(f"show map {file}")))

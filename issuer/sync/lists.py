@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+NEUTRAL = "neutral.pem"
+"""The file with the certificate for names without one; no name has no dot."""
 DEFAULT = "default"
 """The key of the default header; no name is called so."""
 NO_HEADER = "none"

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from cryptography import x509
 
+from issuer.keys import is_neutral
 from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, free_port
 from tests.fakes import EDGE_TOKEN
 
 CADDYFILE = CHECKOUT / "deploy" / "Caddyfile"
 ALERT = 0x15
 """The type of a TLS record that refuses a handshake (RFC 8446 §5.1)."""
+SERVER_HELLO_DONE = bytes.fromhex("0e000000")
+"""The last that a server says before it wants to hear more (RFC 5246 §7.4.5)."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Caddy:
         with self.handshake(name) as connection:
             return f"{x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).serial_number:x}"
 
+    def shows_neutral(self, name: str | None) -> bool:
+        """Whether what is served for a name is for names without a certificate."""
+        with self.handshake(name, is_trusted=False) as connection:
+            return is_neutral(x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)))
+
     def refuses(self, name: str | None) -> bool:
         """Whether a handshake ends in the server's alert."""
         try:
@@ -61,11 +69,14 @@ class Caddy:
         except ssl.SSLError as error:
             return "alert" in str(error).lower()
 
-    def first_answer(self, server_name: str) -> int:
-        """The type of the first TLS record that comes back for a name that no library would send."""
+    def first_answer(self, server_name: str) -> bytes:
+        """What comes back for a name that no library would send: an alert, or (in the clear before TLS 1.3) a
+        certificate."""
         stand_in = "x" * len(server_name)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=stand_in)
+        context = ssl.create_default_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        client = context.wrap_bio(incoming, outgoing, server_hostname=stand_in)
         try:
             client.do_handshake()
         except ssl.SSLWantReadError:
@@ -73,13 +84,16 @@ class Caddy:
         assert hello.count(stand_in.encode()) == 1
         with socket.create_connection((LOOPBACK, self.https_port), timeout=10) as connection:
             connection.sendall(hello.replace(stand_in.encode(), server_name.encode()))
-            return connection.recv(1)[0]
+            answer = connection.recv(1)
+            while answer[0] != ALERT and not answer.endswith(SERVER_HELLO_DONE):
+                answer += connection.recv(65_536)
+            return answer
 
     def served_within(self, name: str, serial: str, *, seconds: float = 2) -> float:
         """After how many seconds a serial number is served; fails when there are more."""
         began = time.monotonic()
         while (passed := time.monotonic() - began) < seconds:
-            if not self.refuses(name) and self.serial(name) == serial:
+            if not self.shows_neutral(name) and self.serial(name) == serial:
                 return passed
             time.sleep(0.02)
         raise AssertionError(f"{serial} is not served for {name} after {seconds} s")

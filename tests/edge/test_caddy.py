@@ -13,6 +13,7 @@ import pytest
 
 from issuer.config import child_environment
 from issuer.domain import Hsts
+from issuer.keys import NEUTRAL_NAME
 from issuer.ports import Services
 from issuer.sandbox import Sandbox
 from tests.edge.caddy import ALERT, CADDYFILE, Answer, Caddy, asked, started, variables
@@ -51,7 +52,7 @@ def test_the_whole_configuration_is_valid_as_it_stands(tmp_path, plain_http: str
 
 def test_h02_a_name_that_was_asked_for_in_vain_is_served_within_two_seconds_of_its_issue(edge: Edge) -> None:
     name = "new.customer.example"
-    assert [edge.caddy.refuses(name) for _ in range(3)] == [True] * 3
+    assert [edge.caddy.shows_neutral(name) for _ in range(3)] == [True] * 3
     record = issue(edge.services, name)
     assert edge.caddy.served_within(name, record.domain.certificate.serial) < 2
     answer = edge.caddy.https(name, "/a?b=1")
@@ -136,18 +137,37 @@ def test_h04_with_web_away_the_platform_goes_on_being_reached(own_edge: Edge) ->
     assert ("connection refused" in log, EDGE_TOKEN in log) == (True, False)
 
 
-def test_h05_no_name_an_address_and_a_foreign_name_are_refused(edge: Edge) -> None:
+def test_h05_no_name_an_address_and_a_foreign_name_are_never_given_anothers(edge: Edge) -> None:
     name = "mine.customer.example"
     issue(edge.services, name)
-    for refused in (None, "other.example", f"www.{name}", "customer.example", "localhost"):
-        assert edge.caddy.refuses(refused), refused
+    for foreign in (None, "other.example", f"www.{name}", "customer.example", "localhost"):
+        assert edge.caddy.shows_neutral(foreign), foreign
     for sent in ("127.0.0.1", "192.0.2.1", "*.customer.example", f"{name}.", f"{name}\0", "::1", f"{name}&a=b"):
-        assert edge.caddy.first_answer(sent) == ALERT, sent
-    assert edge.caddy.first_answer(name) != ALERT
+        answer = edge.caddy.first_answer(sent)
+        assert (answer[0] == ALERT) != (NEUTRAL_NAME.encode() in answer), sent
+        assert name.encode() not in answer
+    assert name.encode() in edge.caddy.first_answer(name)
+
+
+@pytest.mark.parametrize("name", ["young.customer.example", "other.example"])
+def test_d01_h03_on_443_a_name_without_a_certificate_has_its_challenge_answered_and_nothing_else(
+    edge: Edge, name: str
+) -> None:
+    neighbour = f"neighbour-of-{name}"
+    issue(edge.services, neighbour)
+    for path, host, expected in (
+        (challenged(edge), name, (200, b"dG9rZW4.thumbprint")),
+        ("/", name, (421, b"")),
+        ("/", f"{name}.", (421, b"")),
+        ("/", neighbour, (421, b"")),
+    ):
+        answer = edge.caddy.https(name, path, host=host)
+        assert (answer.status, answer.body, answer.headers[HSTS]) == (*expected, None)
+    assert edge.backend.came("https", name) == []
 
 
 def test_h05_no_ca_is_ever_asked(edge: Edge) -> None:
-    assert edge.caddy.refuses("www.google.example")
+    assert edge.caddy.shows_neutral("www.google.example")
     assert not [path for path in edge.caddy.folder.rglob("*") if {"acme", "certificates"} & set(path.parts)]
     assert "obtain" not in edge.caddy.part.log.read_text()
 
@@ -196,8 +216,9 @@ def test_what_is_withdrawn_is_refused_within_two_seconds(edge: Edge) -> None:
     edge.caddy.served_within(name, record.domain.certificate.serial)
     began = time.monotonic()
     edge.services.store.amend(record.with_domain(certificate=None, renew_at=None, ask_at=None), now=time.time())
-    while not edge.caddy.refuses(name):
+    while not edge.caddy.shows_neutral(name):
         assert time.monotonic() - began < 2
+    assert edge.caddy.https(name).status == 421
     answer = edge.caddy.http(name)
     assert (answer.status, edge.backend.came("http", name)) == (200, ["/"])
 

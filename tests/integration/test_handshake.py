@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from issuer.handshake import TlsHandshake
+from issuer.keys import neutral_bundle
 from issuer.ports import Verdict
 from issuer.sandbox import LOOPBACK, free_port
 from tests.fakes import NAME
@@ -63,6 +64,15 @@ def test_the_serial_number_is_compared_and_nothing_else(tmp_path) -> None:
         found = TlsHandshake().serves(edge, NAME, other.serial)
         assert (found.verdict, found.found) == (Verdict.NO, f"{edge} still serves serial number {served.serial}")
     assert asked == [NAME, NAME]
+
+
+def test_an_edge_that_has_none_for_the_name_yet_is_a_clear_no(tmp_path) -> None:
+    file = tmp_path / "neutral.pem"
+    file.write_text(neutral_bundle())
+    with raw_server(b"", tls=serving(Pair(file, ""))) as server:
+        edge = f"{LOOPBACK}:{server.port}"
+        found = TlsHandshake().serves(edge, NAME, "0f")
+    assert (found.verdict, found.found) == (Verdict.NO, f"{edge} has no certificate for the name yet")
 
 
 @pytest.mark.parametrize(("host", "edge"), [(LOOPBACK, "localhost"), ("::1", "[::1]")])

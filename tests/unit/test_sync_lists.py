@@ -12,24 +12,34 @@ DEFAULT = "max-age=5184000"
 
 
 def held(**headers: str | None) -> dict[str, Held]:
-    return {f"{name}.example": Held("served", "0f", header, "file") for name, header in headers.items()}
+    return {f"{name}.example": Held("served", "0f", header, "valid", "file") for name, header in headers.items()}
 
 
 @pytest.mark.parametrize(
-    ("default", "nginx", "haproxy"),
+    ("default", "haproxy"),
     [
-        (DEFAULT, f'default "{DEFAULT}";\na.example "";\nc.example "max-age=1; preload";\n', None),
-        ("max-age=1; preload", f'default "max-age=1; preload";\na.example "";\nb.example "{DEFAULT}";\n', None),
-        (None, None, f"default none\nb.example {DEFAULT}\nc.example max-age=1; preload\n"),
-        (DEFAULT, None, f"default {DEFAULT}\na.example none\nc.example max-age=1; preload\n"),
+        (None, f"default none\nb.example {DEFAULT}\nc.example max-age=1; preload\n"),
+        (DEFAULT, f"default {DEFAULT}\na.example none\nc.example max-age=1; preload\n"),
     ],
 )
-def test_h03_the_default_and_the_names_that_differ_in_order(
-    default: str | None, nginx: str | None, haproxy: str | None
-) -> None:
+def test_h03_the_default_and_the_names_that_differ_in_order(default: str | None, haproxy: str) -> None:
     found = lists.headers(held(c="max-age=1; preload", b=DEFAULT, a=None), default)
-    assert nginx is None or lists.for_nginx(found) == nginx
-    assert haproxy is None or lists.for_haproxy(found) == haproxy
+    assert lists.for_haproxy(found) == haproxy
+
+
+@pytest.mark.parametrize(
+    ("standing", "header", "short"),
+    [
+        ("valid", "max-age=60", "60"),
+        ("valid", "max-age=60; includeSubDomains", "60s"),
+        ("valid", "max-age=60; includeSubDomains; preload", "60sp"),
+        ("valid", "max-age=0", "0"),
+        ("valid", None, "valid"),
+        ("ended", None, "ended"),
+    ],
+)
+def test_h03_what_nginx_reads_in_the_name_of_a_file(standing: str, header: str | None, short: str) -> None:
+    assert lists.for_nginx(standing, header) == short
 
 
 def test_a_new_name_of_the_default_policy_changes_no_list_of_headers() -> None:
@@ -38,5 +48,5 @@ def test_a_new_name_of_the_default_policy_changes_no_list_of_headers() -> None:
 
 def test_names_and_files_in_order() -> None:
     names = held(b=None, a=None)
-    assert lists.names_for_haproxy(names) == "a.example yes\nb.example yes\n"
+    assert lists.names_for_haproxy(names) == "a.example valid\nb.example valid\n"
     assert lists.crt_list(FOLDER, names) == "/edge/a.example.pem a.example\n/edge/b.example.pem b.example\n"
