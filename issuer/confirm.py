@@ -1,14 +1,14 @@
 """Is a new certificate served? Each edge is asked by a handshake, until all have it or a day is over.
 
-Its issuance has long been done then, and nothing waits for the answer: it goes into the timeline.
+Its issuance has long been done then, and nothing waits for the answer: it goes into the timeline and the metrics.
 """
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from issuer.domain import DAY_SECONDS, Certificate, Record
+from issuer.metrics import EDGE_CONFIRMED, EDGE_GIVEN_UP, EDGE_LOOKS
 from issuer.ports import Finding, Services, Verdict
 
 SOONEST_SECONDS = 2.0
@@ -27,31 +27,35 @@ def confirm(services: Services, name: str) -> None:
     if certificate is None:
         services.store.amend(record.with_domain(confirm_at=None), now=services.clock())
         return
-    lacking = _lacking(services, name, certificate)
+    findings = _looked_at(services, name, certificate)
+    lacking = "; ".join(one.found for one in findings.values() if one.verdict is not Verdict.YES)
     now = services.clock()
     for_seconds = now - certificate.installed_at
+    counts = [EDGE_LOOKS.once(edge, one.verdict) for edge, one in findings.items()]
     again_at = None
     if not lacking:
         seen = f"served everywhere: serial number {certificate.serial}"
+        counts.append(EDGE_CONFIRMED.observed(for_seconds))
     elif for_seconds >= DAY_SECONDS:
-        seen = f"given up after a day: {'; '.join(lacking)}"
+        seen = f"given up after a day: {lacking}"
+        counts.append(EDGE_GIVEN_UP.once())
     else:
-        seen, again_at = "; ".join(lacking), now + min(max(for_seconds, SOONEST_SECONDS), LATEST_SECONDS)
+        seen, again_at = lacking, now + min(max(for_seconds, SOONEST_SECONDS), LATEST_SECONDS)
     services.store.amend(_noted(record, now, seen).with_domain(confirm_at=again_at), now=now)
-    # Of two at once, the one whose write was refused tells nothing.
+    # Of two at once, the one whose write was refused tells and counts nothing.
     tell = log.error if lacking and again_at is None else log.info
     tell("asked the edges", domain=name, serial=certificate.serial, seen=seen, seconds=round(for_seconds, 1))
+    services.meter.add(*counts)
 
 
-def _lacking(services: Services, name: str, certificate: Certificate) -> Sequence[str]:
-    """What is to be said of the edges that do not serve the certificate."""
+def _looked_at(services: Services, name: str, certificate: Certificate) -> dict[str, Finding]:
+    """Whether each edge serves the certificate."""
 
     def ask(edge: str) -> Finding:
         return services.handshake.serves(edge, name, certificate.serial)
 
     with ThreadPoolExecutor(len(services.edges)) as pool:
-        findings = pool.map(ask, services.edges)
-    return [finding.found for finding in findings if finding.verdict is not Verdict.YES]
+        return dict(zip(services.edges, pool.map(ask, services.edges), strict=True))
 
 
 def _noted(record: Record, now: float, text: str) -> Record:

@@ -10,7 +10,7 @@ from issuer.keys import KeyType, Vault
 from issuer.ports import CaLimits, CaPolicy, Clock, HolderProof, Services
 from issuer.resolver import DnsResolver
 from issuer.selfcheck import HttpSelfCheck
-from issuer.store import RedisFeed, RedisLimits, RedisStore, connect
+from issuer.store import RedisFeed, RedisLimits, RedisMeter, RedisStore, connect
 
 
 def build_services(settings: Settings, clock: Clock = time.time) -> Services:
@@ -22,6 +22,7 @@ def build_services(settings: Settings, clock: Clock = time.time) -> Services:
         store=store,
         feed=RedisFeed(client),
         limits=RedisLimits(client),
+        meter=RedisMeter(client),
         cas=tuple(_authority(ca, settings, store, vault, clock) for ca in settings.authorities),
         resolver=DnsResolver(
             settings.cname_targets,

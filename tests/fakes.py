@@ -29,7 +29,7 @@ from issuer.ports import (
     Verdict,
 )
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisFeed, RedisLimits, RedisStore
+from issuer.store import RedisFeed, RedisLimits, RedisMeter, RedisStore
 
 NOW = 1_790_000_000.0
 TARGET = "edge.platform.example"
@@ -300,6 +300,7 @@ def fake_services(
     return Services(
         store=store,
         feed=RedisFeed(store._redis),
+        meter=RedisMeter(store._redis),
         limits=RedisLimits(store._redis),
         cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),

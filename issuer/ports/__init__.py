@@ -25,6 +25,7 @@ from issuer.ports.store import (
     Conflict,
     Feed,
     Limits,
+    Meter,
     OverQuota,
     Pause,
     Plan,
@@ -52,6 +53,7 @@ __all__ = [
     "HolderProof",
     "KnownAccount",
     "Limits",
+    "Meter",
     "Order",
     "OverQuota",
     "Pause",
@@ -79,6 +81,7 @@ class Services:
     store: Store
     feed: Feed
     limits: Limits
+    meter: Meter
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
     self_check: SelfCheck

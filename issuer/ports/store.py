@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from issuer.domain import Agenda, Domain, Issuance, Record
+from issuer.metrics import Counts
 
 
 class Conflict(Exception):  # noqa: N818 - a refusal, not a fault
@@ -177,6 +178,16 @@ class Feed(Protocol):
 
     def names(self) -> Iterator[str]:
         """All names, in no order, some perhaps twice."""
+
+
+class Meter(Protocol):
+    """What is counted for the metrics, by all processes together; Problem(store-unavailable) as in `Store`."""
+
+    def add(self, *counts: Counts) -> None:
+        """Raise what is counted."""
+
+    def counted(self) -> Counts:
+        """How high everything is that was ever raised."""
 
 
 class Limits(Protocol):

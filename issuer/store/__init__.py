@@ -9,6 +9,7 @@ Keys, all below `issuer:`
   account:{id}        string: a customer's account (JSON); accounts: the set of their ids
   ca-account:{hash}   string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}
   ca:{hash}:…         what is known of a CA, see `limits`
+  metrics             hash: what is counted, see `meter`
 """
 
 import hashlib
@@ -26,9 +27,10 @@ from issuer.store import texts
 from issuer.store.connection import connect, redis_errors
 from issuer.store.feed import RedisFeed
 from issuer.store.limits import RedisLimits
+from issuer.store.meter import RedisMeter
 from issuer.store.scripts import run
 
-__all__ = ["RedisFeed", "RedisLimits", "RedisStore", "connect"]
+__all__ = ["RedisFeed", "RedisLimits", "RedisMeter", "RedisStore", "connect"]
 
 ROOT = "issuer:"
 ACCOUNTS = f"{ROOT}accounts"

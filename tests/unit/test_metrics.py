@@ -1,0 +1,117 @@
+"""/metrics: what Prometheus reads of what was counted."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from issuer import confirm
+from issuer.metrics import EDGE_CONFIRMED, EDGE_LOOKS, exposition
+from issuer.ports import Conflict, Services
+from tests.fakes import NAME, fake_services
+from tests.front import issued
+from tests.world import DAY, World
+from web.app import create_app
+
+FIRST, SECOND = EDGES = ("edge1.platform.example:443", "edge2.platform.example:443")
+
+
+@pytest.fixture
+def services() -> Services:
+    return replace(fake_services(), edges=EDGES)
+
+
+def read(text: str) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(text)
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+def shown(services: Services) -> dict[tuple[str, ...], float]:
+    """What a web process shows, as Prometheus understands it."""
+    with create_app(services, None).test_client() as client:
+        answer = client.get("/metrics")
+    assert (answer.status_code, answer.content_type.startswith("text/plain")) == (200, True)
+    return read(answer.text)
+
+
+def looks(found: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    return {key[1:]: value for key, value in found.items() if key[0] == "issuer_edge_looks_total"}
+
+
+def test_before_anything_was_counted_nothing_is_wrong(services: Services) -> None:
+    found = shown(services)
+    assert looks(found) == {}
+    assert (found["issuer_edge_unconfirmed",], found["issuer_edge_confirmed_seconds_count",]) == (0, 0)
+
+
+def test_h02_how_soon_and_how_often_edges_serve_what_is_in_force(world: World, services: Services) -> None:
+    serial = issued(services).domain.certificate.serial
+    services.handshake.serials = {FIRST: serial, SECOND: "0ddba11"}
+    world.run(3)
+    found = shown(services)
+    assert looks(found) == {(FIRST, "yes"): 1, (SECOND, "no"): 1}
+    assert found["issuer_edge_unconfirmed",] == 1
+    services.handshake.serials = {FIRST: serial}
+    world.run(3)
+    assert looks(shown(services))[SECOND, "unknown"] == 1
+    services.handshake.serials = dict.fromkeys(EDGES, serial)
+    world.run(60)
+    found = shown(services)
+    assert looks(found) == {(FIRST, "yes"): 3, (SECOND, "no"): 1, (SECOND, "unknown"): 1, (SECOND, "yes"): 1}
+    counted = {key[1]: value for key, value in found.items() if key[0] == "issuer_edge_confirmed_seconds_bucket"}
+    seconds = found["issuer_edge_confirmed_seconds_sum",]
+    assert 5 < seconds < 60
+    assert counted == {bound: float(seconds <= float(bound)) for bound in counted}
+    assert list(counted)[-1] == "+Inf"
+    assert (found["issuer_edge_confirmed_seconds_count",], found["issuer_edge_unconfirmed",]) == (1, 0)
+    assert found.get(("issuer_edge_given_up_total",), 0) == 0
+
+
+def test_h02_what_some_edge_has_not_served_for_a_day_is_counted_once(world: World, services: Services) -> None:
+    issued(services)
+    world.run(2 * DAY)
+    found = shown(services)
+    assert (found["issuer_edge_given_up_total",], found["issuer_edge_unconfirmed",]) == (1, 0)
+    assert found["issuer_edge_confirmed_seconds_count",] == 0
+
+
+def test_of_two_looks_at_once_one_counts(services: Services) -> None:
+    serial = issued(services).domain.certificate.serial
+    services.handshake.serials = dict.fromkeys(EDGES, serial)
+
+    def another_has_asked_and_noted(_: str) -> None:
+        services.handshake.before = lambda _: None
+        confirm.confirm(services, NAME)
+
+    services.handshake.before = another_has_asked_and_noted
+    with pytest.raises(Conflict):
+        confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
+    assert looks(shown(services)) == {(FIRST, "yes"): 1, (SECOND, "yes"): 1}
+
+
+def test_no_metric_tells_of_a_domain(world: World, services: Services) -> None:
+    issued(services)
+    world.run(60)
+    with create_app(services, None).test_client() as client:
+        assert NAME not in client.get("/metrics").text
+
+
+def test_with_redis_away_it_is_503_and_json(services: Services) -> None:
+    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    with create_app(services, None).test_client() as client:
+        answer = client.get("/metrics")
+    assert (answer.status_code, answer.json["code"]) == (503, "store-unavailable")
+
+
+@pytest.mark.parametrize("edge", ["[2001:db8::1]:443", 'a"b', "a\\b", "a\nb"])
+def test_any_label_is_written_so_that_it_is_read_again(edge: str) -> None:
+    assert looks(read(exposition(EDGE_LOOKS.once(edge, "yes"), unconfirmed=0).decode())) == {(edge, "yes"): 1}
+
+
+@pytest.mark.parametrize(("value", "bound"), [(0, "3.0"), (3, "3.0"), (3.01, "5.0"), (86400, "86400.0"), (1e9, "+Inf")])
+def test_a_value_is_in_the_first_bucket_that_reaches_it(value: float, bound: str) -> None:
+    found = read(exposition(EDGE_CONFIRMED.observed(value), unconfirmed=0).decode())
+    buckets = {float(key[1]): count for key, count in found.items() if key[0].endswith("_bucket")}
+    assert buckets == {one: float(one >= float(bound)) for one in buckets}
+    assert (max(buckets), found["issuer_edge_confirmed_seconds_sum",]) == (math.inf, value)
