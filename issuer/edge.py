@@ -1,6 +1,7 @@
 """What TLS terminators serve for a name: its chain and key, and the HSTS policy. From the record alone."""
 
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -10,6 +11,10 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
 KEPT = 10_000
+AWAY_SECONDS = 1.0
+"""For so long after the store did not answer it is not asked for what is held."""
+TRIAL_SECONDS = 5.0
+"""How long one caller may take to find out whether it answers again, while the others do not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +82,26 @@ class Shelf:
         self._services = services
         self._held: OrderedDict[str, Served] = OrderedDict()
         self._lock = threading.Lock()
+        self._ask_again_at = 0.0
         self.neutral = neutral_bundle()
         """What names without a certificate may be shown, PEM."""
 
     def served(self, name: str) -> Served | None:
         """What edges serve for a canonical name. Raises Problem where the store is away and it is not on the shelf."""
         held = self._held.get(name)
+        if held and self._is_away():
+            return held
         try:
             version = self._services.feed.served(name)
+            self._ask_again_at = 0.0
             if held and held.version == version:
                 return held
             found = served(self._services, name) if version else None
         except Problem as problem:
-            if problem.type is ProblemType.STORE_UNAVAILABLE and held:
-                return held
+            if problem.type is ProblemType.STORE_UNAVAILABLE:
+                self._ask_again_at = time.monotonic() + AWAY_SECONDS
+                if held:
+                    return held
             raise
         with self._lock:
             self._held.pop(name, None)
@@ -99,3 +110,12 @@ class Shelf:
                 if len(self._held) > KEPT:
                     self._held.popitem(last=False)
         return found
+
+    def _is_away(self) -> bool:
+        """Whether the store did not answer just now, or somebody else is finding out whether it does again."""
+        now = time.monotonic()
+        if now < self._ask_again_at:
+            return True
+        if self._ask_again_at:
+            self._ask_again_at = now + TRIAL_SECONDS
+        return False

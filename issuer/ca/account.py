@@ -166,12 +166,13 @@ class AccountKeeper:
 
     @contextmanager
     def _registering(self) -> Iterator[None]:
-        if not self._accounts.lock_ca_account(self._directory_url, seconds=LOCK_SECONDS):
+        lock = self._accounts.lock_ca_account(self._directory_url, seconds=LOCK_SECONDS)
+        if lock is None:
             raise Problem(ProblemType.BUSY, "another worker is at our account at the CA")
         try:
             yield
         finally:
-            self._accounts.unlock_ca_account(self._directory_url)
+            self._accounts.unlock_ca_account(self._directory_url, lock)
 
     def _url_at_ca(self, account: CaAccount) -> str | None:
         """The URL of the account with this key, or None when the CA says that it has been deactivated (§7.3.6)."""

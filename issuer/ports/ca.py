@@ -67,11 +67,11 @@ class CaAccounts(Protocol):
     def keep_ca_account(self, directory_url: str, account: CaAccount, *, instead_of: CaAccount | None) -> CaAccount:
         """Save `account` if the stored one is still `instead_of`; return the one stored now, whoever saved it."""
 
-    def lock_ca_account(self, directory_url: str, *, seconds: int) -> bool:
-        """True for the one caller that may register now; the lock ends by itself after `seconds`."""
+    def lock_ca_account(self, directory_url: str, *, seconds: int) -> str | None:
+        """A lock for the one caller that may register now; it ends by itself after `seconds`. None for all others."""
 
-    def unlock_ca_account(self, directory_url: str) -> None:
-        """End the lock early."""
+    def unlock_ca_account(self, directory_url: str, lock: str) -> None:
+        """End that lock early, and nobody else's that came after it."""
 
 
 @dataclass(frozen=True, slots=True)

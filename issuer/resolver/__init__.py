@@ -9,10 +9,8 @@ import time
 from collections.abc import Collection, Sequence
 
 from dns.exception import DNSException
-from dns.nameserver import Do53Nameserver
-from dns.resolver import Resolver
 
-from issuer.config import parse_dns_server
+from issuer.nameservers import Nameservers
 from issuer.ports import Finding, Pointing, Verdict
 from issuer.resolver.caa import permission
 from issuer.resolver.pointing import Inquiry, either
@@ -22,8 +20,6 @@ from issuer.resolver.questions import Questions, name_of
 
 PROOF_LABEL = "_issuer"
 """Below this label a name shows whose it is (RFC 8552)."""
-TRIES = 6
-"""One try takes this fraction of the whole time: a silent server leaves enough of it to the next one."""
 
 
 class DnsResolver:
@@ -37,8 +33,7 @@ class DnsResolver:
         if not targets:
             raise ValueError("there is no target for a CNAME to end at")
         self._targets = tuple(name_of(target) for target in targets)
-        self._servers = tuple(parse_dns_server(server) for server in servers)
-        self._seconds = seconds
+        self._nameservers = Nameservers(servers, seconds=seconds)
 
     def pointing(self, name: str, below: str = "") -> Pointing:
         """Whether a name leads to a target: by its CNAMEs or, where none shows, by all of its addresses. below: by its
@@ -80,10 +75,4 @@ class DnsResolver:
             return Finding(Verdict.UNKNOWN, f"DNS could not be asked: {error}")
 
     def _questions(self) -> Questions:
-        # A new resolver for every call: threads share nothing, and a changed resolv.conf is noticed.
-        until = time.monotonic() + self._seconds
-        resolver = Resolver(configure=not self._servers)
-        if self._servers:
-            resolver.nameservers = [Do53Nameserver(address, port) for address, port in self._servers]
-        resolver.timeout = self._seconds / TRIES
-        return Questions(resolver, until)
+        return Questions(self._nameservers.resolver(), time.monotonic() + self._nameservers.seconds)

@@ -14,11 +14,10 @@ from ipaddress import ip_address
 from urllib.parse import quote, urljoin, urlsplit
 
 from dns.exception import DNSException
-from dns.nameserver import Do53Nameserver
 from dns.resolver import Resolver
 
-from issuer.config import parse_dns_server
 from issuer.config.values import HOST_NAME
+from issuer.nameservers import Nameservers
 from issuer.ports import Finding, Verdict
 from issuer.selfcheck.addresses import UnseenError, addresses_of
 from issuer.selfcheck.exchange import PORTS, Url, WrongError, exchange
@@ -29,8 +28,6 @@ TOO_MANY_BYTES = 128
 """A body of so many bytes is refused, unless the right one is that long."""
 SHOWN = 120
 """How many characters of a URL are spelled out."""
-TRIES = 6
-"""One try at a DNS server takes this fraction of the whole time."""
 URL_SAFE = "/?%:@!$&'()*+,;=~-._"
 
 
@@ -43,8 +40,7 @@ class HttpSelfCheck:
     """
 
     def __init__(self, servers: Sequence[str] = (), *, seconds: float = 3, test_port: int = 0) -> None:
-        self._servers = tuple(parse_dns_server(server) for server in servers)
-        self._seconds = seconds
+        self._nameservers = Nameservers(servers, seconds=seconds)
         self._test_port = test_port
         # Whoever waits for a certificate may well answer with another one.
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -53,24 +49,16 @@ class HttpSelfCheck:
 
     def fetch(self, name: str, token: str, key_authorization: str) -> Finding:
         """Whether `name` answers a challenge, after ten redirects at most; nothing is raised."""
-        until = time.monotonic() + self._seconds
+        until = time.monotonic() + self._nameservers.seconds
         path = f"/.well-known/acme-challenge/{quote(token, safe='', errors='replace')}"
         hidden = re.compile(f"{re.escape(key_authorization)}|{re.escape(token)}", re.IGNORECASE)
         wanted = key_authorization.encode(errors="replace")
         try:
-            resolver = self._resolver()
+            resolver = self._nameservers.resolver()
         except (DNSException, OSError, ValueError):
             return Finding(Verdict.UNKNOWN, "DNS could not be asked: this machine names no server for it")
         trail = [Url("http", name, PORTS["http"], path)]
         return _Fetch(resolver, self._tls, until, self._test_port, trail, wanted, hidden).finding()
-
-    def _resolver(self) -> Resolver:
-        # A new one for every call: threads share nothing, and a changed resolv.conf is noticed.
-        resolver = Resolver(configure=not self._servers)
-        if self._servers:
-            resolver.nameservers = [Do53Nameserver(address, port) for address, port in self._servers]
-        resolver.timeout = self._seconds / TRIES
-        return resolver
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ Keys, all below `issuer:`
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
@@ -210,15 +211,15 @@ class RedisStore:
         key = _ca_key("ca-account", directory_url)
         return texts.ca_account(run(self._redis, "keep_ca_account", [key], expected, texts.account_text(account)))
 
-    def lock_ca_account(self, directory_url: str, *, seconds: int) -> bool:
+    def lock_ca_account(self, directory_url: str, *, seconds: int) -> str | None:
         """See `ports.CaAccounts`."""
+        mine = secrets.token_hex(16)
         with redis_errors():
-            return bool(self._redis.set(_ca_key("ca-lock", directory_url), 1, nx=True, ex=seconds))
+            return mine if self._redis.set(_ca_key("ca-lock", directory_url), mine, nx=True, ex=seconds) else None
 
-    def unlock_ca_account(self, directory_url: str) -> None:
+    def unlock_ca_account(self, directory_url: str, lock: str) -> None:
         """See `ports.CaAccounts`."""
-        with redis_errors():
-            self._redis.delete(_ca_key("ca-lock", directory_url))
+        run(self._redis, "unlock", [_ca_key("ca-lock", directory_url)], lock)
 
     def _get(self, key: str) -> str | None:
         with redis_errors():

@@ -135,6 +135,10 @@ local current = redis.call('GET', KEYS[1]) or ''
 if current == '' or current == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return ARGV[2] end
 return current
 
+-- script: unlock
+-- KEYS lock · ARGV what it was locked with
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+
 -- script: ask
 -- KEYS rest, pace · ARGV now, seconds of one step, burst's seconds, longest rest, seconds of a trial
 -- answers when to ask again ('' at once), and 1 where that is a rest

@@ -198,4 +198,5 @@ def test_of_8_that_replace_a_ca_account_one_wins_and_all_get_it(store: RedisStor
 
 
 def test_of_8_that_lock_one_may_register(store: RedisStore) -> None:
-    assert sorted(at_once(8, lambda _: store.lock_ca_account(DIRECTORY, seconds=30))) == [False] * 7 + [True]
+    locks = at_once(8, lambda _: store.lock_ca_account(DIRECTORY, seconds=30))
+    assert len([lock for lock in locks if lock]) == 1

@@ -7,8 +7,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from werkzeug.test import TestResponse
 
+from issuer import edge as edge_module
 from issuer.domain import Hsts
-from issuer.edge import default_hsts_header, served
+from issuer.edge import Shelf, default_hsts_header, served
 from issuer.keys import NEUTRAL_NAME, is_neutral, require_fit
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -103,6 +104,56 @@ def test_when_redis_is_away_what_was_served_goes_on_being_served(services: Servi
     assert edge.get(f"certificate?server_name={NAME}").data == before
     assert edge.get(f"ask?domain={NAME}").status_code == 200
     assert edge.get("certificate?server_name=other.customer.example").status_code == 503
+
+
+class AwayFeed:
+    """The feed of a store that may be away; asked: how often it was asked."""
+
+    def __init__(self, feed) -> None:
+        self._feed, self.is_away, self.asked = feed, False, 0
+        self.before = lambda: None
+
+    def served(self, name: str) -> str:
+        self.asked += 1
+        self.before()
+        if self.is_away:
+            raise Problem(ProblemType.STORE_UNAVAILABLE)
+        return self._feed.served(name)
+
+
+def test_h04_a_store_that_did_not_answer_is_not_waited_for_at_each_handshake(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued(services)
+    feed = AwayFeed(services.feed)
+    shelf = Shelf(replace(services, feed=feed))
+    before = shelf.served(NAME)
+    feed.is_away, feed.asked = True, 0
+    assert [shelf.served(NAME) for _ in range(5)] == [before] * 5
+    assert feed.asked == 1
+    with pytest.raises(Problem):
+        shelf.served("other.customer.example")  # nothing is known of it, so it is asked for
+    monkeypatch.setattr(edge_module, "AWAY_SECONDS", 0.0)
+    assert (shelf.served(NAME), feed.asked) == (before, 2)
+
+
+def test_h04_one_finds_out_whether_the_store_is_back_and_the_others_do_not_wait(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = issued(services)
+    monkeypatch.setattr(edge_module, "AWAY_SECONDS", 0.0)
+    feed = AwayFeed(services.feed)
+    shelf = Shelf(replace(services, feed=feed))
+    before = shelf.served(NAME)
+    feed.is_away = True
+    assert shelf.served(NAME) == before
+    feed.is_away, feed.asked = False, 0
+    services.store.amend(record.with_domain(hsts=Hsts(60)), now=services.clock())
+    meanwhile = []
+    feed.before = lambda: meanwhile.extend(shelf.served(NAME) for _ in range(3) if feed.asked == 1)
+    assert shelf.served(NAME).policy == Hsts(60)
+    assert (meanwhile, feed.asked) == ([before] * 3, 1)
+    assert (shelf.served(NAME).policy, feed.asked) == (Hsts(60), 2)
 
 
 def test_a_key_is_decrypted_once(services: Services, edge: Edge) -> None:
