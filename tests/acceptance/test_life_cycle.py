@@ -102,21 +102,24 @@ def test_g05_sigkill_in_each_step_of_a_renewal(
 ) -> None:
     name = published(dns, f"killed-{step}.customer.example")
     renewals.call("POST", f"/v2/x509/{name}")
-    first = leaf(renewals.wait_until(name, "active"))
+    first = leaf(renewals.wait_until(name, "active")).serial_number
     before, hold = issued(pebble), Hold()
     wire.add(Fault(WHERE[step], after=hold))
     assert hold.reached.wait(LIFETIME), "the step was never reached"
     record = services.store.load(name)
     assert (record.issuance.step, record.issuance.reason) == (step, "renewal")
+    # A slow machine may have renewed it once before the fault was there.
+    in_force = int(record.domain.certificate.serial, 16)
+    before += in_force != first
     running.kill("renewals")
     hold.let_go.set()
     body = renewals.call("GET", f"/v2/x509/{name}/status")[1]
-    assert (body["status"], leaf(body).serial_number) == ("processing", first.serial_number)
+    assert (body["status"], leaf(body).serial_number) == ("processing", in_force)
     running.start("renewals")
     seen = looks(
         renewals,
         name,
-        lambda body: body["status"] == "active" and leaf(body).serial_number != first.serial_number,
+        lambda body: body["status"] == "active" and leaf(body).serial_number != in_force,
         3 * LIFETIME,
     )
     assert issued(pebble) - before <= 2
