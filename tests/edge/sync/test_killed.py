@@ -20,16 +20,6 @@ KEPT, RENEWED, LEAVING, NEW, GONE = (f"{one}.customer.example" for one in ("kept
 FOREIGN = "foreign.customer.example"
 
 
-@pytest.fixture
-def records(redis_url: str) -> Records:
-    return Records(redis_url)
-
-
-@pytest.fixture
-def services(records: Records) -> Services:
-    return records.services
-
-
 def assert_whole(path: Path) -> None:
     """What a terminator that starts now would find, and who may read it (F05)."""
     for file in path.rglob("*"):
