@@ -106,21 +106,35 @@ def neutral_bundle() -> str:
     Nobody trusts it, and nobody has to: a CA that a redirect sends to HTTPS while it validates a name (RFC 8555 §8.3)
     does not look at it. It never ends (RFC 5280 §4.1.2.5).
     """
+    begins, ends = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+    return "".join(self_signed("No certificate for this name yet", [x509.DNSName(NEUTRAL_NAME)], begins, ends))
+
+
+def self_signed(
+    common_name: str,
+    alternatives: Sequence[x509.GeneralName],
+    begins: dt.datetime,
+    ends: dt.datetime,
+    *,
+    is_ca: bool = False,
+) -> tuple[str, str]:
+    """A certificate that is its own issuer, and its key, each PEM. is_ca: it may be trusted as a root."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "No certificate for this name yet")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
-        .not_valid_after(dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NEUTRAL_NAME)]), critical=False)
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return (certificate.public_bytes(Encoding.PEM) + pem).decode()
+    return certificate.public_bytes(Encoding.PEM).decode(), pem.decode()
 
 
 def is_neutral(certificate: x509.Certificate) -> bool:

@@ -24,12 +24,9 @@ from typing import Any, Self
 
 import urllib3
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from issuer.config import child_environment, parse_dns_server
+from issuer.keys import self_signed
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_000)
@@ -265,24 +262,12 @@ def _redis_answers(port: int) -> bool:
 def _own_tls(folder: Path) -> tuple[Path, Path]:
     """A certificate for the loopback address, its own issuer, for a test CA's own TLS."""
     folder.mkdir(parents=True, exist_ok=True)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox")])
     now = dt.datetime.now(dt.UTC)
     alternatives = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    begins, ends = now - dt.timedelta(hours=1), now + dt.timedelta(days=30)
+    certificate, key = self_signed("sandbox", alternatives, begins, ends, is_ca=True)
     certificate_file, key_file = folder / "tls.pem", folder / "tls-key.pem"
-    certificate_file.write_bytes(certificate.public_bytes(Encoding.PEM))
+    certificate_file.write_text(certificate)
     key_file.touch(mode=0o600)
-    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key_file.write_text(key)
     return certificate_file, key_file

@@ -30,8 +30,8 @@ def certificate() -> Response:
     """200 with chain and key in one PEM, or 204 where `server_name` has none (Caddy's get_certificate http). With
     `otherwise=neutral` in place of 204 a certificate that is nobody's, under which challenges can be answered."""
     found, shelf = _served("server_name"), current_app.extensions["shelf"]
-    bundle = shelf.neutral if request.args.get("otherwise") == "neutral" else ""
-    bundle = found.bundle if found else bundle
+    otherwise = shelf.neutral if request.args.get("otherwise") == "neutral" else ""
+    bundle = found.bundle if found else otherwise
     return Response(bundle, 200 if bundle else 204, content_type="application/x-pem-file")
 
 

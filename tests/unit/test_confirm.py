@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from issuer import confirm
 from issuer.domain import Agenda, Step
+from issuer.metrics import EDGE_LOOKS
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import confirm_served
@@ -129,7 +130,7 @@ def test_a_certificate_that_was_withdrawn_is_not_asked_for(services: Services) -
     assert (services.handshake.asked, services.store.load(NAME).domain.confirm_at) == ([], None)
 
 
-def test_two_scans_at_once_note_it_once(world: World, services: Services) -> None:
+def test_of_two_scans_at_once_one_notes_and_counts_it(world: World, services: Services) -> None:
     serial = issued(services).domain.certificate.serial
     serve(services, serial, serial)
 
@@ -141,6 +142,8 @@ def test_two_scans_at_once_note_it_once(world: World, services: Services) -> Non
     with pytest.raises(Conflict):
         confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
     assert timeline(world).count(f"served everywhere: serial number {serial}") == 1
+    looks = {words[1:]: count for words, count in services.meter.counted().items() if words[0] == EDGE_LOOKS.name}
+    assert looks == {(FIRST, "yes"): 1, (SECOND, "yes"): 1}
 
 
 def test_an_issuance_under_way_is_left_as_it_is(world: World, services: Services) -> None:

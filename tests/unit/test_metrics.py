@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from issuer import confirm
 from issuer.metrics import EDGE_CONFIRMED, EDGE_LOOKS, exposition
-from issuer.ports import Conflict, Services
+from issuer.ports import Services
 from tests.fakes import NAME, fake_services
 from tests.front import issued
 from tests.world import DAY, World
@@ -74,20 +73,6 @@ def test_h02_what_some_edge_has_not_served_for_a_day_is_counted_once(world: Worl
     found = shown(services)
     assert (found["issuer_edge_given_up_total",], found["issuer_edge_unconfirmed",]) == (1, 0)
     assert found["issuer_edge_confirmed_seconds_count",] == 0
-
-
-def test_of_two_looks_at_once_one_counts(services: Services) -> None:
-    serial = issued(services).domain.certificate.serial
-    services.handshake.serials = dict.fromkeys(EDGES, serial)
-
-    def another_has_asked_and_noted(_: str) -> None:
-        services.handshake.before = lambda _: None
-        confirm.confirm(services, NAME)
-
-    services.handshake.before = another_has_asked_and_noted
-    with pytest.raises(Conflict):
-        confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
-    assert looks(shown(services)) == {(FIRST, "yes"): 1, (SECOND, "yes"): 1}
 
 
 def test_no_metric_tells_of_a_domain(world: World, services: Services) -> None:
