@@ -30,7 +30,7 @@ def confirm(services: Services, name: str) -> None:
     findings = _looked_at(services, name, certificate)
     lacking = "; ".join(one.found for one in findings.values() if one.verdict is not Verdict.YES)
     now = services.clock()
-    for_seconds = now - certificate.installed_at
+    for_seconds = max(now - certificate.installed_at, 0.0)  # by two machines' clocks
     counts = [EDGE_LOOKS.once(edge, one.verdict) for edge, one in findings.items()]
     again_at = None
     if not lacking:

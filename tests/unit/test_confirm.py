@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from issuer import confirm
 from issuer.domain import Agenda, Step
-from issuer.metrics import EDGE_LOOKS
+from issuer.metrics import EDGE_CONFIRMED, EDGE_LOOKS
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import confirm_served
@@ -144,6 +144,14 @@ def test_of_two_scans_at_once_one_notes_and_counts_it(world: World, services: Se
     assert timeline(world).count(f"served everywhere: serial number {serial}") == 1
     looks = {words[1:]: count for words, count in services.meter.counted().items() if words[0] == EDGE_LOOKS.name}
     assert looks == {(FIRST, "yes"): 1, (SECOND, "yes"): 1}
+
+
+def test_a_clock_that_is_behind_that_of_the_installing_machine_counts_no_time(services: Services) -> None:
+    record = issued(services)
+    services.handshake.serials = dict.fromkeys(EDGES, record.domain.certificate.serial)
+    services.clock.now = record.domain.certificate.installed_at - 5
+    confirm.confirm(services, NAME)
+    assert services.meter.counted()[EDGE_CONFIRMED.name, "sum"] == 0
 
 
 def test_an_issuance_under_way_is_left_as_it_is(world: World, services: Services) -> None:
