@@ -8,12 +8,12 @@ from kombu.entity import Exchange, Queue
 
 from issuer import schedule, tasks
 from issuer.config import Settings
-from issuer.domain import CHAIN, Agenda
+from issuer.domain import CHAIN, Due
 from issuer.ports import Services
 
-INTERACTIVE = Agenda.INTERACTIVE.value
-BULK = Agenda.BULK.value
-RENEWAL = Agenda.RENEWAL.value
+INTERACTIVE = Due.OPEN_INTERACTIVE.value
+BULK = Due.OPEN_BULK.value
+RENEWAL = Due.OPEN_RENEWAL.value
 HOUSEKEEPING = "housekeeping"
 LOOKUP = "lookup"
 QUEUES = (INTERACTIVE, HOUSEKEEPING, BULK, RENEWAL, LOOKUP)

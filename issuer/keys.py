@@ -38,7 +38,7 @@ UNSOUND = (
     x509.UnsupportedGeneralNameType,
 )
 
-NEUTRAL_NAME = "no-certificate-yet.invalid"
+PLACEHOLDER_NAME = "no-certificate-yet.invalid"
 """The only name in the certificate that is shown for names without one; it can be nobody's (RFC 2606 §2)."""
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -100,14 +100,14 @@ def as_pem(key: bytes) -> str:
     return _load(key).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def neutral_bundle() -> str:
+def placeholder_bundle() -> str:
     """A self-signed certificate and its key, PEM, for handshakes for names that have none.
 
     Nobody trusts it, and nobody has to: a CA that a redirect sends to HTTPS while it validates a name (RFC 8555 §8.3)
     does not look at it. It never ends (RFC 5280 §4.1.2.5).
     """
     begins, ends = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
-    return "".join(self_signed("No certificate for this name yet", [x509.DNSName(NEUTRAL_NAME)], begins, ends))
+    return "".join(self_signed("No certificate for this name yet", [x509.DNSName(PLACEHOLDER_NAME)], begins, ends))
 
 
 def self_signed(
@@ -137,11 +137,11 @@ def self_signed(
     return certificate.public_bytes(Encoding.PEM).decode(), pem.decode()
 
 
-def is_neutral(certificate: x509.Certificate) -> bool:
-    """True for what `neutral_bundle` makes."""
+def is_placeholder(certificate: x509.Certificate) -> bool:
+    """True for what `placeholder_bundle` makes."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return names.get_values_for_type(x509.DNSName) == [NEUTRAL_NAME]
+        return names.get_values_for_type(x509.DNSName) == [PLACEHOLDER_NAME]
     except UNSOUND:
         return False
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-Counts = Mapping[tuple[str, ...], float]
+CounterValues = Mapping[tuple[str, ...], float]
 """By how much to raise what is counted under a metric's name and more words, or how high that is."""
 
 
@@ -24,11 +24,11 @@ class Counter:
     meaning: str
     labels: tuple[str, ...] = ()
 
-    def once(self, *values: str) -> Counts:
+    def once(self, *values: str) -> CounterValues:
         """It has happened; values: of the labels."""
         return {(self.name, *values): 1}
 
-    def family(self, counted: Counts) -> Metric:
+    def family(self, counted: CounterValues) -> Metric:
         """What was counted, as Prometheus has it."""
         family = CounterMetricFamily(self.name, self.meaning, labels=self.labels)
         for name, *values in sorted(counted):
@@ -45,11 +45,11 @@ class Histogram:
     meaning: str
     buckets: tuple[float, ...]
 
-    def observed(self, value: float) -> Counts:
+    def observed(self, value: float) -> CounterValues:
         """It has been `value` once."""
         return {(self.name, self._bucket(value)): 1, (self.name, "sum"): value}
 
-    def family(self, counted: Counts) -> Metric:
+    def family(self, counted: CounterValues) -> Metric:
         """What was counted, as Prometheus has it."""
         reached, buckets = 0.0, []
         for bound in [*map(str, self.buckets), "+Inf"]:
@@ -77,7 +77,7 @@ EDGE_GIVEN_UP = Counter(
 EDGE_UNCONFIRMED = "issuer_edge_unconfirmed"
 
 
-def exposition(counted: Counts, *, unconfirmed: int) -> bytes:
+def exposition(counted: CounterValues, *, unconfirmed: int) -> bytes:
     """All metrics in Prometheus' text format. unconfirmed: how many certificates are still to be confirmed."""
 
     class All(Collector):

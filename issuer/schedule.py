@@ -1,4 +1,4 @@
-"""The beat table, and what it starts: scans that take from an agenda what is due.
+"""The beat table, and what it starts: scans that take from an due_index what is due.
 
 Each may run twice at once, as the store hands each name to one caller. What a scan does not get done comes back by
 itself, as its names were only put off.
@@ -16,8 +16,11 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.schedules import schedule
 
-from issuer import confirm, pipeline, renewal, withdrawal
-from issuer.domain import Agenda, Record
+from issuer import renewal
+from issuer.actions import withdraw
+from issuer.authorities import revocation
+from issuer.domain import Due, Record
+from issuer.edge import confirm
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 
@@ -44,23 +47,23 @@ class Scan:
     """A beat entry. is_slow: it waits for others' servers, and must keep nobody waiting."""
 
     name: str
-    run: Callable[[Services, Celery], int]
+    run: Callable[[Services], int]
     is_slow: bool = False
 
 
-def reconcile(services: Services, celery: Celery) -> int:
+def reconcile(services: Services) -> int:
     """Queue again every open issuance whose time has come, or whose lease ran out."""
 
     def again(name: str) -> None:
         record = services.store.load(name)
         if record and record.issuance.is_open:
-            pipeline.resume(celery, record)
+            services.queue.enqueue(record)
 
-    lanes = {Agenda.INTERACTIVE: BATCH, Agenda.BULK: SOME, Agenda.RENEWAL: SOME}
-    return sum(_each(again, _claim(services, lane, AGAIN_SECONDS, limit)) for lane, limit in lanes.items())
+    queues = {Due.OPEN_INTERACTIVE: BATCH, Due.OPEN_BULK: SOME, Due.OPEN_RENEWAL: SOME}
+    return sum(_each(again, _claim(services, queue, AGAIN_SECONDS, limit)) for queue, limit in queues.items())
 
 
-def renew_due(services: Services, celery: Celery) -> int:
+def renew_due(services: Services) -> int:
     """Begin the renewals whose moment has come, the most urgent first, at the pace that is set."""
 
     def few() -> list[str]:
@@ -69,35 +72,35 @@ def renew_due(services: Services, celery: Celery) -> int:
         return services.store.claim_renewals(
             now=now,
             limit=FEW,
-            look_again_at=now + AGAIN_SECONDS,
+            requeue_at=now + AGAIN_SECONDS,
             per_second=services.renewals_per_second,
             at_once=services.renewals_at_once,
         )
 
-    return sum(_each(lambda name: _resume(celery, renewal.begin(services, name)), names) for names in iter(few, []))
+    return sum(_each(lambda name: _resume(services, renewal.start(services, name)), names) for names in iter(few, []))
 
 
-def expire_due(services: Services, _: Celery) -> int:
+def expire_due(services: Services) -> int:
     """Report the certificates that have ended."""
-    return _each(lambda name: renewal.tell_end(services, name), _claim(services, Agenda.EXPIRE, AGAIN_SECONDS))
+    return _each(lambda name: renewal.report_expiry(services, name), _claim(services, Due.EXPIRY, AGAIN_SECONDS))
 
 
-def recheck_away(services: Services, celery: Celery) -> int:
+def recheck_away(services: Services) -> int:
     """Ask DNS for names that led elsewhere; those that lead here again are tried at once."""
 
     def ask(name: str) -> None:
-        _resume(celery, renewal.recheck(services, name))
+        _resume(services, renewal.recheck(services, name))
 
-    return _each(ask, _claim(services, Agenda.AWAY, ASK_AGAIN_SECONDS), threads=THREADS)
+    return _each(ask, _claim(services, Due.DNS_RECHECK, ASK_AGAIN_SECONDS), threads=THREADS)
 
 
-def refresh_renewal_info(services: Services, _: Celery) -> int:
+def refresh_renewal_info(services: Services) -> int:
     """Ask the CA when it wants certificates to be renewed, where it has an answer to that at all."""
-    names = _claim(services, Agenda.RENEWAL_INFO, ASK_AGAIN_SECONDS)
+    names = _claim(services, Due.RENEWAL_INFO, ASK_AGAIN_SECONDS)
     return _each(lambda name: renewal.refresh(services, name), names, threads=THREADS)
 
 
-def confirm_served(services: Services, _: Celery) -> int:
+def confirm_served(services: Services) -> int:
     """Ask the edges for new certificates. It is over before it is begun again, as it may wait for each of them: so it
     never holds more than one process."""
     if not services.edges:
@@ -108,18 +111,18 @@ def confirm_served(services: Services, _: Celery) -> int:
         if time.monotonic() < until:
             confirm.confirm(services, name)
 
-    return _each(ask, _claim(services, Agenda.CONFIRM, CONFIRM_AGAIN_SECONDS), threads=THREADS)
+    return _each(ask, _claim(services, Due.EDGE_CONFIRMATION, CONFIRM_AGAIN_SECONDS), threads=THREADS)
 
 
-def revoke_due(services: Services, _: Celery) -> int:
+def revoke_due(services: Services) -> int:
     """Have CAs revoke certificates of names that were given up."""
-    names = _claim(services, Agenda.REVOKE, AGAIN_SECONDS)
-    return _each(lambda name: withdrawal.revoke_due(services, name), names, threads=THREADS)
+    names = _claim(services, Due.REVOCATION, AGAIN_SECONDS)
+    return _each(lambda name: revocation.revoke_due(services, name), names, threads=THREADS)
 
 
-def forget_withdrawn(services: Services, _: Celery) -> int:
+def forget_withdrawn(services: Services) -> int:
     """Remove what is left of names that were given up and are held no more."""
-    return _each(lambda name: withdrawal.forget(services, name), _claim(services, Agenda.FORGET, AGAIN_SECONDS))
+    return _each(lambda name: withdraw.remove(services, name), _claim(services, Due.REMOVAL, AGAIN_SECONDS))
 
 
 SCANS = (
@@ -137,7 +140,7 @@ SCANS = (
 def register(app: Celery, services: Callable[[], Services], every_seconds: float) -> None:
     """Make a task of each scan, and have beat send it. A message older than its own interval is dropped unread."""
     for scan in SCANS:
-        app.task(_body(scan, app, services), name=scan.name, shared=False)
+        app.task(_body(scan, services), name=scan.name, shared=False)
     every = schedule(every_seconds, nowfun=steady_now, app=app)
     app.conf.beat_schedule = {
         scan.name: {"task": scan.name, "schedule": every, "options": {"expires": max(every_seconds, 1)}}
@@ -150,11 +153,11 @@ def steady_now() -> datetime:
     return SOME_DAY + timedelta(seconds=time.monotonic())
 
 
-def _body(scan: Scan, app: Celery, services: Callable[[], Services]) -> Callable[[], None]:
+def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[], None]:
     def body() -> None:
         structlog.contextvars.clear_contextvars()
         try:
-            count = scan.run(services(), app)
+            count = scan.run(services())
         except Problem as problem:
             log.warning("scan not done", scan=scan.name, problem=problem.type.value, reason=str(problem))
             return
@@ -167,14 +170,14 @@ def _body(scan: Scan, app: Celery, services: Callable[[], Services]) -> Callable
     return body
 
 
-def _claim(services: Services, agenda: Agenda, put_off_seconds: float, limit: int = BATCH) -> list[str]:
+def _claim(services: Services, due_index: Due, put_off_seconds: float, limit: int = BATCH) -> list[str]:
     now = services.clock()
-    return services.store.claim(agenda, now=now, limit=limit, look_again_at=now + put_off_seconds)
+    return services.store.claim(due_index, now=now, limit=limit, requeue_at=now + put_off_seconds)
 
 
-def _resume(celery: Celery, record: Record | None) -> None:
+def _resume(services: Services, record: Record | None) -> None:
     if record:
-        pipeline.resume(celery, record)
+        services.queue.enqueue(record)
 
 
 def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> int:

@@ -4,36 +4,44 @@ import time
 
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
+from issuer.challenges import Http01, HttpSelfCheck
 from issuer.config import CaSettings, Settings
-from issuer.handshake import TlsHandshake
+from issuer.dns import DnsResolver
+from issuer.domain import Record
+from issuer.edge.handshake import TlsHandshake
 from issuer.keys import KeyType, Vault
-from issuer.ports import CaLimits, CaPolicy, Clock, HolderProof, Services
-from issuer.resolver import DnsResolver
-from issuer.selfcheck import HttpSelfCheck
-from issuer.store import RedisFeed, RedisLimits, RedisMeter, RedisStore, connect
+from issuer.ports import CaLimits, CaPolicy, Clock, HolderProof, Services, TaskQueue
+from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore, connect
 
 
-def build_services(settings: Settings, clock: Clock = time.time) -> Services:
+class LeftToReconcile:
+    """The `TaskQueue` port of processes that have no broker: `reconcile` finds the record within seconds."""
+
+    def enqueue(self, record: Record) -> None:
+        """See `ports.TaskQueue`."""
+
+
+def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueue | None = None) -> Services:
     """The real adapters. Nothing is connected before it is used, so a process may fork after this."""
     client = connect(settings.redis_url.get_secret_value())
     store = RedisStore(client)
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
+    self_check = HttpSelfCheck(
+        settings.dns_servers, seconds=settings.self_check_seconds, test_port=settings.self_check_test_port
+    )
     return Services(
         store=store,
+        queue=queue or LeftToReconcile(),
         feed=RedisFeed(client),
         limits=RedisLimits(client),
-        meter=RedisMeter(client),
+        counters=RedisCounters(client),
         cas=tuple(_authority(ca, settings, store, vault, clock) for ca in settings.authorities),
         resolver=DnsResolver(
             settings.cname_targets,
             settings.dns_servers,
             seconds=settings.dns_timeout_seconds,
         ),
-        self_check=HttpSelfCheck(
-            settings.dns_servers,
-            seconds=settings.self_check_seconds,
-            test_port=settings.self_check_test_port,
-        ),
+        solver=Http01(store, self_check),
         handshake=TlsHandshake(),
         vault=vault,
         key_type=KeyType(settings.key_type),

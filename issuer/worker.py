@@ -2,11 +2,23 @@
 
 from functools import cache
 
+from celery import Celery
+
 from issuer.celery_app import create_celery
 from issuer.config import load_settings
 from issuer.logs import configure_logs
+from issuer.pipeline import CeleryQueue
+from issuer.ports import Services
 from issuer.wiring import build_services
 
 settings = load_settings()
 configure_logs(settings.log_format, settings.log_level)
-app = create_celery(settings, cache(lambda: build_services(settings)))
+
+
+@cache
+def services() -> Services:
+    """Built when a task first needs them."""
+    return build_services(settings, queue=CeleryQueue(app))
+
+
+app: Celery = create_celery(settings, services)

@@ -12,24 +12,26 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from issuer.domain import Domain, Reason, Record, new_issuance
+from issuer.celery_app import create_celery
+from issuer.challenges import Http01
+from issuer.config import load_settings
+from issuer.domain import Account, Domain, Plan, Reason, Record, new_issuance
 from issuer.keys import KeyType, Vault, new_encryption_key
+from issuer.pipeline import CeleryQueue
 from issuer.ports import (
-    Account,
     Authorization,
     CaPolicy,
     Challenge,
+    DnsFinding,
     Finding,
     HolderProof,
     Order,
-    Plan,
-    Pointing,
     RenewalInfo,
     Services,
     Verdict,
 )
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisFeed, RedisLimits, RedisMeter, RedisStore
+from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore
 
 NOW = 1_790_000_000.0
 TARGET = "edge.platform.example"
@@ -61,13 +63,13 @@ class FakeResolver:
         self.asked: list[str] = []
         self.proofs: dict[str, tuple[str, Verdict]] = {}
 
-    def pointing(self, name: str, below: str = "") -> Pointing:
+    def points_here(self, name: str, below: str = "") -> DnsFinding:
         self.asked.append(name)
         verdict = self._proved(name, below) if below else self.verdicts.get(name, Verdict.YES)
-        return Pointing(verdict, f"{name} as DNS has it", f"{name} CNAME {f'{below}.' if below else ''}{TARGET}")
+        return DnsFinding(verdict, f"{name} as DNS has it", f"{name} CNAME {f'{below}.' if below else ''}{TARGET}")
 
-    def shows(self, name: str, token: str) -> Pointing:
-        return Pointing(self._proved(name, token), f"_issuer.{name} as DNS has it", f"_issuer.{name} TXT {token}")
+    def shows(self, name: str, token: str) -> DnsFinding:
+        return DnsFinding(self._proved(name, token), f"_issuer.{name} as DNS has it", f"_issuer.{name} TXT {token}")
 
     def _proved(self, name: str, token: str) -> Verdict:
         shown, verdict = self.proofs.get(name, ("", Verdict.YES))
@@ -289,6 +291,14 @@ def fake_store() -> RedisStore:
     return RedisStore(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True))
 
 
+def queue_at(broker_url: str = "memory://") -> CeleryQueue:
+    """The real queue over a broker of this process, or a real one. Nothing here runs its tasks."""
+    settings = load_settings(encryption_keys=new_encryption_key(), cname_targets=TARGET, broker_url="redis://unused")
+    celery = create_celery(settings, lambda: None)
+    celery.conf.broker_url = broker_url
+    return CeleryQueue(celery)
+
+
 def fake_services(
     store: RedisStore | None = None,
     *,
@@ -299,12 +309,13 @@ def fake_services(
     clock, store = FakeClock(), store or fake_store()
     return Services(
         store=store,
+        queue=queue_at(),
         feed=RedisFeed(store._redis),
-        meter=RedisMeter(store._redis),
+        counters=RedisCounters(store._redis),
         limits=RedisLimits(store._redis),
         cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),
-        self_check=FakeSelfCheck(),
+        solver=Http01(store, FakeSelfCheck()),
         handshake=FakeHandshake(),
         vault=Vault([new_encryption_key()]),
         key_type=KeyType.EC_P256,
@@ -327,7 +338,7 @@ def opened(services: Services, name: str = NAME, account: str = ACCOUNT.id) -> R
     """A record with a first issuance, as a POST leaves it."""
     now = services.clock()
     issuance = new_issuance(name, Reason.FIRST, now)
-    return services.store.open(Domain(name, account, now), issuance, version=0, look_again_at=now + 60)
+    return services.store.open(Domain(name, account, now), issuance, version=0, requeue_at=now + 60)
 
 
 def below(registered: str, count: int) -> list[str]:

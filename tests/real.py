@@ -46,7 +46,7 @@ def opened(services: Services, name: str, account: str = "platform") -> Record:
     """A record as a POST leaves it."""
     now = services.clock()
     issuance = new_issuance(name, Reason.FIRST, now)
-    return services.store.open(Domain(name, account, now), issuance, version=0, look_again_at=now + 60)
+    return services.store.open(Domain(name, account, now), issuance, version=0, requeue_at=now + 60)
 
 
 def run_to_end(services: Services, record: Record, *, at_most: int = 200) -> Record:
@@ -55,8 +55,8 @@ def run_to_end(services: Services, record: Record, *, at_most: int = 200) -> Rec
         record = services.store.load(record.domain.name)
         if record.issuance.step not in CHAIN:
             return record
-        onward, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
-        if onward is tasks.Onward.LEAVE or seconds > A_WHILE_SECONDS:
+        outcome, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
+        if outcome is tasks.Outcome.STOP or seconds > A_WHILE_SECONDS:
             return services.store.load(record.domain.name)
         time.sleep(seconds)
     raise AssertionError(f"still {record.issuance.step} after {at_most} attempts")

@@ -154,5 +154,5 @@ def test_the_images_health_check_tells_life_from_death(serve: Callable[..., None
 
     assert program == "python"
     assert exit_code() != 0
-    serve(create_app(fake_services(), None), port)
+    serve(create_app(fake_services()), port)
     assert exit_code() == 0

@@ -6,8 +6,11 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.routing import BaseConverter
 
-from issuer import checks, edge, pipeline, withdrawal
+from issuer.actions import eligibility
+from issuer.actions import withdraw as withdrawal
+from issuer.actions.request import request as start
 from issuer.domain import Domain, Record, Status, status
+from issuer.edge import bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from web import caller
@@ -39,7 +42,7 @@ def show_status(domain: str) -> Response:
     """How it stands, with the certificate in force or last held."""
     account = caller.account()
     services: Services = current_app.extensions["services"]
-    record = checks.record_of(services, account, domain)
+    record = eligibility.record_of(services, account, domain)
     return jsonify(status_body(record, services.clock()))
 
 
@@ -89,13 +92,7 @@ def _begun(domain: str, *, must_exist: bool) -> Response:
     if request.is_json and request.get_data():
         # No body is needed; but one that can not be read means another call.
         caller.json_object("send no body")
-    record = pipeline.request(
-        current_app.extensions["services"],
-        current_app.extensions["celery"],
-        account,
-        domain,
-        must_exist=must_exist,
-    )
+    record = start(current_app.extensions["services"], account, domain, must_exist=must_exist)
     location = f"/v2/x509/{record.domain.name}/status"
     response = jsonify({"message": "Initiated x509 key pair generation", "location": location})
     response.status_code = 202
@@ -140,7 +137,7 @@ def _left_of(services: Services, former: Domain, left: Domain, *, is_revoked: bo
         "held_until": _instant(left.withdrawn_until or now) if is_held else None,
         "revocation": "pending" if left.revocations else None,
     }
-    until = edge.policy(services, former).remembered_until(now)
+    until = bundle.policy(services, former).remembered_until(now)
     if former.certificate and until > now:
         body["warning"] = f"browsers that have been told HSTS keep to HTTPS for it until {_instant(until)}"
     return body

@@ -1,9 +1,8 @@
-"""create_app(services, celery): the blueprints, and JSON for whatever goes wrong."""
+"""create_app(services): the blueprints, and JSON for whatever goes wrong."""
 
-from celery import Celery
 from flask import Flask
 
-from issuer.edge import Shelf
+from issuer.edge.cache import BundleCache
 from issuer.ports import Services
 from web import errors
 from web.api import AnyText, api
@@ -15,14 +14,14 @@ from web.policies import policies
 MAX_BODY_BYTES = 65_536
 
 
-def create_app(services: Services, celery: Celery) -> Flask:
-    """The WSGI application over what `issuer.wiring` and `issuer.celery_app` build."""
+def create_app(services: Services) -> Flask:
+    """The WSGI application over what `issuer.wiring` builds."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # status first, certificate last
     app.url_map.merge_slashes = False
     app.url_map.converters["anything"] = AnyText
-    app.extensions.update(services=services, celery=celery, shelf=Shelf(services))
+    app.extensions.update(services=services, cache=BundleCache(services))
     for blueprint in (api, policies, challenges, edge, health):
         app.register_blueprint(blueprint)
     errors.register(app)

@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import current_app, request
 
-from issuer import accounts
-from issuer.ports import Account
+from issuer.actions import accounts
+from issuer.domain import Account
 from issuer.problem import Problem, ProblemType
 
 USER = "api"

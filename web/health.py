@@ -4,7 +4,7 @@ from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from issuer import metrics
-from issuer.domain import Agenda
+from issuer.domain import Due
 from issuer.ports import Services
 
 health = Blueprint("health", __name__)
@@ -28,6 +28,6 @@ def ready() -> Response:
 def counted() -> Response:
     """What Prometheus takes: all that was counted by all processes, so one of them is to be asked."""
     services: Services = current_app.extensions["services"]
-    unconfirmed, _ = services.store.names(Agenda.CONFIRM, limit=1)
-    shown = metrics.exposition(services.meter.counted(), unconfirmed=unconfirmed)
+    unconfirmed, _ = services.store.names(Due.EDGE_CONFIRMATION, limit=1)
+    shown = metrics.exposition(services.counters.values(), unconfirmed=unconfirmed)
     return Response(shown, content_type=CONTENT_TYPE_LATEST)

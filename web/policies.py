@@ -4,8 +4,9 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify
 
-from issuer import checks, edge, hsts
+from issuer.actions import eligibility, hsts
 from issuer.domain import Hsts, Record
+from issuer.edge import bundle
 from issuer.ports import Services
 from web import caller
 
@@ -18,7 +19,7 @@ policies = Blueprint("policies", __name__, url_prefix="/v2/x509")
 def set_hsts(domain: str) -> Response:
     """Set the policy, from now on."""
     account, services = caller.account(), _services()
-    record = checks.record_of(services, account, domain)
+    record = eligibility.record_of(services, account, domain)
     wanted = hsts.asked_for(caller.json_object(HINT))
     return _said(hsts.put(services, account, record.domain.name, wanted))
 
@@ -32,13 +33,13 @@ def end_hsts(domain: str) -> Response:
 @policies.get("/<anything:domain>/hsts", provide_automatic_options=False)
 def show_hsts(domain: str) -> Response:
     """The policy in force."""
-    return _said(checks.record_of(_services(), caller.account(), domain))
+    return _said(eligibility.record_of(_services(), caller.account(), domain))
 
 
 def _said(record: Record) -> Response:
     """The policy, the header as it is sent with a valid certificate in force, and what to know of it."""
     services, domain = _services(), record.domain
-    policy = edge.policy(services, domain)
+    policy = bundle.policy(services, domain)
     header = policy.header(services.clock())
     body: dict[str, Any] = {
         "message": _in_words(policy, header)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from issuer.domain.indexes import Due
 from issuer.problem import Problem, ProblemType
 
 MAX_EVENTS = 12
@@ -28,22 +29,6 @@ class Reason(StrEnum):
     FIRST = "first"
     MANUAL = "manual"
     RENEWAL = "renewal"
-
-
-class Agenda(StrEnum):
-    """What beat works off: lists of names by the time when something is due for them. A record is in at most one of
-    the first three, which are the names of the queues as well."""
-
-    INTERACTIVE = "interactive"  # open issuances that somebody waits for
-    BULK = "bulk"  # those of an account that has begun many at once
-    RENEWAL = "renewal"  # open renewals
-    RENEW = "renew"  # a renewal is to be begun
-    EXPIRE = "expire"  # the certificate ends
-    RENEWAL_INFO = "renewal_info"  # the CA is to be asked when to renew
-    AWAY = "away"  # DNS is to be asked whether the name leads here again
-    CONFIRM = "confirm"  # the edges are to be asked whether they serve the new certificate
-    REVOKE = "revoke"  # a CA is to revoke a certificate
-    FORGET = "forget"  # the record of a name that was given up is of no more use
 
 
 CHAIN = (Step.ORDER, Step.CHALLENGE, Step.FINALIZE, Step.INSTALL)
@@ -122,11 +107,11 @@ class Issuance:
         return self.step in CHAIN
 
     @property
-    def lane(self) -> Agenda:
+    def queue(self) -> Due:
         """Whether somebody waits for it: its queue, and the list it is in while it is open."""
         if self.reason is Reason.RENEWAL:
-            return Agenda.RENEWAL
-        return Agenda.BULK if self.is_bulk else Agenda.INTERACTIVE
+            return Due.OPEN_RENEWAL
+        return Due.OPEN_BULK if self.is_bulk else Due.OPEN_INTERACTIVE
 
     def advance(self, step: Step, **found: Any) -> Self:
         """On to the next step, due now. ValueError for an illegal move."""
@@ -157,8 +142,8 @@ class Issuance:
             return replace(again, **WITHOUT_ORDER, key=None, csr=None)
         return replace(again, ca=None, is_charged=False) if self.order_url is None else again
 
-    def go_elsewhere(self, problem: Problem, now: float) -> Self:
-        """Its CA has failed it: over to another one, with an order there, at once."""
+    def failover(self, problem: Problem, now: float) -> Self:
+        """Its CA has failed: on to another one, with an order there, at once."""
         if not self.is_open or self.ca is None:
             raise ValueError(f"no move from {self.step} to another CA")
         passed_over = (*self.passed_over, self.ca)

@@ -17,18 +17,17 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
-from issuer.ports.outside import Finding, Handshake, HolderProof, Pointing, Resolver, SelfCheck, Verdict
+from issuer.ports.outside import DnsFinding, Finding, Handshake, HolderProof, Resolver, SelfCheck, Solver, Verdict
+from issuer.ports.queue import TaskQueue
 from issuer.ports.store import (
     NO_QUOTA,
-    Account,
     Change,
     Conflict,
+    Counters,
     Feed,
     Limits,
-    Meter,
     OverQuota,
     Pause,
-    Plan,
     PlannedRenewal,
     Quota,
     Store,
@@ -36,7 +35,6 @@ from issuer.ports.store import (
 
 __all__ = [
     "NO_QUOTA",
-    "Account",
     "Authorization",
     "CaAccount",
     "CaAccounts",
@@ -47,26 +45,27 @@ __all__ = [
     "Change",
     "Clock",
     "Conflict",
+    "Counters",
+    "DnsFinding",
     "Feed",
     "Finding",
     "Handshake",
     "HolderProof",
     "KnownAccount",
     "Limits",
-    "Meter",
     "Order",
     "OverQuota",
     "Pause",
-    "Plan",
     "PlannedRenewal",
-    "Pointing",
     "Quota",
     "Rate",
     "RenewalInfo",
     "Resolver",
     "SelfCheck",
     "Services",
+    "Solver",
     "Store",
+    "TaskQueue",
     "Verdict",
 ]
 
@@ -79,12 +78,13 @@ class Services:
     """Everything that checks and steps work with."""
 
     store: Store
+    queue: TaskQueue
     feed: Feed
     limits: Limits
-    meter: Meter
+    counters: Counters
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
-    self_check: SelfCheck
+    solver: Solver
     handshake: Handshake
     vault: Vault
     key_type: KeyType

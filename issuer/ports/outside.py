@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from issuer.ports.ca import Challenge
+
 
 class Verdict(StrEnum):
     """An answer of DNS: unknown when the question could not be answered, which is never a no."""
@@ -16,20 +18,20 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An answer to a question about the outside: the verdict, and what was found in words."""
+    """An answer to a question about the outside: the verdict, and what was found, in words."""
 
     verdict: Verdict
-    found: str
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
-class Pointing:
-    """Whether a name leads to us, or shows whose it is. found: what DNS has for it, in words. wanted: the record to
-    create."""
+class DnsFinding:
+    """Whether a name points here, or shows whose it is. summary: what DNS has for it, in words. required_record: the
+    record to create."""
 
     verdict: Verdict
-    found: str
-    wanted: str
+    summary: str
+    required_record: str
 
 
 class HolderProof(StrEnum):
@@ -44,13 +46,13 @@ class HolderProof(StrEnum):
 class Resolver(Protocol):
     """Questions to DNS."""
 
-    def pointing(self, name: str, below: str = "") -> Pointing:
+    def points_here(self, name: str, below: str = "") -> DnsFinding:
         """Follow the name's CNAMEs, or compare its addresses, to our targets. Never raises; bounded in time.
 
         below: a label. Then CNAMEs alone count, and only where they lead to the name with this label below a target.
         """
 
-    def shows(self, name: str, token: str) -> Pointing:
+    def shows(self, name: str, token: str) -> DnsFinding:
         """Whether a TXT record of `_issuer.{name}` contains a token. Never raises; bounded in time."""
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
@@ -59,6 +61,19 @@ class Resolver(Protocol):
         issuers: the domains that the CA goes by in them (RFC 8555 §7.1.1, caaIdentities); none: it does not say.
         account_url: our account's URL there (RFC 8657 §3), empty when there is none yet. Never raises; bounded in time.
         """
+
+
+class Solver(Protocol):
+    """One challenge type: how control of a name is proved (RFC 8555 §8)."""
+
+    def present(self, name: str, challenge: Challenge) -> None:
+        """Put the response where the CA will look for it. May be called again; raises Problem."""
+
+    def check(self, name: str, challenge: Challenge) -> Finding:
+        """Whether the response shows as the CA will see it. Advice only; never raises, bounded in time."""
+
+    def clean_up(self, name: str) -> None:
+        """Remove what was presented for a name, once its authorizations are valid. May be called again."""
 
 
 class Handshake(Protocol):

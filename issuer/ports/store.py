@@ -1,12 +1,11 @@
 """What keeps the records, and what all workers know together."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Protocol
 
-from issuer.domain import Agenda, Domain, Issuance, Record
-from issuer.metrics import Counts
+from issuer.domain import Account, Domain, Due, Issuance, Record
+from issuer.metrics import CounterValues
 
 
 class Conflict(Exception):  # noqa: N818 - a refusal, not a fault
@@ -51,26 +50,7 @@ class Pause:
     """A CA is not to be asked before `until`: it rests, or our requests are too many for the moment."""
 
     until: float
-    is_rest: bool
-
-
-class Plan(StrEnum):
-    """What an account has booked."""
-
-    HTTPS = "https"
-    BASIC = "basic"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A customer of this service (a platform, or a part of one). key_hash: SHA-256 of the API key, hexadecimal.
-    token: a label that its domains may show in DNS to be its own; empty where it has needed none yet."""
-
-    id: str
-    plan: Plan
-    key_hash: str = field(repr=False)
-    created_at: float
-    token: str = ""
+    is_cooldown: bool
 
 
 class Store(Protocol):
@@ -85,24 +65,24 @@ class Store(Protocol):
         issuance: Issuance,
         *,
         version: int,
-        look_again_at: float,
+        requeue_at: float,
         now: float = 0,
         quota: Quota = NO_QUOTA,
     ) -> Record:
         """Save a domain with an issuance to work on, if its version is still `version` (0: not there yet).
 
-        look_again_at: when `claim` is to return it should its message get lost. The quota is spent in the same write.
+        requeue_at: when `claim` is to return it should its message get lost. The quota is spent in the same write.
         Raises Conflict, OverQuota.
         """
 
-    def take(self, issuance_id: str, *, now: float, until: float) -> Record | None:
+    def lease(self, issuance_id: str, *, now: float, until: float) -> Record | None:
         """Lease an open issuance's domain; None when it is stale, closed, or leased by somebody else."""
 
     def save(self, record: Record) -> Record:
         """Write the record of a lease in hand, keeping the lease. Raises Conflict when the lease has been lost."""
 
-    def release(self, record: Record, *, look_again_at: float | None) -> Record:
-        """Write and give the lease back; look_again_at None closes the issuance. Raises Conflict as `save`."""
+    def save_and_release(self, record: Record, *, requeue_at: float | None) -> Record:
+        """Write and give the lease back; requeue_at None closes the issuance. Raises Conflict as `save`."""
 
     def amend(self, record: Record, *, now: float) -> Record:
         """Write a record that nobody has a lease of, its issuance at the step where it was. Raises Conflict when
@@ -112,22 +92,22 @@ class Store(Protocol):
         """Remove a record that nobody has a lease of, and all that is due for it. Raises Conflict when it has moved
         on."""
 
-    def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
+    def claim(self, due_index: Due, *, now: float, limit: int, requeue_at: float) -> list[str]:
         """At most `limit` names for which something is due, the longest due first; each is put off to
-        `look_again_at`, so that two callers do not get the same ones."""
+        `requeue_at`, so that two callers do not get the same ones."""
 
     def claim_renewals(
-        self, *, now: float, limit: int, look_again_at: float, per_second: float, at_once: int
+        self, *, now: float, limit: int, requeue_at: float, per_second: float, at_once: int
     ) -> list[str]:
         """At most `limit` names whose renewal is due, the most urgent first: as many as the pace allows since the last
-        call, and as leave no more than `at_once` renewals open and due before `look_again_at`. Each is put off as by
+        call, and as leave no more than `at_once` renewals open and due before `requeue_at`. Each is put off as by
         `claim`."""
 
     def planned_renewals(self) -> Iterator[PlannedRenewal]:
         """Every renewal that is planned, in no order."""
 
-    def names(self, agenda: Agenda, *, limit: int) -> tuple[int, list[str]]:
-        """How many names an agenda holds, and the first of them."""
+    def names(self, due_index: Due, *, limit: int) -> tuple[int, list[str]]:
+        """How many names an due_index holds, and the first of them."""
 
     def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
         """Publish an HTTP-01 answer for all web processes (RFC 8555 §8.3)."""
@@ -154,11 +134,11 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A name for which the edges have something to do. position: its place in the feed. served: `Domain.served`."""
+    """A name for which the edges have something to do. position: its place in the feed."""
 
     position: str
     name: str
-    served: str
+    edge_version: str
 
 
 class Feed(Protocol):
@@ -173,20 +153,20 @@ class Feed(Protocol):
     def changes(self, position: str, *, limit: int, wait_seconds: float) -> list[Change]:
         """The next changes after a position, waited for if there are none yet."""
 
-    def served(self, name: str) -> str:
-        """`Domain.served` of a name, at the cost of one look."""
+    def edge_version(self, name: str) -> str:
+        """`Domain.edge_version` of a name, at the cost of one look."""
 
     def names(self) -> Iterator[str]:
         """All names, in no order, some perhaps twice."""
 
 
-class Meter(Protocol):
+class Counters(Protocol):
     """What is counted for the metrics, by all processes together; Problem(store-unavailable) as in `Store`."""
 
-    def add(self, *counts: Counts) -> None:
+    def add(self, *counts: CounterValues) -> None:
         """Raise what is counted."""
 
-    def counted(self) -> Counts:
+    def values(self) -> CounterValues:
         """How high everything is that was ever raised."""
 
 
@@ -194,11 +174,11 @@ class Limits(Protocol):
     """What all workers know together of each CA: whether it rests, and how much of what it allows is used. CAs go by
     their directory URLs; Problem(store-unavailable) as in `Store`."""
 
-    def ask(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
+    def admit(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
         """None where the CA may be asked now, for one step; else until when not. After a rest one caller is let through
         to try it, the others wait for how that goes."""
 
-    def failed(
+    def record_failure(
         self,
         ca: str,
         *,
@@ -211,10 +191,10 @@ class Limits(Protocol):
         is_repeated: whoever asked it has failed before, and two failures in a row are enough. is_certain: one is
         enough, and it rests for longer."""
 
-    def rests_until(self, ca: str, *, now: float) -> float | None:
+    def cooldown_until(self, ca: str, *, now: float) -> float | None:
         """Until when it rests; None where it does not."""
 
-    def answered(self, ca: str) -> None:
+    def record_success(self, ca: str) -> None:
         """The CA works: what it failed before is forgotten."""
 
     def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
@@ -224,8 +204,8 @@ class Limits(Protocol):
     def use(self, quota: Quota, *, now: float) -> bool:
         """Use up what a quota that is no CA's costs; False where it is not there."""
 
-    def give_back(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
+    def refund(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
         """Take back what was used up of the quotas, as it was not used in the end."""
 
-    def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
+    def record_refusal(self, ca: str, name: str, *, now: float, until: float) -> None:
         """The CA has refused an order for a name because of a limit that holds until then."""

@@ -3,7 +3,7 @@
 Keys, all below `issuer:`
   domain:{name}       hash: domain and issuance (JSON), id, version, lease_until, begun, urgent_by, ca, served
   changes             stream: names whose `served` has changed, for the edges, see `feed`
-  agenda:{agenda}     sorted set: names by the time when something is due for them; one for each `Agenda`, and `ready`
+  agenda:{due_index}     sorted set: names by the time when something is due for them; one for each `Due`, and `ready`
   pace, quota:{what}  string with an end: how much of an allowance is spent
   token:{token}       string with an end: an HTTP-01 key authorization
   account:{id}        string: a customer's account (JSON); accounts: the set of their ids
@@ -21,24 +21,24 @@ from typing import Any, cast
 
 import redis
 
-from issuer.domain import Agenda, Domain, Issuance, Record, domain_of
-from issuer.ports import NO_QUOTA, Account, CaAccount, Conflict, OverQuota, PlannedRenewal, Quota
+from issuer.domain import Account, Domain, Due, Issuance, Record, domain_of
+from issuer.ports import NO_QUOTA, CaAccount, Conflict, OverQuota, PlannedRenewal, Quota
 from issuer.problem import Problem, ProblemType
 from issuer.store import texts
 from issuer.store.connection import connect, redis_errors
+from issuer.store.counters import RedisCounters
 from issuer.store.feed import RedisFeed
 from issuer.store.limits import RedisLimits
-from issuer.store.meter import RedisMeter
 from issuer.store.scripts import run
 
-__all__ = ["RedisFeed", "RedisLimits", "RedisMeter", "RedisStore", "connect"]
+__all__ = ["RedisCounters", "RedisFeed", "RedisLimits", "RedisStore", "connect"]
 
 ROOT = "issuer:"
 ACCOUNTS = f"{ROOT}accounts"
 DOMAINS = f"{ROOT}domain:"
-AGENDAS = [f"{ROOT}agenda:{one}" for one in Agenda]
-LANES = AGENDAS[:3]
-READY = f"{ROOT}agenda:ready"
+DUE_INDEXES = [f"{ROOT}agenda:{one}" for one in Due]
+OPEN_INDEXES = DUE_INDEXES[:3]
+READY_INDEX = f"{ROOT}agenda:ready"
 PACE = f"{ROOT}pace"
 PACE_BURST_SECONDS = 60
 """What a pause of the scheduler may save up: as much as is handed out in this time, and one at least."""
@@ -65,23 +65,23 @@ class RedisStore:
         issuance: Issuance,
         *,
         version: int,
-        look_again_at: float,
+        requeue_at: float,
         now: float = 0,
         quota: Quota = NO_QUOTA,
     ) -> Record:
         """See `ports.Store`."""
         record = Record(domain, issuance)
-        keys = [_domain_key(domain.name), f"{ROOT}quota:{quota.of}", *AGENDAS, READY]
+        keys = [_domain_key(domain.name), f"{ROOT}quota:{quota.of}", *DUE_INDEXES, READY_INDEX]
         spent = (now, quota.seconds, quota.burst)
-        saved = run(self._redis, "open", keys, *_fenced(record, version), *spent, *_times(record, look_again_at))
+        saved = run(self._redis, "open", keys, *_fenced(record, version), *spent, *_times(record, requeue_at))
         if isinstance(saved, str):
             raise OverQuota(float(saved))
         return replace(record, version=_unless_refused(saved))
 
-    def take(self, issuance_id: str, *, now: float, until: float) -> Record | None:
+    def lease(self, issuance_id: str, *, now: float, until: float) -> Record | None:
         """See `ports.Store`."""
         name = domain_of(issuance_id)
-        values = run(self._redis, "take", [_domain_key(name), *LANES], name, issuance_id, now, until)
+        values = run(self._redis, "lease", [_domain_key(name), *OPEN_INDEXES], name, issuance_id, now, until)
         if not values:
             return None
         return texts.record(values if isinstance(values, dict) else dict(zip(values[::2], values[1::2], strict=True)))
@@ -93,60 +93,62 @@ class RedisStore:
         saved = run(self._redis, "save", [_domain_key(domain.name)], issuance.id, record.version, *written)
         return replace(record, version=_unless_refused(saved))
 
-    def release(self, record: Record, *, look_again_at: float | None) -> Record:
+    def save_and_release(self, record: Record, *, requeue_at: float | None) -> Record:
         """See `ports.Store`."""
-        keys = [_domain_key(record.domain.name), *AGENDAS, READY]
+        keys = [_domain_key(record.domain.name), *DUE_INDEXES, READY_INDEX]
         fenced = _fenced(record, record.version)
-        saved = run(self._redis, "release", keys, *fenced, record.begun, *_times(record, look_again_at))
+        saved = run(
+            self._redis, "save_and_release", keys, *fenced, record.attempts_started, *_times(record, requeue_at)
+        )
         return replace(record, version=_unless_refused(saved), lease_until=0)
 
     def amend(self, record: Record, *, now: float) -> Record:
         """See `ports.Store`."""
-        keys = [_domain_key(record.domain.name), *AGENDAS[len(LANES) :], READY]
+        keys = [_domain_key(record.domain.name), *DUE_INDEXES[len(OPEN_INDEXES) :], READY_INDEX]
         name, version, _, domain, issuance, *more = _fenced(record, record.version)
-        times = _times(record, None)[len(LANES) :]
+        times = _times(record, None)[len(OPEN_INDEXES) :]
         saved = run(self._redis, "amend", keys, name, version, domain, issuance, *more, now, *times)
         return replace(record, version=_unless_refused(saved))
 
     def forget(self, record: Record) -> None:
         """See `ports.Store`."""
         name = record.domain.name
-        keys = [_domain_key(name), *AGENDAS, READY]
+        keys = [_domain_key(name), *DUE_INDEXES, READY_INDEX]
         _unless_refused(run(self._redis, "forget", keys, name, record.version, record.issuance.id))
 
-    def claim(self, agenda: Agenda, *, now: float, limit: int, look_again_at: float) -> list[str]:
+    def claim(self, due_index: Due, *, now: float, limit: int, requeue_at: float) -> list[str]:
         """See `ports.Store`."""
-        return cast("list[str]", run(self._redis, "claim", [f"{ROOT}agenda:{agenda}"], now, limit, look_again_at))
+        return cast("list[str]", run(self._redis, "claim", [f"{ROOT}agenda:{due_index}"], now, limit, requeue_at))
 
     def claim_renewals(
-        self, *, now: float, limit: int, look_again_at: float, per_second: float, at_once: int
+        self, *, now: float, limit: int, requeue_at: float, per_second: float, at_once: int
     ) -> list[str]:
         """See `ports.Store`."""
-        renew = f"{ROOT}agenda:{Agenda.RENEW}"
+        renew = f"{ROOT}agenda:{Due.RENEWAL_START}"
         for _ in range(MAX_LINE_UPS):
-            if run(self._redis, "line_up", [renew, READY], now, LINE_UP, DOMAINS) < LINE_UP:
+            if run(self._redis, "line_up", [renew, READY_INDEX], now, LINE_UP, DOMAINS) < LINE_UP:
                 break
-        keys = [READY, renew, f"{ROOT}agenda:{Agenda.RENEWAL}", PACE]
+        keys = [READY_INDEX, renew, f"{ROOT}agenda:{Due.OPEN_RENEWAL}", PACE]
         allowed = (limit, per_second, max(PACE_BURST_SECONDS, 1 / per_second), at_once)
-        return cast("list[str]", run(self._redis, "claim_renewals", keys, now, look_again_at, *allowed))
+        return cast("list[str]", run(self._redis, "claim_renewals", keys, now, requeue_at, *allowed))
 
     def planned_renewals(self) -> Iterator[PlannedRenewal]:
         """See `ports.Store`."""
-        for agenda in (f"{ROOT}agenda:{Agenda.RENEW}", READY):
+        for due_index in (f"{ROOT}agenda:{Due.RENEWAL_START}", READY_INDEX):
             cursor = None
             while cursor != 0:
                 with redis_errors():
-                    cursor, found = cast("Any", self._redis.zscan(agenda, cursor or 0, count=PAGE))
+                    cursor, found = cast("Any", self._redis.zscan(due_index, cursor or 0, count=PAGE))
                     pipeline = self._redis.pipeline(transaction=False)
                     for name, _ in found:
                         pipeline.hget(_domain_key(name), "ca")
                     cas = pipeline.execute()
                 for (name, at), ca in zip(found, cas, strict=True):
-                    yield PlannedRenewal(name, 0 if agenda == READY else at, ca or "")
+                    yield PlannedRenewal(name, 0 if due_index == READY_INDEX else at, ca or "")
 
-    def names(self, agenda: Agenda, *, limit: int) -> tuple[int, list[str]]:
+    def names(self, due_index: Due, *, limit: int) -> tuple[int, list[str]]:
         """See `ports.Store`."""
-        key = f"{ROOT}agenda:{agenda}"
+        key = f"{ROOT}agenda:{due_index}"
         with redis_errors():
             return self._redis.zcard(key), cast("list[str]", self._redis.zrange(key, 0, limit - 1))
 
@@ -249,9 +251,9 @@ def _fenced(record: Record, version: int) -> tuple[str | float, ...]:
     domain, issuance = record.domain, record.issuance
     ca = domain.certificate.ca if domain.certificate else ""
     written = (texts.domain_text(domain), texts.issuance_text(issuance))
-    return domain.name, version, issuance.id, *written, domain.urgent_by, ca, domain.served
+    return domain.name, version, issuance.id, *written, domain.urgent_by, ca, domain.edge_version
 
 
-def _times(record: Record, look_again_at: float | None) -> list[str | float]:
-    """Times for `AGENDAS` and for READY, which a record only gets into by itself."""
-    return ["" if at is None else at for at in (*record.due_times(look_again_at).values(), None)]
+def _times(record: Record, requeue_at: float | None) -> list[str | float]:
+    """Times for `DUE_INDEXES` and for READY_INDEX, which a record only gets into by itself."""
+    return ["" if at is None else at for at in (*record.due_times(requeue_at).values(), None)]

@@ -41,9 +41,9 @@ class RedisFeed:
         with redis_errors():
             found = cast("Any", self._redis.xread({CHANGES: position}, count=limit, block=wait))
         entries = found[0][1] if isinstance(found, list) and found else []
-        return [Change(position=at, name=values["name"], served=values["served"]) for at, values in entries]
+        return [Change(position=at, name=values["name"], edge_version=values["served"]) for at, values in entries]
 
-    def served(self, name: str) -> str:
+    def edge_version(self, name: str) -> str:
         """See `ports.Feed`."""
         with redis_errors():
             return cast("str | None", self._redis.hget(f"{DOMAINS}{name}", "served")) or ""

@@ -42,16 +42,16 @@ class RedisLimits:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
 
-    def ask(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
+    def admit(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
         """See `ports.Limits`."""
         step_seconds = REQUESTS_OF_A_STEP / requests_per_second if requests_per_second else 0
         burst_seconds = max(PACE_BURST_SECONDS, step_seconds)
         keys = [_key(ca, "rest"), _key(ca, "pace")]
         known = (now, step_seconds, burst_seconds, LONGEST_ASKED_FOR_SECONDS, TRIAL_SECONDS)
-        until, is_rest = run(self._redis, "ask", keys, *known)
-        return Pause(float(until), bool(is_rest)) if until else None
+        until, is_cooldown = run(self._redis, "ask", keys, *known)
+        return Pause(float(until), bool(is_cooldown)) if until else None
 
-    def failed(
+    def record_failure(
         self,
         ca: str,
         *,
@@ -68,13 +68,13 @@ class RedisLimits:
         rests_until = run(self._redis, "failed", [_key(ca, "rest")], now, until or "", *rest)
         return float(rests_until) if rests_until else None
 
-    def rests_until(self, ca: str, *, now: float) -> float | None:
+    def cooldown_until(self, ca: str, *, now: float) -> float | None:
         """See `ports.Limits`."""
         with redis_errors():
             until = float(cast("str | None", self._redis.hget(_key(ca, "rest"), "until")) or 0)
         return until if until > now else None
 
-    def answered(self, ca: str) -> None:
+    def record_success(self, ca: str) -> None:
         """See `ports.Limits`."""
         with redis_errors():
             self._redis.delete(_key(ca, "rest"))
@@ -92,14 +92,14 @@ class RedisLimits:
         keys = [NO_REFUSALS, NO_REFUSALS, f"issuer:quota:{quota.of}"]
         return not run(self._redis, "spend", keys, now, "", MANY_NAMES, MANY_DOMAINS, *_rate(quota))
 
-    def give_back(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
+    def refund(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
         """See `ports.Limits`."""
         counted = [quota for quota in quotas if quota.burst]
         keys = [_key(ca, f"quota:{quota.of}") for quota in counted]
         rates = [part for quota in counted for part in _rate(quota)]
         run(self._redis, "give_back", keys, now, *rates)
 
-    def refused(self, ca: str, name: str, *, now: float, until: float) -> None:
+    def record_refusal(self, ca: str, name: str, *, now: float, until: float) -> None:
         """See `ports.Limits`."""
         run(self._redis, "refused", _refusals(ca, name), now, until, name, registered_domain(name))
 

@@ -1,10 +1,10 @@
 -- A domain is one hash: domain, issuance (JSON), id (of the issuance), version, lease_until, begun; and, for the scripts
 -- below and for looking at many at once, urgent_by, ca and served (what the edges have to do with).
--- An agenda is a sorted set of names by due time; `ready` holds the renewals that are due and wait for their turn, by
+-- An due_index is a sorted set of names by due time; `ready` holds the renewals that are due and wait for their turn, by
 -- urgency. Times come from the caller's clock, so that a test can move it.
 
 -- script: shared
--- Put a record into its agendas: keys from KEYS[key], a time each from ARGV[arg], '' for none.
+-- Put a record into its due indexes: keys from KEYS[key], a time each from ARGV[arg], '' for none.
 local function place(name, key, arg)
   for i = 0, #KEYS - key do
     if ARGV[arg + i] == '' then redis.call('ZREM', KEYS[key + i], name)
@@ -30,7 +30,7 @@ local function earned_back(key, now, burst_seconds)
 end
 
 -- script: open
--- KEYS domain, quota, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, served, now, quota's seconds
+-- KEYS domain, quota, due indexes… · ARGV name, version, id, domain, issuance, urgent_by, ca, served, now, quota's seconds
 -- for one, its burst ('0' for no quota), times… · answers the new version, 0 for a conflict, or when the quota has one
 -- again
 if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[2] then return 0 end
@@ -49,17 +49,17 @@ place(ARGV[1], 3, 12)
 announce(KEYS[1], ARGV[1], ARGV[8])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
--- script: take
--- KEYS domain, the agendas of open issuances… · ARGV name, id, now, until
+-- script: lease
+-- KEYS domain, the due indexes of open issuances… · ARGV name, id, now, until
 if redis.call('HGET', KEYS[1], 'id') ~= ARGV[2] then return false end
-local lane
-for i = 2, #KEYS do if redis.call('ZSCORE', KEYS[i], ARGV[1]) then lane = KEYS[i] end end
-if not lane then return false end
+local queue
+for i = 2, #KEYS do if redis.call('ZSCORE', KEYS[i], ARGV[1]) then queue = KEYS[i] end end
+if not queue then return false end
 if tonumber(redis.call('HGET', KEYS[1], 'lease_until') or 0) > tonumber(ARGV[3]) then return false end
 redis.call('HSET', KEYS[1], 'lease_until', ARGV[4])
 redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('HINCRBY', KEYS[1], 'begun', 1)
-redis.call('ZADD', lane, ARGV[4], ARGV[1])
+redis.call('ZADD', queue, ARGV[4], ARGV[1])
 return redis.call('HGETALL', KEYS[1])
 
 -- script: save
@@ -69,8 +69,8 @@ if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'domain', ARGV[3], 'issuance', ARGV[4])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
--- script: release
--- KEYS domain, agendas… · ARGV name, version, id, domain, issuance, urgent_by, ca, served, begun, times…
+-- script: save_and_release
+-- KEYS domain, due indexes… · ARGV name, version, id, domain, issuance, urgent_by, ca, served, begun, times…
 local held = redis.call('HMGET', KEYS[1], 'id', 'version')
 if held[1] ~= ARGV[3] or held[2] ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'domain', ARGV[4], 'issuance', ARGV[5], 'lease_until', 0, 'begun', ARGV[9],
@@ -80,7 +80,7 @@ announce(KEYS[1], ARGV[1], ARGV[8])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: amend
--- KEYS domain, agendas but those of open issuances… · ARGV name, version, domain, issuance, urgent_by, ca, served, now,
+-- KEYS domain, due indexes but those of open issuances… · ARGV name, version, domain, issuance, urgent_by, ca, served, now,
 -- times…
 local held = redis.call('HMGET', KEYS[1], 'version', 'lease_until')
 if held[1] ~= ARGV[2] or tonumber(held[2] or 0) > tonumber(ARGV[8]) then return 0 end
@@ -90,7 +90,7 @@ announce(KEYS[1], ARGV[1], ARGV[7])
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
 
 -- script: forget
--- KEYS domain, agendas… · ARGV name, version, id
+-- KEYS domain, due indexes… · ARGV name, version, id
 local held = redis.call('HMGET', KEYS[1], 'id', 'version')
 if held[1] ~= ARGV[3] or held[2] ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[1])
@@ -98,7 +98,7 @@ for i = 2, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1]) end
 return 1
 
 -- script: claim
--- KEYS agenda · ARGV now, limit, look_again_at
+-- KEYS due_index · ARGV now, limit, requeue_at
 local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
 for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[3], name) end
 return names
@@ -113,7 +113,7 @@ end
 return #names
 
 -- script: claim_renewals
--- KEYS ready, renew, open renewals, pace · ARGV now, look_again_at, limit, per second, burst's seconds, at once
+-- KEYS ready, renew, open renewals, pace · ARGV now, requeue_at, limit, per second, burst's seconds, at once
 local now, per_second, burst_seconds = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local spent = earned_back(KEYS[4], now, burst_seconds)
 local earned = math.floor((now + burst_seconds - spent + 0.001) * per_second)

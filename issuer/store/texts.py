@@ -6,14 +6,31 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any, cast
 
-from issuer.domain import Certificate, Domain, Event, Hsts, Issuance, Reason, Record, RenewalWindow, Revocation, Step
-from issuer.ports import Account, CaAccount, Plan
+from issuer.domain import (
+    Account,
+    Certificate,
+    Domain,
+    Event,
+    Hsts,
+    Issuance,
+    Plan,
+    Reason,
+    Record,
+    RenewalWindow,
+    Revocation,
+    Step,
+)
+from issuer.ports import CaAccount
 from issuer.problem import Problem
+
+DOMAIN_MEMBERS = {"moved_away_since": "away_since", "is_expiry_reported": "is_end_told"}
+"""Fields whose members in JSON have kept an older name."""
+DOMAIN_FIELDS = {member: field for field, member in DOMAIN_MEMBERS.items()}
 
 
 def domain_text(domain: Domain) -> str:
     """JSON of a domain."""
-    return json.dumps(asdict(domain))
+    return json.dumps({DOMAIN_MEMBERS.get(name, name): value for name, value in asdict(domain).items()})
 
 
 def issuance_text(issuance: Issuance) -> str:
@@ -32,7 +49,8 @@ def account_text(account: Account | CaAccount) -> str:
 
 def record(values: dict[str, str]) -> Record:
     """The record of a domain's hash."""
-    domain = _known(Domain, json.loads(values["domain"]))
+    stored = json.loads(values["domain"])
+    domain = _known(Domain, {DOMAIN_FIELDS.get(name, name): value for name, value in stored.items()})
     issuance = _known(Issuance, json.loads(values["issuance"]))
     if certificate := domain.get("certificate"):
         domain["certificate"] = Certificate(**_known(Certificate, certificate))
@@ -51,7 +69,7 @@ def record(values: dict[str, str]) -> Record:
         Issuance(**issuance),
         version=int(values["version"]),
         lease_until=float(values.get("lease_until", 0)),
-        begun=int(values["begun"]),
+        attempts_started=int(values["begun"]),
     )
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import urllib3
 
-from issuer import accounts
+from issuer.actions import accounts
 from issuer.config import PREFIX, Settings
-from issuer.ports import Plan, Services
+from issuer.domain import Plan
+from issuer.ports import Services
 from issuer.sandbox import LOOPBACK, Dns, Part, Sandbox
 from issuer.wiring import build_services
 from tests.real import settings_for

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import redis
 
-from issuer import accounts
-from issuer.checks import QUICK_AT_ONCE
+from issuer.actions import accounts
+from issuer.actions.eligibility import QUICK_AT_ONCE
 from issuer.config import Settings
-from issuer.domain import Agenda, Certificate, Domain, Reason, Step, new_issuance
-from issuer.ports import Plan, Services
+from issuer.domain import Certificate, Domain, Due, Plan, Reason, Step, new_issuance
+from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import Dns
 from issuer.schedule import FEW
@@ -24,7 +24,7 @@ DAY = 86400
 
 
 def due(services: Services, number: int, now: float, *, is_begun: bool) -> None:
-    """A domain whose renewal is due, or one that has been begun, has failed, and is to be tried again now."""
+    """A domain whose renewal is due, or one that has been started_at, has failed, and is to be tried again now."""
     name = f"{number}.backlog.example"
     directory = services.cas[0].directory_url
     certificate = Certificate("CHAIN", "key", "0f", now - 60 * DAY, now + 30 * DAY, directory, now - 60 * DAY)
@@ -34,7 +34,7 @@ def due(services: Services, number: int, now: float, *, is_begun: bool) -> None:
     else:
         issuance = replace(issuance, step=Step.DONE)
     domain = Domain(name, "platform", now, certificate, renew_at=now - 60)
-    services.store.open(domain, issuance, version=0, look_again_at=now)
+    services.store.open(domain, issuance, version=0, requeue_at=now)
 
 
 @pytest.mark.parametrize("is_begun", [False, True], ids=["due", "retries"])
@@ -56,9 +56,12 @@ def test_e11_a_post_is_not_kept_waiting_by_20_000_renewals(
             platform.wait_until(name, "active")
             assert broker.llen("renewal") > 0
         assert is_begun or broker.llen("renewal") <= services.renewals_at_once + 4 * FEW
-    begun, waiting = services.store.names(Agenda.RENEWAL, limit=0)[0], sum(1 for _ in services.store.planned_renewals())
-    assert begun + waiting > BACKLOG // 2
-    assert is_begun or begun <= services.renewals_at_once + 4 * FEW
+    started_at, waiting = (
+        services.store.names(Due.OPEN_RENEWAL, limit=0)[0],
+        sum(1 for _ in services.store.planned_renewals()),
+    )
+    assert started_at + waiting > BACKLOG // 2
+    assert is_begun or started_at <= services.renewals_at_once + 4 * FEW
 
 
 def test_a_post_is_not_kept_waiting_by_20_000_of_another_account(
@@ -68,14 +71,14 @@ def test_a_post_is_not_kept_waiting_by_20_000_of_another_account(
     running.start("renewals")
     for number in range(2 * QUICK_AT_ONCE):
         assert flood.call("POST", f"/v2/x509/{published(dns, f'{number}.flood.example')}")[0] == 202
-    lanes = [services.store.load(f"{number}.flood.example").issuance.lane for number in range(2 * QUICK_AT_ONCE)]
-    assert lanes[:QUICK_AT_ONCE] == [Agenda.INTERACTIVE] * QUICK_AT_ONCE
-    assert lanes.count(Agenda.BULK) > QUICK_AT_ONCE // 2
+    queues = [services.store.load(f"{number}.flood.example").issuance.queue for number in range(2 * QUICK_AT_ONCE)]
+    assert queues[:QUICK_AT_ONCE] == [Due.OPEN_INTERACTIVE] * QUICK_AT_ONCE
+    assert queues.count(Due.OPEN_BULK) > QUICK_AT_ONCE // 2
 
     def posted(number: int) -> None:
         now, name = time.time(), f"{number}.backlog.example"
         issuance = replace(new_issuance(name, Reason.FIRST, now), is_bulk=True)
-        services.store.open(Domain(name, "flood", now), issuance, version=0, look_again_at=now)
+        services.store.open(Domain(name, "flood", now), issuance, version=0, requeue_at=now)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(posted, range(BACKLOG)))
@@ -91,4 +94,4 @@ def test_a_post_is_not_kept_waiting_by_20_000_of_another_account(
             platform.wait_until(name, "active")
             assert time.monotonic() - began < A_FEW_SECONDS
             assert broker.llen("bulk") > 0
-    assert services.store.names(Agenda.BULK, limit=0)[0] > BACKLOG // 2
+    assert services.store.names(Due.OPEN_BULK, limit=0)[0] > BACKLOG // 2

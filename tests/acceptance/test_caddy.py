@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from issuer import accounts
-from issuer.ports import Plan, Services
+from issuer.actions import accounts
+from issuer.domain import Plan
+from issuer.ports import Services
 from issuer.sandbox import LOOPBACK, Dns, Pebble, free_port
 from tests.acceptance.conftest import Platform, Running
 from tests.edge.caddy import started
@@ -48,7 +49,7 @@ def test_d01_from_post_to_https_with_the_ca_validating_through_caddy(
     running.sandbox.wait_for_web(running.start("web"), web_port)
     platform = Platform(f"http://{LOOPBACK}:{web_port}", accounts.create(services, "platform", Plan.HTTPS))
 
-    assert caddy.shows_neutral(NAME)
+    assert caddy.shows_placeholder(NAME)
     assert platform.call("POST", f"/v2/x509/{published(dns, NAME)}")[0] == 202
     platform.wait_until(NAME, "active")
     serial = services.store.load(NAME).domain.certificate.serial

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from issuer import accounts
+from issuer.actions import accounts
 from issuer.config import load_settings
+from issuer.domain import Plan
 from issuer.keys import new_encryption_key
-from issuer.ports import Plan
 from issuer.sandbox import LOOPBACK, Sandbox, free_port
 from issuer.store import RedisStore, connect
 from tests.fakes import NAME, TARGET, fake_services

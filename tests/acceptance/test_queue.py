@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from issuer import pipeline
 from issuer.celery_app import QUEUES, create_celery
 from issuer.config import Settings
 from issuer.domain import Step
+from issuer.pipeline import CeleryQueue
 from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
 from tests.acceptance.conftest import Platform, Running
@@ -23,8 +23,8 @@ def broker(settings: Settings):
 
 @pytest.fixture
 def queue(settings: Settings, services: Services) -> Callable[[str], None]:
-    celery = create_celery(settings, lambda: services)
-    return lambda name: pipeline.resume(celery, services.store.load(name))
+    queue = CeleryQueue(create_celery(settings, lambda: services))
+    return lambda name: queue.enqueue(services.store.load(name))
 
 
 def test_e01_the_same_chain_five_times_at_once_gives_one_certificate(
@@ -44,7 +44,7 @@ def test_e02_a_message_that_never_came_is_sent_by_reconcile(
 ) -> None:
     name = published(dns, "never.customer.example")
     record = opened(services, name)
-    services.store.open(record.domain, record.issuance, version=record.version, look_again_at=services.clock())
+    services.store.open(record.domain, record.issuance, version=record.version, requeue_at=services.clock())
     assert platform.wait_until(name, "active")["certificate"]
     assert services.store.load(name).issuance.id == record.issuance.id
 
@@ -74,4 +74,4 @@ def test_nothing_is_left_unacknowledged_or_stored_as_a_result(
     assert {key for key in left if not key.startswith("_kombu.binding")} <= set(QUEUES)
     with redis.Redis.from_url(redis_url) as records:
         kinds = {key.decode().split(":")[1] for key in records.scan_iter() if records.ttl(key) < 0}
-    assert kinds == {"domain", "agenda", "changes", "account", "accounts", "ca-account"}, "all else has an end"
+    assert kinds == {"domain", "due_index", "changes", "account", "accounts", "ca-account"}, "all else has an end"

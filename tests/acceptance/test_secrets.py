@@ -10,7 +10,7 @@ import redis
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 
 from issuer.config import Settings
-from issuer.domain import Agenda, Step
+from issuer.domain import Due, Step
 from issuer.ports import Services
 from issuer.problem import ProblemType
 from issuer.sandbox import Dns
@@ -97,7 +97,7 @@ def crash(platform: Platform, services: Services, dns: Dns, running: Running, se
     with redis.Redis.from_url(settings.redis_url.get_secret_value(), decode_responses=True) as client:
         issuance = json.loads(client.hget(f"issuer:domain:{name}", "issuance"))
         client.hset(f"issuer:domain:{name}", "issuance", json.dumps(issuance | spoilt))
-    services.store.claim(Agenda.INTERACTIVE, now=1e12, limit=9, look_again_at=0)
+    services.store.claim(Due.OPEN_INTERACTIVE, now=1e12, limit=9, requeue_at=0)
     running.start("worker")
     until = time.monotonic() + 20
     while "Traceback" not in running.parts["worker"].log.read_text():

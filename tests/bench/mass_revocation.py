@@ -24,7 +24,7 @@ from issuer.ports import CaPolicy, RenewalInfo
 from issuer.sandbox import Sandbox
 from issuer.store import RedisStore, connect
 from tests.fakes import NOW, FakeClock, fake_services
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 MILLION = 1_000_000
 SCAN_SECONDS = 10
@@ -95,13 +95,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         services = fake_services(store)
         ca = Ca(services.clock)
         pace = services.renewals_per_second * count / MILLION
-        world = World(replace(services, cas=(ca,), renewals_per_second=pace))
+        fleet = SimulatedFleet(replace(services, cas=(ca,), renewals_per_second=pace))
         print(f"filling a real Redis with {count:,} domains", flush=True)
         for number in range(count):
             _fill(store, ca, number, count)
         print("the CA moves every renewal window into the past", flush=True)
         began = time.perf_counter()
-        outcome = _run(world, ca, count)
+        outcome = _run(fleet, ca, count)
         _report(outcome, ca, count, pace, time.perf_counter() - began)
 
 
@@ -115,26 +115,26 @@ def _fill(store: RedisStore, ca: Ca, number: int, count: int) -> None:
     ask_at = NOW + RETRY_AFTER * ((number * 7919) % count) / count
     domain = Domain(name, "platform", NOW, certificate, renew_at=ends_at - LIFETIME / 3, ask_at=ask_at)
     done = replace(new_issuance(name, Reason.FIRST, NOW), step=Step.DONE)
-    store.open(domain, done, version=0, look_again_at=NOW)
+    store.open(domain, done, version=0, requeue_at=NOW)
 
 
-def _run(world: World, ca: Ca, count: int) -> Outcome:
+def _run(fleet: SimulatedFleet, ca: Ca, count: int) -> Outcome:
     outcome, told = Outcome(), NOW
     while len(outcome.renewed_at) < count:
-        world.scan()
-        for _, issuance_id in world.queued():
-            _renew(world, ca, issuance_id, outcome)
-        world.clock.forward(SCAN_SECONDS)
-        if world.clock() - told >= HOUR:
-            told = world.clock()
+        fleet.scan()
+        for _, issuance_id in fleet.queued():
+            _renew(fleet, ca, issuance_id, outcome)
+        fleet.clock.forward(SCAN_SECONDS)
+        if fleet.clock() - told >= HOUR:
+            told = fleet.clock()
             print(f"  {(told - NOW) / HOUR:4.0f} h: {len(outcome.renewed_at):,} renewed", flush=True)
     return outcome
 
 
-def _renew(world: World, ca: Ca, issuance_id: str, outcome: Outcome) -> None:
+def _renew(fleet: SimulatedFleet, ca: Ca, issuance_id: str, outcome: Outcome) -> None:
     """What a worker does, without a CA to talk to: under a lease, with the plan for the next renewal."""
-    store, now = world.services.store, world.clock()
-    record = store.take(issuance_id, now=now, until=now + 70)
+    store, now = fleet.services.store, fleet.clock()
+    record = store.lease(issuance_id, now=now, until=now + 70)
     if record is None:
         return
     assert domain_of(issuance_id) == record.domain.name
@@ -143,12 +143,12 @@ def _renew(world: World, ca: Ca, issuance_id: str, outcome: Outcome) -> None:
     outcome.twice += record.domain.name in outcome.renewed_at
     outcome.renewed_at[record.domain.name] = now
     outcome.per_scan[now] += 1
-    store.release(_installed(record, ca.certificate(now, now + LIFETIME), now), look_again_at=None)
+    store.save_and_release(_installed(record, ca.certificate(now, now + LIFETIME), now), requeue_at=None)
 
 
 def _installed(record: Record, certificate: Certificate, now: float) -> Record:
     at_install = replace(record.issuance, step=Step.INSTALL)
-    return renewal.planned(record.with_issuance(at_install).install(certificate), now)
+    return renewal.with_next_renewal(record.with_issuance(at_install).install(certificate), now)
 
 
 def _report(outcome: Outcome, ca: Ca, count: int, pace: float, wall_seconds: float) -> None:

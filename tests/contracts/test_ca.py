@@ -29,7 +29,7 @@ def services(request: pytest.FixtureRequest) -> Iterator[Services]:
         real("redis_url"), pebble.directory_url, real("dns"), acme_ca_bundle=str(pebble.bundle), broker_url="redis://x"
     )
     services = build_services(settings)
-    real("serve")(create_app(services, None), real("http_port"))
+    real("serve")(create_app(services), real("http_port"))
     yield services
     services.store._redis.close()
 

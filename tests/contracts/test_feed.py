@@ -21,11 +21,11 @@ def feed(store: RedisStore) -> RedisFeed:
 def installed(store: RedisStore, name: str = NAME, serial: str = "0f") -> Record:
     """A record as a worker leaves it."""
     domain, known = replace(BARE, name=name), store.load(name)
-    begun = replace(new_issuance(name, Reason.FIRST, NOW), step=Step.INSTALL)
+    began_at = replace(new_issuance(name, Reason.FIRST, NOW), step=Step.INSTALL)
     version = known.version if known else 0
-    opened = store.open(known.domain if known else domain, begun, version=version, look_again_at=NOW)
-    leased = store.take(opened.issuance.id, now=NOW, until=NOW + 70)
-    return store.release(leased.install(replace(CERTIFICATE, serial=serial)), look_again_at=None)
+    opened = store.open(known.domain if known else domain, began_at, version=version, requeue_at=NOW)
+    leased = store.lease(opened.issuance.id, now=NOW, until=NOW + 70)
+    return store.save_and_release(leased.install(replace(CERTIFICATE, serial=serial)), requeue_at=None)
 
 
 def names(feed: RedisFeed, position: str = START) -> list[str]:
@@ -37,20 +37,20 @@ def test_what_the_edges_have_to_do_with_is_told_and_nothing_else(store: RedisSto
     assert names(feed) == [NAME]
     end = feed.position()
     record = store.amend(record.with_domain(renew_at=NOW + 9, ask_at=NOW), now=NOW)
-    store.open(record.domain, new_issuance(NAME, Reason.MANUAL, NOW), version=record.version, look_again_at=NOW)
+    store.open(record.domain, new_issuance(NAME, Reason.MANUAL, NOW), version=record.version, requeue_at=NOW)
     assert names(feed, end) == []
     installed(store, serial="10")
     assert names(feed, end) == [NAME]
 
 
-@pytest.mark.parametrize("change", [{"hsts": Hsts(60)}, {"is_end_told": True}, {"certificate": None}], ids=str)
+@pytest.mark.parametrize("change", [{"hsts": Hsts(60)}, {"is_expiry_reported": True}, {"certificate": None}], ids=str)
 def test_a_policy_an_end_and_a_withdrawal_are_told(store: RedisStore, feed: RedisFeed, change) -> None:
     record = installed(store)
     end = feed.position()
     amended = store.amend(record.with_domain(**change), now=NOW)
     (told,) = feed.changes(end, limit=9, wait_seconds=0.01)
-    assert (told.name, told.served) == (NAME, amended.domain.served)
-    assert feed.served(NAME) == amended.domain.served
+    assert (told.name, told.edge_version) == (NAME, amended.domain.edge_version)
+    assert feed.edge_version(NAME) == amended.domain.edge_version
 
 
 def test_changes_come_in_order_and_by_pages(store: RedisStore, feed: RedisFeed) -> None:
@@ -96,7 +96,7 @@ def test_all_names(store: RedisStore, feed: RedisFeed) -> None:
 
 
 def test_a_new_issuance_does_not_wait_for_the_lease_of_one_that_is_no_more(store: RedisStore) -> None:
-    begun = store.open(BARE, new_issuance(NAME, Reason.FIRST, NOW), version=0, look_again_at=NOW)
-    leased = store.take(begun.issuance.id, now=NOW, until=NOW + 70)
-    other = store.open(BARE, new_issuance(NAME, Reason.FIRST, NOW), version=leased.version, look_again_at=NOW)
-    assert store.take(other.issuance.id, now=NOW, until=NOW + 70)
+    began_at = store.open(BARE, new_issuance(NAME, Reason.FIRST, NOW), version=0, requeue_at=NOW)
+    leased = store.lease(began_at.issuance.id, now=NOW, until=NOW + 70)
+    other = store.open(BARE, new_issuance(NAME, Reason.FIRST, NOW), version=leased.version, requeue_at=NOW)
+    assert store.lease(other.issuance.id, now=NOW, until=NOW + 70)

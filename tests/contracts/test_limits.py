@@ -15,44 +15,44 @@ RESTS = [30, 60, 120, 240, 480, 600, 600, 600]
 
 
 def asked(limits: RedisLimits, now: float, per_second: float = 0, ca: str = CA) -> Pause | None:
-    return limits.ask(ca, now=now, requests_per_second=per_second)
+    return limits.admit(ca, now=now, requests_per_second=per_second)
 
 
 def rested(limits: RedisLimits, now: float = NOW) -> float:
     """Until when the CA rests after its first failures in a row, all at the same moment."""
-    found = [limits.failed(CA, now=now) for _ in range(3)]
+    found = [limits.record_failure(CA, now=now) for _ in range(3)]
     assert found[:2] == [None, None]
     return found[2]
 
 
 def test_a_ca_rests_after_three_failures_in_a_row(limits: RedisLimits) -> None:
     for at in (0, 50):
-        assert limits.failed(CA, now=NOW + at) is None
+        assert limits.record_failure(CA, now=NOW + at) is None
         assert asked(limits, NOW + at) is None
-    until = limits.failed(CA, now=NOW + 100)
+    until = limits.record_failure(CA, now=NOW + 100)
     assert until == NOW + 130
-    assert asked(limits, NOW + 100) == asked(limits, NOW + 129.99) == Pause(until, is_rest=True)
+    assert asked(limits, NOW + 100) == asked(limits, NOW + 129.99) == Pause(until, is_cooldown=True)
     assert asked(limits, NOW + 130) is None
 
 
 def test_an_answer_in_between_forgets_all_failures(limits: RedisLimits) -> None:
     for _ in range(2):
-        assert [limits.failed(CA, now=NOW) for _ in range(2)] == [None, None]
-        limits.answered(CA)
+        assert [limits.record_failure(CA, now=NOW) for _ in range(2)] == [None, None]
+        limits.record_success(CA)
     until = rested(limits)
-    limits.answered(CA)
+    limits.record_success(CA)
     assert asked(limits, until - 10) is None
     assert rested(limits, until) == until + 30
 
 
 def test_rests_double_up_to_ten_minutes(limits: RedisLimits) -> None:
     now, seconds = NOW, []
-    limits.failed(CA, now=now)
-    limits.failed(CA, now=now)
+    limits.record_failure(CA, now=now)
+    limits.record_failure(CA, now=now)
     for _ in RESTS:
-        until = limits.failed(CA, now=now)
+        until = limits.record_failure(CA, now=now)
         seconds.append(until - now)
-        assert asked(limits, until - 0.01) == Pause(until, is_rest=True)
+        assert asked(limits, until - 0.01) == Pause(until, is_cooldown=True)
         assert asked(limits, until) is None
         now = until
     assert seconds == RESTS
@@ -61,8 +61,8 @@ def test_rests_double_up_to_ten_minutes(limits: RedisLimits) -> None:
 def test_of_many_that_ask_at_once_after_the_rest_one_tries_it(limits: RedisLimits) -> None:
     until = rested(limits)
     found = at_once(16, lambda _: asked(limits, until))
-    assert sorted(found, key=str) == [None] + [Pause(until + 10, is_rest=True)] * 15
-    assert asked(limits, until + 9.99) == Pause(until + 10, is_rest=True)
+    assert sorted(found, key=str) == [None] + [Pause(until + 10, is_cooldown=True)] * 15
+    assert asked(limits, until + 9.99) == Pause(until + 10, is_cooldown=True)
 
 
 def test_where_the_one_that_tried_it_is_never_heard_of_again_another_one_does(limits: RedisLimits) -> None:
@@ -70,29 +70,29 @@ def test_where_the_one_that_tried_it_is_never_heard_of_again_another_one_does(li
     assert asked(limits, until) is None
     assert sorted(at_once(8, lambda _: asked(limits, until + 10)), key=str)[:2] == [
         None,
-        Pause(until + 20, is_rest=True),
+        Pause(until + 20, is_cooldown=True),
     ]
 
 
 def test_a_trial_that_is_answered_lets_everybody_through(limits: RedisLimits) -> None:
     until = rested(limits)
     assert asked(limits, until) is None
-    limits.answered(CA)
+    limits.record_success(CA)
     assert [asked(limits, until + 1) for _ in range(3)] == [None] * 3
 
 
 def test_a_trial_that_fails_makes_it_rest_longer(limits: RedisLimits) -> None:
     until = rested(limits)
     assert asked(limits, until) is None
-    assert limits.failed(CA, now=until + 5) == until + 65
-    assert asked(limits, until + 64) == Pause(until + 65, is_rest=True)
+    assert limits.record_failure(CA, now=until + 5) == until + 65
+    assert asked(limits, until + 64) == Pause(until + 65, is_cooldown=True)
 
 
 def test_those_under_way_when_it_began_to_rest_do_not_lengthen_it(limits: RedisLimits) -> None:
     until = rested(limits)
-    assert {limits.failed(CA, now=NOW + at) for at in range(30)} == {until}
+    assert {limits.record_failure(CA, now=NOW + at) for at in range(30)} == {until}
     assert asked(limits, until) is None
-    assert limits.failed(CA, now=until) == until + 60
+    assert limits.record_failure(CA, now=until) == until + 60
 
 
 @pytest.mark.parametrize(
@@ -100,56 +100,56 @@ def test_those_under_way_when_it_began_to_rest_do_not_lengthen_it(limits: RedisL
 )
 def test_it_rests_as_long_as_it_asks_for_within_an_hour(limits: RedisLimits, asked_for: float, rests: float) -> None:
     for _ in range(2):
-        assert limits.failed(CA, now=NOW, until=NOW + asked_for) is None
-    assert limits.failed(CA, now=NOW, until=NOW + asked_for) == NOW + rests
-    assert asked(limits, NOW + rests - 0.01) == Pause(NOW + rests, is_rest=True)
+        assert limits.record_failure(CA, now=NOW, until=NOW + asked_for) is None
+    assert limits.record_failure(CA, now=NOW, until=NOW + asked_for) == NOW + rests
+    assert asked(limits, NOW + rests - 0.01) == Pause(NOW + rests, is_cooldown=True)
     assert asked(limits, NOW + rests) is None
 
 
 def test_one_failure_that_is_certain_is_enough_and_rests_long(limits: RedisLimits) -> None:
     now, seconds = NOW, []
     for _ in range(5):
-        until = limits.failed(CA, now=now, is_certain=True)
+        until = limits.record_failure(CA, now=now, is_certain=True)
         seconds.append(until - now)
-        assert asked(limits, until - 0.01) == Pause(until, is_rest=True)
+        assert asked(limits, until - 0.01) == Pause(until, is_cooldown=True)
         assert asked(limits, until) is None
         now = until
     assert seconds == [600, 1200, 2400, HOUR, HOUR]
 
 
 def test_where_one_of_them_is_repeated_two_failures_in_a_row_are_enough(limits: RedisLimits) -> None:
-    assert limits.failed(CA, now=NOW) is None
-    limits.answered(CA)
-    assert limits.failed(CA, now=NOW, is_repeated=True) is None
-    assert limits.failed(CA, now=NOW, is_repeated=True) == NOW + 30
+    assert limits.record_failure(CA, now=NOW) is None
+    limits.record_success(CA)
+    assert limits.record_failure(CA, now=NOW, is_repeated=True) is None
+    assert limits.record_failure(CA, now=NOW, is_repeated=True) == NOW + 30
 
 
 def test_a_clock_set_back_an_hour_makes_no_rest_longer(limits: RedisLimits) -> None:
     rested(limits)
     back = NOW - HOUR
     assert asked(limits, back) is None
-    assert asked(limits, back) == Pause(back + 10, is_rest=True)
-    assert limits.failed(CA, now=back) == back + 60
+    assert asked(limits, back) == Pause(back + 10, is_cooldown=True)
+    assert limits.record_failure(CA, now=back) == back + 60
     assert asked(limits, back + 60) is None
-    limits.answered(CA)
+    limits.record_success(CA)
     assert [asked(limits, back) for _ in range(2)] == [None, None]
 
 
 def test_of_one_that_was_under_way_when_the_clock_was_set_back_the_rest_is_no_longer(limits: RedisLimits) -> None:
     rested(limits)
-    assert limits.failed(CA, now=NOW - HOUR) == NOW - HOUR + 60
+    assert limits.record_failure(CA, now=NOW - HOUR) == NOW - HOUR + 60
 
 
 def test_each_ca_rests_for_itself(limits: RedisLimits) -> None:
     until = rested(limits)
     assert asked(limits, NOW, ca=OTHER) is None
-    assert limits.failed(OTHER, now=NOW) is None
-    limits.answered(OTHER)
-    assert asked(limits, NOW) == Pause(until, is_rest=True)
+    assert limits.record_failure(OTHER, now=NOW) is None
+    limits.record_success(OTHER)
+    assert asked(limits, NOW) == Pause(until, is_cooldown=True)
 
 
 def test_many_that_fail_at_once_make_it_rest_once(limits: RedisLimits) -> None:
-    found = at_once(16, lambda _: limits.failed(CA, now=NOW))
+    found = at_once(16, lambda _: limits.record_failure(CA, now=NOW))
     assert sorted(found, key=str) == [NOW + 30] * 14 + [None] * 2
 
 
@@ -170,33 +170,33 @@ def test_steps_go_at_the_pace_of_their_requests_after_a_burst_of_a_second(
 
 def test_a_pause_ends_when_the_next_step_may_go(limits: RedisLimits) -> None:
     assert [asked(limits, NOW, 4) for _ in range(2)] == [None, None]
-    assert asked(limits, NOW, 4) == Pause(NOW + 0.5, is_rest=False)
-    assert asked(limits, NOW + 0.49, 4) == Pause(NOW + 0.5, is_rest=False)
+    assert asked(limits, NOW, 4) == Pause(NOW + 0.5, is_cooldown=False)
+    assert asked(limits, NOW + 0.49, 4) == Pause(NOW + 0.5, is_cooldown=False)
     assert asked(limits, NOW + 0.5, 4) is None
 
 
 def test_a_pause_saves_up_no_more_than_a_second(limits: RedisLimits) -> None:
     assert asked(limits, NOW, 20) is None
     found = [asked(limits, NOW + HOUR, 20) for _ in range(11)]
-    assert found == [None] * 10 + [Pause(NOW + HOUR + 0.1, is_rest=False)]
+    assert found == [None] * 10 + [Pause(NOW + HOUR + 0.1, is_cooldown=False)]
 
 
 def test_of_16_threads_at_once_only_a_burst_is_let_through(limits: RedisLimits) -> None:
     found = at_once(16, lambda _: asked(limits, NOW, 8))
     assert found.count(None) == 4
-    assert {one.is_rest for one in found if one} == {False}
+    assert {one.is_cooldown for one in found if one} == {False}
 
 
 def test_each_ca_has_a_pace_of_its_own_and_none_where_none_is_set(limits: RedisLimits) -> None:
-    assert [asked(limits, NOW, 2) for _ in range(2)] == [None, Pause(NOW + 1, is_rest=False)]
+    assert [asked(limits, NOW, 2) for _ in range(2)] == [None, Pause(NOW + 1, is_cooldown=False)]
     assert asked(limits, NOW, 2, ca=OTHER) is None
     assert [asked(limits, NOW) for _ in range(50)] == [None] * 50
 
 
 def test_a_clock_set_back_an_hour_stops_nobody_for_long(limits: RedisLimits) -> None:
-    assert [asked(limits, NOW, 2) for _ in range(2)] == [None, Pause(NOW + 1, is_rest=False)]
+    assert [asked(limits, NOW, 2) for _ in range(2)] == [None, Pause(NOW + 1, is_cooldown=False)]
     back = NOW - HOUR
-    assert asked(limits, back, 2) == Pause(back + 1, is_rest=False)
+    assert asked(limits, back, 2) == Pause(back + 1, is_cooldown=False)
     assert asked(limits, back + 1, 2) is None
 
 

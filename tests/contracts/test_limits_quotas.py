@@ -5,8 +5,8 @@ import pytest
 from issuer.ports import Quota
 from issuer.store import RedisLimits
 from tests.fakes import NOW
+from tests.simulated_fleet import DAY, HOUR
 from tests.threads import at_once
-from tests.world import DAY, HOUR
 
 CA, OTHER = "https://ca.example/directory", "https://other.example/directory"
 NAME = "track.customer.example"
@@ -103,26 +103,26 @@ def test_what_is_counted_ends_by_itself(limits: RedisLimits) -> None:
 def test_what_is_given_back_can_be_spent_again_and_no_more(limits: RedisLimits) -> None:
     few, many, free = Quota("few", HOUR, 2), Quota("many", MINUTE, 9), Quota("free", 1, 0)
     assert [spent(limits, few, many) for _ in range(3)] == [None, None, NOW + HOUR]
-    limits.give_back(CA, [few, free], now=NOW)
+    limits.refund(CA, [few, free], now=NOW)
     assert [spent(limits, few) for _ in range(2)] == [None, NOW + HOUR]
     assert [spent(limits, many) for _ in range(8)].count(None) == 7
     for _ in range(5):
-        limits.give_back(CA, [few], now=NOW)
+        limits.refund(CA, [few], now=NOW)
     assert [spent(limits, few) for _ in range(3)] == [None, None, NOW + HOUR]
 
 
 def test_giving_back_what_was_never_spent_or_is_earned_back_changes_nothing(limits: RedisLimits) -> None:
     quota = Quota("some", HOUR, 2)
-    limits.give_back(CA, [quota], now=NOW)
-    limits.give_back(OTHER, [quota], now=NOW)
+    limits.refund(CA, [quota], now=NOW)
+    limits.refund(OTHER, [quota], now=NOW)
     assert [spent(limits, quota) for _ in range(3)].count(None) == 2
-    limits.give_back(CA, [quota], now=NOW + 9 * HOUR)
+    limits.refund(CA, [quota], now=NOW + 9 * HOUR)
     assert [spent(limits, quota, now=NOW + 9 * HOUR) for _ in range(3)].count(None) == 2
 
 
 def refused(limits: RedisLimits, *names: str, until: float = NOW + DAY, now: float = NOW) -> None:
     for name in names:
-        limits.refused(CA, name, now=now, until=until)
+        limits.record_refusal(CA, name, now=now, until=until)
 
 
 def held(limits: RedisLimits, name: str, now: float = NOW) -> float | None:

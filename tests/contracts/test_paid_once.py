@@ -16,7 +16,7 @@ from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore
 from tests.fakes import NOW, FakeCa, all_opened, below, fake_services
 from tests.faults import limited
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 DOMAINS = 4
 SHARE = 0.3
@@ -61,24 +61,24 @@ class Faults:
         raise self.random.choice(faults)
 
 
-def run(world: World, seconds: float) -> None:
+def run(fleet: SimulatedFleet, seconds: float) -> None:
     """Let time go by; the workers that are killed are replaced, and their messages are lost."""
-    end = world.clock() + seconds
-    while world.clock() < end:
+    end = fleet.clock() + seconds
+    while fleet.clock() < end:
         try:
-            world.run(end - world.clock(), every=10)
+            fleet.run(end - fleet.clock(), every=10)
         except Killed:
             continue
 
 
-def run_to_the_end(world: World, faults: Faults) -> int:
+def run_to_the_end(fleet: SimulatedFleet, faults: Faults) -> int:
     """Faults for some hours and then none; how many orders were left for another CA."""
     with capture_logs() as logs:
         faults.are_over = False
-        run(world, 3 * HOUR)
+        run(fleet, 3 * HOUR)
         faults.are_over = True
-        run(world, 1.5 * DAY)
-    return sum(one["event"] == "over to another CA" for one in logs)
+        run(fleet, 1.5 * DAY)
+    return sum(one["event"] == "failover to another CA" for one in logs)
 
 
 @pytest.mark.parametrize("hosts", [("a.example",), ("a.example", "b.example")], ids=len)
@@ -89,16 +89,16 @@ def test_n_domains_cost_n_certificates_and_their_renewals_n_more(
     services = fake_services(store, hosts=hosts)
     for ca in services.cas:
         limited(ca, new_orders=(300, 3 * HOUR), per_registered_domain=(50, 7 * DAY), per_name=(5, 7 * DAY))
-    world, faults, left = World(services), Faults(seed, services.cas), 0
+    fleet, faults, left = SimulatedFleet(services), Faults(seed, services.cas), 0
     names = all_opened(services, *below("customer.example", DOMAINS))
     for certificates in (DOMAINS, 2 * DOMAINS):
-        left += run_to_the_end(world, faults)
-        assert world.words() == {Status.ACTIVE: DOMAINS}
+        left += run_to_the_end(fleet, faults)
+        assert fleet.words() == {Status.ACTIVE: DOMAINS}
         assert sum(len(ca.certificates) for ca in services.cas) == certificates
         orders = sum(len(ca.orders) for ca in services.cas)
         assert certificates <= orders <= certificates + faults.lost_orders + left
         if len(hosts) == 1:
             assert orders == certificates + faults.lost_orders
-        services.clock.now = max(world.domain(name).renew_at for name in names)
+        services.clock.now = max(fleet.domain(name).renew_at for name in names)
     assert sum(faults.kinds.values()) >= DOMAINS
     assert services.clock() > NOW + 50 * DAY

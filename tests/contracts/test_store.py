@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from issuer.domain import (
-    Agenda,
     Certificate,
     Domain,
+    Due,
     Event,
     Hsts,
     Issuance,
@@ -23,7 +23,7 @@ from issuer.domain import (
 )
 from issuer.ports import Conflict
 from issuer.problem import Problem, ProblemType
-from issuer.store import LANES, RedisStore
+from issuer.store import OPEN_INDEXES, RedisStore
 from tests.fakes import NAME, NOW
 
 KEY = f"issuer:domain:{NAME}"
@@ -41,9 +41,9 @@ DOMAIN = Domain(
     renew_at=NOW + 150,
     window=WINDOW,
     ask_at=NOW + 20,
-    away_since=NOW - 30,
+    moved_away_since=NOW - 30,
     recheck_at=NOW + 40,
-    is_end_told=True,
+    is_expiry_reported=True,
     ca="https://ca.example/d",
     profile="shortlived",
     preferred_chain="Root X2",
@@ -84,13 +84,13 @@ def plain(record: Record) -> tuple[Record, dict[str, Any] | None]:
     return record.with_issuance(replace(record.issuance, problem=None)), problem and problem.as_dict()
 
 
-def first(store: RedisStore, name: str = NAME, look_again_at: float = NOW + 60) -> Record:
+def first(store: RedisStore, name: str = NAME, requeue_at: float = NOW + 60) -> Record:
     domain = replace(BARE, name=name)
-    return store.open(domain, new_issuance(name, Reason.FIRST, NOW), version=0, look_again_at=look_again_at)
+    return store.open(domain, new_issuance(name, Reason.FIRST, NOW), version=0, requeue_at=requeue_at)
 
 
 def taken(store: RedisStore, now: float = NOW, until: float = UNTIL) -> Record:
-    record = store.take(store.load(NAME).issuance.id, now=now, until=until)
+    record = store.lease(store.load(NAME).issuance.id, now=now, until=until)
     assert record
     return record
 
@@ -108,7 +108,7 @@ def everything(store: RedisStore) -> dict[str, object]:
 
 
 def due(store: RedisStore) -> dict[str, float]:
-    return {name: at for lane in LANES for name, at in store._redis.zrange(lane, 0, -1, withscores=True)}
+    return {name: at for queue in OPEN_INDEXES for name, at in store._redis.zrange(queue, 0, -1, withscores=True)}
 
 
 def test_the_full_records_of_this_file_leave_no_field_at_its_default() -> None:
@@ -120,7 +120,7 @@ def test_the_full_records_of_this_file_leave_no_field_at_its_default() -> None:
 @pytest.mark.parametrize("domain", [DOMAIN, BARE])
 @pytest.mark.parametrize("issuance", [FULL, Issuance(f"{NAME}/2", Reason.FIRST, NOW)])
 def test_every_field_comes_back(store: RedisStore, domain: Domain, issuance: Issuance) -> None:
-    opened = store.open(domain, issuance, version=0, look_again_at=NOW)
+    opened = store.open(domain, issuance, version=0, requeue_at=NOW)
     found = store.load(NAME)
     assert plain(found) == plain(opened) == plain(Record(domain, issuance, version=1))
     assert (type(found.issuance.step), type(found.issuance.reason)) == (Step, Reason)
@@ -128,7 +128,7 @@ def test_every_field_comes_back(store: RedisStore, domain: Domain, issuance: Iss
     if issuance.problem:
         assert type(found.issuance.problem.type) is ProblemType
         assert str(found.issuance.problem) == str(SAID)
-    assert plain(store.take(issuance.id, now=NOW, until=UNTIL))[1] == plain(opened)[1]
+    assert plain(store.lease(issuance.id, now=NOW, until=UNTIL))[1] == plain(opened)[1]
 
 
 @pytest.mark.parametrize("issuance", [replace(FULL, step=step) for step in Step], ids=lambda one: one.step)
@@ -137,21 +137,21 @@ def test_every_step_comes_back_through_save_and_release(store: RedisStore, issua
     record = taken(store)
     record = store.save(replace(record, domain=DOMAIN, issuance=replace(issuance, id=record.issuance.id)))
     assert plain(store.load(NAME)) == plain(record)
-    store.release(record.with_issuance(replace(record.issuance, tries=9)), look_again_at=NOW)
+    store.save_and_release(record.with_issuance(replace(record.issuance, tries=9)), requeue_at=NOW)
     assert store.load(NAME).issuance.tries == 9
     assert store.load(NAME).issuance.step is issuance.step
 
 
 def test_what_is_not_there_is_none(store: RedisStore) -> None:
     assert store.load(NAME) is None
-    assert store.take(f"{NAME}/1", now=NOW, until=UNTIL) is None
-    assert store.claim(Agenda.INTERACTIVE, now=NOW, limit=10, look_again_at=NOW) == []
+    assert store.lease(f"{NAME}/1", now=NOW, until=UNTIL) is None
+    assert store.claim(Due.OPEN_INTERACTIVE, now=NOW, limit=10, requeue_at=NOW) == []
     assert everything(store) == {}
 
 
 def test_open_creates_once_and_puts_it_among_the_open(store: RedisStore) -> None:
-    record = first(store, look_again_at=NOW + 60.5)
-    assert (record.version, record.lease_until, record.begun) == (1, 0, 0)
+    record = first(store, requeue_at=NOW + 60.5)
+    assert (record.version, record.lease_until, record.attempts_started) == (1, 0, 0)
     assert due(store) == {NAME: NOW + 60.5}
     before = everything(store)
     with pytest.raises(Conflict):
@@ -162,47 +162,47 @@ def test_open_creates_once_and_puts_it_among_the_open(store: RedisStore) -> None
 @pytest.mark.parametrize("version", [0, 1, 2, 4, -1])
 def test_open_with_another_version_is_refused_and_changes_nothing(store: RedisStore, version: int) -> None:
     first(store)
-    store.release(taken(store), look_again_at=None)
+    store.save_and_release(taken(store), requeue_at=None)
     before = everything(store)
     assert store.load(NAME).version == 3
     with pytest.raises(Conflict):
-        store.open(DOMAIN, FULL, version=version, look_again_at=NOW)
+        store.open(DOMAIN, FULL, version=version, requeue_at=NOW)
     assert everything(store) == before
 
 
 def test_open_of_a_name_that_is_not_there_wants_version_0(store: RedisStore) -> None:
     with pytest.raises(Conflict):
-        store.open(BARE, FULL, version=1, look_again_at=NOW)
+        store.open(BARE, FULL, version=1, requeue_at=NOW)
     assert everything(store) == {}
 
 
 def test_a_new_issuance_takes_the_place_of_the_old_one(store: RedisStore) -> None:
     old = first(store)
-    new = store.open(old.domain, replace(FULL, id=f"{NAME}/new"), version=old.version, look_again_at=NOW + 5)
+    new = store.open(old.domain, replace(FULL, id=f"{NAME}/new"), version=old.version, requeue_at=NOW + 5)
     assert new.version > old.version
     assert due(store) == {NAME: NOW + 5}
-    assert store.take(old.issuance.id, now=NOW, until=UNTIL) is None
-    assert store.take(new.issuance.id, now=NOW, until=UNTIL).issuance.id == f"{NAME}/new"
+    assert store.lease(old.issuance.id, now=NOW, until=UNTIL) is None
+    assert store.lease(new.issuance.id, now=NOW, until=UNTIL).issuance.id == f"{NAME}/new"
 
 
 def test_the_same_issuance_is_woken(store: RedisStore) -> None:
     first(store)
     record = taken(store)
     later = replace(record.issuance, next_try_at=NOW + 9999, tries=4)
-    store.release(replace(record, issuance=later), look_again_at=NOW + 9999)
+    store.save_and_release(replace(record, issuance=later), requeue_at=NOW + 9999)
     record = store.load(NAME)
     woken = store.open(
-        record.domain, record.issuance.wake(NOW, Reason.MANUAL), version=record.version, look_again_at=NOW + 60
+        record.domain, record.issuance.wake(NOW, Reason.MANUAL), version=record.version, requeue_at=NOW + 60
     )
     assert due(store) == {NAME: NOW + 60}
-    assert (woken.issuance.tries, woken.issuance.next_try_at, woken.begun) == (0, NOW, 0)
+    assert (woken.issuance.tries, woken.issuance.next_try_at, woken.attempts_started) == (0, NOW, 0)
     assert store.load(NAME) == woken
 
 
 def test_take_leases_raises_the_version_and_counts(store: RedisStore) -> None:
     opened = first(store)
     record = taken(store)
-    assert record == replace(opened, version=opened.version + 1, lease_until=UNTIL, begun=1)
+    assert record == replace(opened, version=opened.version + 1, lease_until=UNTIL, attempts_started=1)
     assert store.load(NAME) == record
     assert due(store) == {NAME: UNTIL}
 
@@ -212,16 +212,16 @@ def test_g05_a_lease_ends_at_its_second_and_not_before(store: RedisStore) -> Non
     held = taken(store)
     before = everything(store)
     for now in (NOW, UNTIL - 1, UNTIL - 0.01):
-        assert store.take(held.issuance.id, now=now, until=now + 70) is None
+        assert store.lease(held.issuance.id, now=now, until=now + 70) is None
     assert everything(store) == before
-    again = store.take(held.issuance.id, now=UNTIL, until=UNTIL + 70.25)
-    assert (again.begun, again.lease_until, again.version) == (2, UNTIL + 70.25, held.version + 1)
+    again = store.lease(held.issuance.id, now=UNTIL, until=UNTIL + 70.25)
+    assert (again.attempts_started, again.lease_until, again.version) == (2, UNTIL + 70.25, held.version + 1)
 
 
 def test_a_stale_id_is_not_taken(store: RedisStore) -> None:
     record = first(store)
     before = everything(store)
-    assert store.take(f"{NAME}/stale", now=NOW, until=UNTIL) is None
+    assert store.lease(f"{NAME}/stale", now=NOW, until=UNTIL) is None
     assert everything(store) == before
     assert store.load(NAME) == record
 
@@ -230,39 +230,39 @@ def test_save_keeps_the_lease_and_release_gives_it_back(store: RedisStore) -> No
     opened = first(store)
     record = store.save(taken(store).with_issuance(replace(opened.issuance, csr="CSR")))
     assert store.load(NAME) == record
-    assert (record.lease_until, record.begun, record.issuance.csr) == (UNTIL, 1, "CSR")
-    assert store.take(record.issuance.id, now=NOW, until=UNTIL) is None
-    released = store.release(replace(record, begun=0), look_again_at=NOW + 61.5)
+    assert (record.lease_until, record.attempts_started, record.issuance.csr) == (UNTIL, 1, "CSR")
+    assert store.lease(record.issuance.id, now=NOW, until=UNTIL) is None
+    released = store.save_and_release(replace(record, attempts_started=0), requeue_at=NOW + 61.5)
     found = store.load(NAME)
-    assert (found.lease_until, found.begun, found.version) == (0, 0, record.version + 1)
+    assert (found.lease_until, found.attempts_started, found.version) == (0, 0, record.version + 1)
     assert due(store) == {NAME: NOW + 61.5}
-    assert store.take(record.issuance.id, now=NOW, until=UNTIL).begun == 1
+    assert store.lease(record.issuance.id, now=NOW, until=UNTIL).attempts_started == 1
     assert released == found
 
 
 def test_release_with_no_time_closes(store: RedisStore) -> None:
     opened = first(store)
-    store.release(replace(taken(store), begun=0), look_again_at=None)
+    store.save_and_release(replace(taken(store), attempts_started=0), requeue_at=None)
     assert due(store) == {}
     before = everything(store)
-    assert store.take(opened.issuance.id, now=NOW + 1e6, until=NOW + 2e6) is None
-    assert store.claim(Agenda.INTERACTIVE, now=NOW + 1e6, limit=9, look_again_at=NOW) == []
+    assert store.lease(opened.issuance.id, now=NOW + 1e6, until=NOW + 2e6) is None
+    assert store.claim(Due.OPEN_INTERACTIVE, now=NOW + 1e6, limit=9, requeue_at=NOW) == []
     assert everything(store) == before
 
 
 WRITES: dict[str, Callable[[RedisStore, Record], object]] = {
     "save": lambda store, record: store.save(record),
-    "release": lambda store, record: store.release(record, look_again_at=NOW + 1),
-    "close": lambda store, record: store.release(record, look_again_at=None),
-    "open": lambda store, record: store.open(record.domain, record.issuance, version=record.version, look_again_at=NOW),
+    "save_and_release": lambda store, record: store.save_and_release(record, requeue_at=NOW + 1),
+    "close": lambda store, record: store.save_and_release(record, requeue_at=None),
+    "open": lambda store, record: store.open(record.domain, record.issuance, version=record.version, requeue_at=NOW),
 }
 EVENTS: dict[str, Callable[[RedisStore, Record], object]] = {
     "saved by itself": lambda store, record: store.save(record),
-    "released": lambda store, record: store.release(record, look_again_at=NOW + 2),
-    "closed": lambda store, record: store.release(record, look_again_at=None),
+    "released": lambda store, record: store.save_and_release(record, requeue_at=NOW + 2),
+    "closed": lambda store, record: store.save_and_release(record, requeue_at=None),
     "lease ran out, taken by another": lambda store, _: taken(store, UNTIL, UNTIL + 70),
     "new issuance opened": lambda store, record: store.open(
-        record.domain, new_issuance(NAME, Reason.MANUAL, NOW), version=record.version, look_again_at=NOW + 3
+        record.domain, new_issuance(NAME, Reason.MANUAL, NOW), version=record.version, requeue_at=NOW + 3
     ),
 }
 
@@ -284,9 +284,9 @@ def test_e06_f06_a_worker_that_was_overtaken_writes_nothing(
 def test_f06_the_version_alone_does_not_let_an_old_issuance_write(store: RedisStore) -> None:
     first(store)
     mine = taken(store)
-    new = store.open(BARE, new_issuance(NAME, Reason.MANUAL, NOW), version=mine.version, look_again_at=NOW)
+    new = store.open(BARE, new_issuance(NAME, Reason.MANUAL, NOW), version=mine.version, requeue_at=NOW)
     before = everything(store)
-    for write in (WRITES["save"], WRITES["release"], WRITES["close"]):
+    for write in (WRITES["save"], WRITES["save_and_release"], WRITES["close"]):
         with pytest.raises(Conflict):
             write(store, replace(mine, version=new.version))
     assert everything(store) == before
@@ -297,20 +297,20 @@ def test_e06_the_second_holder_goes_on_undisturbed(store: RedisStore) -> None:
     first_holder = taken(store)
     second = taken(store, UNTIL, UNTIL + 70)
     with pytest.raises(Conflict):
-        store.release(first_holder, look_again_at=None)
+        store.save_and_release(first_holder, requeue_at=None)
     assert store.save(second).lease_until == UNTIL + 70
 
 
 @pytest.mark.parametrize("part", ["domain", "certificate", "window", "issuance", "problem"])
 def test_fields_of_a_newer_version_are_left_out(store: RedisStore, part: str) -> None:
-    opened = store.open(DOMAIN, FULL, version=0, look_again_at=NOW)
+    opened = store.open(DOMAIN, FULL, version=0, requeue_at=NOW)
     field = {"certificate": "domain", "window": "domain", "problem": "issuance"}.get(part, part)
     values = json.loads(store._redis.hget(KEY, field))
     (values if part == field else values[part])["from_the_future"] = {"a": 1}
     store._redis.hset(KEY, field, json.dumps(values))
     store._redis.hset(KEY, "from_the_future", "1")
     assert plain(store.load(NAME)) == plain(opened)
-    assert plain(store.take(FULL.id, now=NOW, until=UNTIL))[1] == SAID.as_dict()
+    assert plain(store.lease(FULL.id, now=NOW, until=UNTIL))[1] == SAID.as_dict()
 
 
 def test_no_repr_of_a_record_shows_a_key() -> None:

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from issuer.domain import Agenda, Domain, Reason, new_issuance
-from issuer.ports import Account, CaAccount, Plan
+from issuer.domain import Account, Domain, Due, Plan, Reason, new_issuance
+from issuer.ports import CaAccount
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import CHECKOUT
 from issuer.store import RedisStore
@@ -183,16 +183,16 @@ def test_fields_of_a_newer_version_are_left_out(store: RedisStore) -> None:
 def test_e16_scripts_that_the_server_has_forgotten_are_sent_again(store: RedisStore) -> None:
     store._redis.script_flush()
     issuance = new_issuance(NAME, Reason.FIRST, NOW)
-    store.open(Domain(NAME, "alice", NOW), issuance, version=0, look_again_at=NOW)
+    store.open(Domain(NAME, "alice", NOW), issuance, version=0, requeue_at=NOW)
     for _ in range(2):
         store._redis.script_flush()
-        assert store.claim(Agenda.INTERACTIVE, now=NOW, limit=1, look_again_at=NOW) == [NAME]
+        assert store.claim(Due.OPEN_INTERACTIVE, now=NOW, limit=1, requeue_at=NOW) == [NAME]
     store._redis.script_flush()
-    assert store.release(store.take(issuance.id, now=NOW, until=NOW + 9), look_again_at=None).version == 3
+    assert store.save_and_release(store.lease(issuance.id, now=NOW, until=NOW + 9), requeue_at=None).version == 3
 
 
 def test_every_key_is_below_issuer(store: RedisStore) -> None:
-    store.open(Domain(NAME, "alice", NOW), new_issuance(NAME, Reason.FIRST, NOW), version=0, look_again_at=NOW)
+    store.open(Domain(NAME, "alice", NOW), new_issuance(NAME, Reason.FIRST, NOW), version=0, requeue_at=NOW)
     store.put_token("token", "token.thumbprint", seconds=9)
     store.create_account(ALICE)
     store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=None)
@@ -204,7 +204,7 @@ def test_every_key_is_below_issuer(store: RedisStore) -> None:
 
 def test_the_scripts_have_only_the_names_that_the_store_calls() -> None:
     sources = [path.read_text() for path in (CHECKOUT / "issuer" / "store").glob("*.py")]
-    called = {name for source in sources for name in re.findall(r'\brun\(self\._redis, "(\w+)"', source)}
+    called = {name for source in sources for name in re.findall(r'\brun\(\s*self\._redis,\s*"(\w+)"', source)}
     assert set(SCRIPTS) == called
 
 

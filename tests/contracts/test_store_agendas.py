@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from issuer.domain import Agenda, Certificate, Domain, Issuance, Reason, Record, RenewalWindow, Step, new_issuance
+from issuer.domain import Certificate, Domain, Due, Issuance, Reason, Record, RenewalWindow, Step, new_issuance
 from issuer.ports import Conflict, OverQuota, PlannedRenewal, Quota
-from issuer.store import AGENDAS, READY, RedisStore
+from issuer.store import DUE_INDEXES, READY_INDEX, RedisStore
 from tests.fakes import NAME, NOW
 
 DAY = 86400.0
@@ -27,50 +27,50 @@ def held(
 
 def closed(store: RedisStore, domain: Domain) -> Record:
     issuance = new_issuance(domain.name, Reason.FIRST, NOW)
-    store.open(domain, issuance, version=0, look_again_at=NOW)
-    record = store.take(issuance.id, now=NOW, until=NOW + 9)
-    return store.release(record.with_issuance(replace(issuance, step=Step.DONE)), look_again_at=None)
+    store.open(domain, issuance, version=0, requeue_at=NOW)
+    record = store.lease(issuance.id, now=NOW, until=NOW + 9)
+    return store.save_and_release(record.with_issuance(replace(issuance, step=Step.DONE)), requeue_at=None)
 
 
-def renew(store: RedisStore, record: Record, look_again_at: float = NOW) -> Record:
+def renew(store: RedisStore, record: Record, requeue_at: float = NOW) -> Record:
     issuance = new_issuance(record.domain.name, Reason.RENEWAL, NOW)
-    return store.open(record.domain, issuance, version=record.version, look_again_at=look_again_at)
+    return store.open(record.domain, issuance, version=record.version, requeue_at=requeue_at)
 
 
-def agendas(store: RedisStore, name: str = NAME) -> dict[str, float]:
-    scores = {key.rpartition(":")[2]: store._redis.zscore(key, name) for key in [*AGENDAS, READY]}
-    return {agenda: at for agenda, at in scores.items() if at is not None}
+def due_times(store: RedisStore, name: str = NAME) -> dict[str, float]:
+    scores = {key.rpartition(":")[2]: store._redis.zscore(key, name) for key in [*DUE_INDEXES, READY_INDEX]}
+    return {due_index: at for due_index, at in scores.items() if at is not None}
 
 
 def claimed(
     store: RedisStore, now: float = NOW, *, per_second: float = 1000, at_once: int = 1000, limit: int = 1000
 ) -> list[str]:
-    return store.claim_renewals(now=now, limit=limit, look_again_at=now + 300, per_second=per_second, at_once=at_once)
+    return store.claim_renewals(now=now, limit=limit, requeue_at=now + 300, per_second=per_second, at_once=at_once)
 
 
 def test_a_record_is_in_the_agendas_that_its_times_say(store: RedisStore) -> None:
     record = held(store, renew_at=NOW + 5, ask_at=NOW + 6, recheck_at=NOW + 7)
     ends = {"expire": NOW + 30 * DAY + 1}
     others = ends | {"renewal_info": NOW + 6, "away": NOW + 7}
-    assert agendas(store) == others | {"renew": NOW + 5}
+    assert due_times(store) == others | {"renew": NOW + 5}
     record = renew(store, record, NOW + 60)
-    assert agendas(store) == others | {"renewal": NOW + 60}
+    assert due_times(store) == others | {"renewal": NOW + 60}
     manual = replace(record.issuance, reason=Reason.MANUAL)
-    record = store.open(record.domain, manual, version=record.version, look_again_at=NOW + 61)
-    assert agendas(store) == others | {"interactive": NOW + 61}
-    record = store.take(manual.id, now=NOW, until=NOW + 70)
-    assert agendas(store) == others | {"interactive": NOW + 70}
-    bare = replace(record.domain, ask_at=None, recheck_at=None, is_end_told=True)
-    store.release(replace(record, domain=bare, issuance=replace(manual, step=Step.FAILED)), look_again_at=None)
-    assert agendas(store) == {"renew": NOW + 5}
+    record = store.open(record.domain, manual, version=record.version, requeue_at=NOW + 61)
+    assert due_times(store) == others | {"interactive": NOW + 61}
+    record = store.lease(manual.id, now=NOW, until=NOW + 70)
+    assert due_times(store) == others | {"interactive": NOW + 70}
+    bare = replace(record.domain, ask_at=None, recheck_at=None, is_expiry_reported=True)
+    store.save_and_release(replace(record, domain=bare, issuance=replace(manual, step=Step.FAILED)), requeue_at=None)
+    assert due_times(store) == {"renew": NOW + 5}
 
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_a_lease_is_held_in_the_agenda_of_its_lane(store: RedisStore, reason: Reason) -> None:
     issuance = new_issuance(NAME, reason, NOW)
-    store.open(Domain(NAME, "platform", NOW), issuance, version=0, look_again_at=NOW + 60)
-    store.take(issuance.id, now=NOW, until=NOW + 70)
-    assert agendas(store) == {issuance.lane.value: NOW + 70}
+    store.open(Domain(NAME, "platform", NOW), issuance, version=0, requeue_at=NOW + 60)
+    store.lease(issuance.id, now=NOW, until=NOW + 70)
+    assert due_times(store) == {issuance.queue.value: NOW + 70}
 
 
 def test_amend_writes_the_domain_and_the_timeline_and_leaves_an_open_issuance_in_its_lane(store: RedisStore) -> None:
@@ -80,27 +80,27 @@ def test_amend_writes_the_domain_and_the_timeline_and_leaves_an_open_issuance_in
     amended = store.amend(noted.with_domain(renew_at=NOW + 99, window=window, ask_at=NOW + 50), now=NOW)
     assert store.load(NAME) == amended
     assert (amended.version, amended.issuance.events[-1].text) == (record.version + 1, "seen")
-    assert agendas(store) == {"renewal": NOW + 60, "renewal_info": NOW + 50, "expire": NOW + 30 * DAY + 1}
+    assert due_times(store) == {"renewal": NOW + 60, "renewal_info": NOW + 50, "expire": NOW + 30 * DAY + 1}
 
 
 def test_e06_amend_of_what_has_moved_on_is_refused(store: RedisStore) -> None:
     record = held(store)
     renew(store, record)
-    before = store.load(NAME), agendas(store)
+    before = store.load(NAME), due_times(store)
     with pytest.raises(Conflict):
         store.amend(record.with_domain(renew_at=NOW + 99), now=NOW)
-    assert (store.load(NAME), agendas(store)) == before
+    assert (store.load(NAME), due_times(store)) == before
 
 
 def test_amend_never_takes_the_record_from_the_hands_of_a_worker(store: RedisStore) -> None:
     record = renew(store, held(store))
-    leased = store.take(record.issuance.id, now=NOW, until=NOW + 70)
+    leased = store.lease(record.issuance.id, now=NOW, until=NOW + 70)
     with pytest.raises(Conflict):
         store.amend(leased.with_domain(renew_at=NOW + 99), now=NOW + 69)
     assert store.save(leased).version == leased.version + 1
     store.amend(store.load(NAME).with_domain(renew_at=NOW + 99), now=NOW + 70)
     with pytest.raises(Conflict):
-        store.release(leased, look_again_at=NOW)
+        store.save_and_release(leased, requeue_at=NOW)
 
 
 def test_amend_of_a_name_that_is_not_there_is_refused(store: RedisStore) -> None:
@@ -110,12 +110,12 @@ def test_amend_of_a_name_that_is_not_there_is_refused(store: RedisStore) -> None
     assert store._redis.keys() == []
 
 
-@pytest.mark.parametrize("agenda", [Agenda.EXPIRE, Agenda.RENEWAL_INFO, Agenda.AWAY, Agenda.CONFIRM])
-def test_claim_takes_from_one_agenda_and_leaves_the_record(store: RedisStore, agenda: Agenda) -> None:
+@pytest.mark.parametrize("due_index", [Due.EXPIRY, Due.RENEWAL_INFO, Due.DNS_RECHECK, Due.EDGE_CONFIRMATION])
+def test_claim_takes_from_one_agenda_and_leaves_the_record(store: RedisStore, due_index: Due) -> None:
     record = held(store, renew_at=NOW + DAY, ends=-1, ask_at=NOW, recheck_at=NOW, confirm_at=NOW)
-    before = agendas(store)
-    assert store.claim(agenda, now=NOW, limit=9, look_again_at=LATER) == [NAME]
-    assert agendas(store) == before | {agenda.value: LATER}
+    before = due_times(store)
+    assert store.claim(due_index, now=NOW, limit=9, requeue_at=LATER) == [NAME]
+    assert due_times(store) == before | {due_index.value: LATER}
     assert store.load(NAME) == record
 
 
@@ -131,7 +131,7 @@ def test_renewals_are_handed_out_when_due_by_urgency_and_put_off(store: RedisSto
     assert claimed(store) == order[2:]
     assert claimed(store) == []
     assert claimed(store, NOW + 1) == ["future.example"]
-    assert agendas(store, "ends.example")["renew"] == LATER
+    assert due_times(store, "ends.example")["renew"] == LATER
     assert set(claimed(store, NOW + 299)) == set()
     assert set(claimed(store, NOW + 301)) == {*order, "future.example"}
 
@@ -146,13 +146,13 @@ def test_a_renewal_that_was_begun_is_not_handed_out_again(store: RedisStore) -> 
     claimed(store)
     renew(store, record, NOW + 60)
     assert claimed(store, NOW + 9999) == []
-    assert agendas(store) == {"renewal": NOW + 60, "expire": NOW + 30 * DAY + 1}
+    assert due_times(store) == {"renewal": NOW + 60, "expire": NOW + 30 * DAY + 1}
 
 
 def test_a_renewal_that_waits_for_its_turn_leaves_the_line_when_it_is_begun_or_planned_anew(store: RedisStore) -> None:
     one, other = held(store, "one.example"), held(store, "other.example")
     assert claimed(store, at_once=0) == []
-    assert "ready" in agendas(store, "one.example")
+    assert "ready" in due_times(store, "one.example")
     renew(store, one)
     store.amend(other.with_domain(renew_at=NOW + DAY), now=NOW)
     assert claimed(store) == []
@@ -226,7 +226,7 @@ def test_a_quota_is_spent_with_the_write_and_refuses_beyond(store: RedisStore) -
 
     def opened(name: str, now: float) -> None:
         issuance = new_issuance(name, Reason.FIRST, now)
-        store.open(Domain(name, "platform", now), issuance, version=0, look_again_at=now, now=now, quota=quota)
+        store.open(Domain(name, "platform", now), issuance, version=0, requeue_at=now, now=now, quota=quota)
 
     opened("a.example", NOW)
     with pytest.raises(Conflict):
@@ -251,7 +251,7 @@ def test_e10_of_16_that_spend_at_once_as_many_as_allowed_get_through(store: Redi
         issuance = new_issuance(f"{number}.example", Reason.FIRST, NOW)
         domain = Domain(f"{number}.example", "platform", NOW)
         try:
-            store.open(domain, issuance, version=0, look_again_at=NOW, now=NOW, quota=quota)
+            store.open(domain, issuance, version=0, requeue_at=NOW, now=NOW, quota=quota)
         except OverQuota:
             return False
         return True
@@ -268,5 +268,5 @@ def test_planned_renewals_are_all_told_with_their_ca(store: RedisStore) -> None:
     claimed(store, at_once=1)
     found = sorted(store.planned_renewals(), key=lambda one: one.name)
     assert found == [PlannedRenewal("due.example", 0, CA), PlannedRenewal("later.example", NOW + DAY, CA)]
-    assert store.names(Agenda.RENEWAL, limit=5) == (1, ["open.example"])
-    assert store.names(Agenda.AWAY, limit=5) == (0, [])
+    assert store.names(Due.OPEN_RENEWAL, limit=5) == (1, ["open.example"])
+    assert store.names(Due.DNS_RECHECK, limit=5) == (0, [])

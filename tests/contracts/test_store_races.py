@@ -9,10 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from issuer import keys
-from issuer.domain import Agenda, Certificate, Domain, Reason, Record, Step, new_issuance
+from issuer.domain import Certificate, Domain, Due, Reason, Record, Step, new_issuance
 from issuer.keys import KeyType, Vault, new_encryption_key
 from issuer.ports import CaAccount, Conflict
-from issuer.store import LANES, RedisStore
+from issuer.store import OPEN_INDEXES, RedisStore
 from tests.fakes import NAME, NOW, FakeCa, FakeClock
 from tests.threads import at_once
 
@@ -21,9 +21,9 @@ DIRECTORY = "https://ca.example/directory"
 BARE = Domain(NAME, "platform", NOW)
 
 
-def first(store: RedisStore, name: str = NAME, look_again_at: float = NOW) -> Record:
+def first(store: RedisStore, name: str = NAME, requeue_at: float = NOW) -> Record:
     issuance = new_issuance(name, Reason.FIRST, NOW)
-    return store.open(replace(BARE, name=name), issuance, version=0, look_again_at=look_again_at)
+    return store.open(replace(BARE, name=name), issuance, version=0, requeue_at=requeue_at)
 
 
 def test_g10_of_50_that_open_at_once_one_wins(store: RedisStore) -> None:
@@ -31,37 +31,37 @@ def test_g10_of_50_that_open_at_once_one_wins(store: RedisStore) -> None:
     won = [one for one in results if one is not Conflict]
     assert len(won) == 1
     assert store.load(NAME) == won[0]
-    assert store._redis.zrange(LANES[0], 0, -1) == [NAME]
+    assert store._redis.zrange(OPEN_INDEXES[0], 0, -1) == [NAME]
 
 
 def test_g10_of_20_that_open_anew_at_once_one_wins(store: RedisStore) -> None:
     old = first(store)
     again = [new_issuance(NAME, Reason.MANUAL, NOW) for _ in range(20)]
-    results = at_once(20, lambda n: store.open(BARE, again[n], version=old.version, look_again_at=NOW))
+    results = at_once(20, lambda n: store.open(BARE, again[n], version=old.version, requeue_at=NOW))
     won = [one for one in results if one is not Conflict]
     assert len(won) == 1
-    assert store._redis.zrange(LANES[0], 0, -1) == [NAME]
+    assert store._redis.zrange(OPEN_INDEXES[0], 0, -1) == [NAME]
 
 
 def test_e01_of_16_that_take_at_once_one_gets_the_lease(store: RedisStore) -> None:
     issuance = first(store).issuance
-    got = [one for one in at_once(16, lambda _: store.take(issuance.id, now=NOW, until=UNTIL)) if one]
-    assert [one.begun for one in got] == [1]
+    got = [one for one in at_once(16, lambda _: store.lease(issuance.id, now=NOW, until=UNTIL)) if one]
+    assert [one.attempts_started for one in got] == [1]
     assert store.load(NAME) == got[0]
 
 
-@pytest.mark.parametrize("way", ["save", "release", "open"])
+@pytest.mark.parametrize("way", ["save", "save_and_release", "open"])
 def test_e06_of_16_that_write_the_same_version_one_wins(store: RedisStore, way: str) -> None:
     first(store)
-    held = store.take(store.load(NAME).issuance.id, now=NOW, until=UNTIL)
+    held = store.lease(store.load(NAME).issuance.id, now=NOW, until=UNTIL)
 
     def write(number: int) -> Record:
         record = held.with_issuance(replace(held.issuance, csr=f"CSR {number}"))
         if way == "save":
             return store.save(record)
-        if way == "release":
-            return store.release(record, look_again_at=NOW)
-        return store.open(record.domain, record.issuance, version=record.version, look_again_at=NOW)
+        if way == "save_and_release":
+            return store.save_and_release(record, requeue_at=NOW)
+        return store.open(record.domain, record.issuance, version=record.version, requeue_at=NOW)
 
     won = [one for one in at_once(16, write) if one is not Conflict]
     assert len(won) == 1
@@ -93,23 +93,21 @@ def test_f01_readers_see_the_old_pair_or_the_new_and_never_a_mix(store: RedisSto
             seen.append(store.load(NAME).domain.certificate)
 
     record = first(store)
-    record = store.open(
-        replace(BARE, certificate=pairs[1][0]), record.issuance, version=record.version, look_again_at=NOW
-    )
+    record = store.open(replace(BARE, certificate=pairs[1][0]), record.issuance, version=record.version, requeue_at=NOW)
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
     try:
         for certificate, _ in islice(cycle(pairs), 200):
-            held = store.take(record.issuance.id, now=NOW, until=UNTIL)
+            held = store.lease(record.issuance.id, now=NOW, until=UNTIL)
             ready = replace(held.issuance, step=Step.INSTALL, key="the new key", csr="CSR")
             installed = held.with_issuance(ready).install(certificate)
-            store.release(replace(installed, begun=0), look_again_at=None)
+            store.save_and_release(replace(installed, attempts_started=0), requeue_at=None)
             record = store.open(
                 installed.domain,
                 new_issuance(NAME, Reason.MANUAL, NOW),
                 version=store.load(NAME).version,
-                look_again_at=NOW,
+                requeue_at=NOW,
             )
     finally:
         is_over.set()
@@ -124,10 +122,10 @@ def test_f01_readers_see_the_old_pair_or_the_new_and_never_a_mix(store: RedisSto
 def test_f01_done_and_certificate_come_in_the_same_write(store: RedisStore) -> None:
     certificate = pair(0)[0]
     first(store)
-    held = store.take(store.load(NAME).issuance.id, now=NOW, until=UNTIL)
+    held = store.lease(store.load(NAME).issuance.id, now=NOW, until=UNTIL)
     held = store.save(held.with_issuance(replace(held.issuance, step=Step.INSTALL, key="new", csr="CSR")))
     assert store.load(NAME).domain.certificate is None
-    store.release(held.install(certificate), look_again_at=None)
+    store.save_and_release(held.install(certificate), requeue_at=None)
     found = store.load(NAME)
     assert (found.domain.certificate, found.issuance.step) == (certificate, Step.DONE)
     assert (found.issuance.key, found.issuance.csr) == (None, None)
@@ -141,11 +139,11 @@ def opened_at(store: RedisStore, *times: float) -> list[str]:
 
 def test_claim_gives_what_is_due_in_order_of_time_and_puts_it_off(store: RedisStore) -> None:
     late, early, exact, future, _ = opened_at(store, NOW - 1, NOW - 9, NOW, NOW + 0.01, NOW + 1e6)
-    assert store.claim(Agenda.INTERACTIVE, now=NOW, limit=10, look_again_at=NOW + 60) == [early, late, exact]
-    assert store.claim(Agenda.INTERACTIVE, now=NOW, limit=10, look_again_at=NOW + 60) == []
-    assert store.claim(Agenda.INTERACTIVE, now=NOW + 1, limit=10, look_again_at=NOW + 60) == [future]
-    assert store.claim(Agenda.INTERACTIVE, now=NOW + 59.99, limit=10, look_again_at=NOW + 999) == []
-    assert set(store.claim(Agenda.INTERACTIVE, now=NOW + 60, limit=10, look_again_at=NOW + 999)) == {
+    assert store.claim(Due.OPEN_INTERACTIVE, now=NOW, limit=10, requeue_at=NOW + 60) == [early, late, exact]
+    assert store.claim(Due.OPEN_INTERACTIVE, now=NOW, limit=10, requeue_at=NOW + 60) == []
+    assert store.claim(Due.OPEN_INTERACTIVE, now=NOW + 1, limit=10, requeue_at=NOW + 60) == [future]
+    assert store.claim(Due.OPEN_INTERACTIVE, now=NOW + 59.99, limit=10, requeue_at=NOW + 999) == []
+    assert set(store.claim(Due.OPEN_INTERACTIVE, now=NOW + 60, limit=10, requeue_at=NOW + 999)) == {
         early,
         late,
         exact,
@@ -155,16 +153,16 @@ def test_claim_gives_what_is_due_in_order_of_time_and_puts_it_off(store: RedisSt
 
 def test_claim_is_bounded_and_the_oldest_come_first(store: RedisStore) -> None:
     ids = opened_at(store, *(NOW - 10 + number for number in range(7)))
-    got = [store.claim(Agenda.INTERACTIVE, now=NOW, limit=3, look_again_at=NOW + 60) for _ in range(4)]
+    got = [store.claim(Due.OPEN_INTERACTIVE, now=NOW, limit=3, requeue_at=NOW + 60) for _ in range(4)]
     assert got == [ids[:3], ids[3:6], ids[6:], []]
 
 
 def test_g05_claim_brings_back_what_a_dead_worker_held(store: RedisStore) -> None:
     issuance = first(store).issuance
-    store.take(issuance.id, now=NOW, until=UNTIL)
-    assert store.claim(Agenda.INTERACTIVE, now=UNTIL - 0.01, limit=9, look_again_at=UNTIL + 60) == []
-    assert store.claim(Agenda.INTERACTIVE, now=UNTIL, limit=9, look_again_at=UNTIL + 60) == [NAME]
-    assert store.take(issuance.id, now=UNTIL, until=UNTIL + 70).begun == 2
+    store.lease(issuance.id, now=NOW, until=UNTIL)
+    assert store.claim(Due.OPEN_INTERACTIVE, now=UNTIL - 0.01, limit=9, requeue_at=UNTIL + 60) == []
+    assert store.claim(Due.OPEN_INTERACTIVE, now=UNTIL, limit=9, requeue_at=UNTIL + 60) == [NAME]
+    assert store.lease(issuance.id, now=UNTIL, until=UNTIL + 70).attempts_started == 2
 
 
 def test_e09_of_8_that_claim_at_once_each_gets_others(store: RedisStore) -> None:
@@ -173,7 +171,7 @@ def test_e09_of_8_that_claim_at_once_each_gets_others(store: RedisStore) -> None
     def claim(_: int) -> list[str]:
         mine: list[str] = []
         for _ in range(60):
-            got = store.claim(Agenda.INTERACTIVE, now=NOW, limit=3, look_again_at=NOW + 60)
+            got = store.claim(Due.OPEN_INTERACTIVE, now=NOW, limit=3, requeue_at=NOW + 60)
             assert len(got) <= 3
             mine += got
         return mine

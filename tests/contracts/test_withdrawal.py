@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
-from issuer import accounts, hsts, renewal, tasks, withdrawal
-from issuer.domain import Hsts, Record, Step
-from issuer.ports import Account, Conflict, Plan, RenewalInfo, Services, Verdict
+from issuer import renewal, tasks
+from issuer.actions import accounts, hsts, withdraw
+from issuer.domain import Account, Hsts, Plan, Record, Step
+from issuer.ports import Conflict, RenewalInfo, Services, Verdict
 from issuer.problem import Problem, ProblemType
-from issuer.store import AGENDAS, READY, RedisStore
+from issuer.store import DUE_INDEXES, READY_INDEX, RedisStore
+from tests.api_client import issued, renewing
 from tests.contracts.test_store import plain
-from tests.contracts.test_store_agendas import agendas
+from tests.contracts.test_store_agendas import due_times
 from tests.contracts.test_store_races import at_once
 from tests.fakes import NAME, fake_services, opened
-from tests.front import issued, renewing
+from tests.simulated_fleet import DAY, SimulatedFleet
 from tests.unit.test_renewal import window
-from tests.world import DAY, World
 
 ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, 0.0)
 CALLS = ["new_order", "authorization", "answer", "finalize", "chain"]
@@ -29,41 +30,41 @@ def services(store: RedisStore) -> Services:
 
 
 @pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
+def fleet(services: Services) -> SimulatedFleet:
+    return SimulatedFleet(services)
 
 
 def give_up(services: Services, reason: int | None = None) -> Record:
-    withdrawal.withdraw(services, ACCOUNT, NAME, reason=reason)
+    withdraw.withdraw(services, ACCOUNT, NAME, reason=reason)
     return services.store.load(NAME)
 
 
 def all_of(services: Services) -> tuple[object, dict[str, float], list[str]]:
     """What there is of the name: its record, its due times, and all records."""
     record = services.store.load(NAME)
-    return record and plain(record), agendas(services.store), sorted(services.feed.names())
+    return record and plain(record), due_times(services.store), sorted(services.feed.names())
 
 
-def assert_gone(world: World, left: Record) -> None:
+def assert_gone(fleet: SimulatedFleet, left: Record) -> None:
     """Nothing of it came back, and nothing comes back."""
-    services = world.services
+    services = fleet.services
     domain = left.domain
     assert (domain.certificate, domain.renew_at, domain.ask_at, domain.recheck_at, domain.hsts) == (None,) * 5
-    assert services.feed.served(NAME) == ""
+    assert services.feed.edge_version(NAME) == ""
     assert all_of(services) == (plain(left), {"forget": domain.withdrawn_until + 3600}, [NAME])
     orders = len(services.cas[0].orders)
-    world.run(20 * DAY)
+    fleet.run(20 * DAY)
     assert plain(services.store.load(NAME)) == plain(left)
     assert len(services.cas[0].orders) == orders
-    assert world.queued() == []
+    assert fleet.queued() == []
 
 
-@pytest.mark.parametrize("begun", [opened, renewing])
+@pytest.mark.parametrize("start", [opened, renewing])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("method", CALLS)
-def test_f06_a_step_that_runs_meanwhile_saves_nothing(world: World, method: str, when: str, begun) -> None:
-    services, left = world.services, []
-    begun(services)
+def test_f06_a_step_that_runs_meanwhile_saves_nothing(fleet: SimulatedFleet, method: str, when: str, start) -> None:
+    services, left = fleet.services, []
+    start(services)
 
     def meanwhile(called: str) -> None:
         if called == method and not left:
@@ -75,33 +76,33 @@ def test_f06_a_step_that_runs_meanwhile_saves_nothing(world: World, method: str,
     while not left:
         services.clock.forward(1)
         onwards.append(tasks.attempt(services, services.store.load(NAME).issuance.step, issuance_id)[0])
-    assert onwards[-1] is tasks.Onward.LEAVE
-    assert_gone(world, left[0])
+    assert onwards[-1] is tasks.Outcome.STOP
+    assert_gone(fleet, left[0])
 
 
 @pytest.mark.parametrize("step", [Step.ORDER, Step.CHALLENGE, Step.FINALIZE, Step.INSTALL])
-def test_f06_a_step_with_the_old_record_in_hand_can_neither_save_nor_release(world: World, step: Step) -> None:
-    services = world.services
+def test_f06_a_step_with_the_old_record_in_hand_can_neither_save_nor_release(fleet: SimulatedFleet, step: Step) -> None:
+    services = fleet.services
     opened(services)
     while (record := services.store.load(NAME)).issuance.step is not step:
         services.clock.now = max(services.clock(), record.issuance.next_try_at or 0)
         tasks.attempt(services, record.issuance.step, record.issuance.id)
     services.clock.now = max(services.clock(), record.issuance.next_try_at or 0)
     now = services.clock()
-    held = services.store.take(record.issuance.id, now=now, until=now + 70)
+    held = services.store.lease(record.issuance.id, now=now, until=now + 70)
     left = give_up(services)
-    moved = tasks.STEPS[step](services, held)
+    moved = tasks.STEPS[step](services, held).record
     for write in (
         lambda: services.store.save(moved),
-        lambda: services.store.release(moved, look_again_at=now),
-        lambda: services.store.release(replace(moved, version=left.version), look_again_at=None),
+        lambda: services.store.save_and_release(moved, requeue_at=now),
+        lambda: services.store.save_and_release(replace(moved, version=left.version), requeue_at=None),
         lambda: services.store.amend(moved, now=now),
-        lambda: services.store.open(moved.domain, moved.issuance, version=moved.version, look_again_at=now),
+        lambda: services.store.open(moved.domain, moved.issuance, version=moved.version, requeue_at=now),
     ):
         with pytest.raises(Conflict):
             write()
-    assert services.store.take(held.issuance.id, now=now + 100, until=now + 200) is None, "a stale message"
-    assert_gone(world, left)
+    assert services.store.lease(held.issuance.id, now=now + 100, until=now + 200) is None, "a stale message"
+    assert_gone(fleet, left)
 
 
 class Behind:
@@ -118,19 +119,22 @@ class Behind:
 
 
 OTHERS: dict[str, tuple[dict[str, Any], Callable[[Services], object]]] = {
-    "begin": ({"renew_at": 1.0}, lambda services: renewal.begin(services, NAME)),
+    "begin": ({"renew_at": 1.0}, lambda services: renewal.start(services, NAME)),
     "refresh": ({"ask_at": 1.0}, lambda services: renewal.refresh(services, NAME)),
-    "recheck, back again": ({"away_since": 1.0, "recheck_at": 1.0}, lambda services: renewal.recheck(services, NAME)),
+    "recheck, back again": (
+        {"moved_away_since": 1.0, "recheck_at": 1.0},
+        lambda services: renewal.recheck(services, NAME),
+    ),
     "hsts": ({}, lambda services: hsts.put(services, ACCOUNT, NAME, Hsts(60))),
 }
 
 
 @pytest.mark.parametrize(("state", "work"), OTHERS.values(), ids=OTHERS)
 def test_f06_a_scan_or_a_call_that_has_read_it_before_writes_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, state, work
+    fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch, state, work
 ) -> None:
     monkeypatch.setattr(hsts, "PATIENCE_SECONDS", 0)
-    services = world.services
+    services = fleet.services
     record = issued(services)
     services.cas[0].renewal_infos = window(services.clock() + DAY, services.clock() + 2 * DAY)
     old = services.store.amend(record.with_domain(**state), now=services.clock())
@@ -138,41 +142,41 @@ def test_f06_a_scan_or_a_call_that_has_read_it_before_writes_nothing(
     with pytest.raises((Conflict, Problem)) as caught:
         work(replace(services, store=Behind(services.store, old)))
     assert caught.type is Conflict or caught.value.type is ProblemType.BUSY
-    assert_gone(world, left)
+    assert_gone(fleet, left)
 
 
-def test_f06_an_end_that_is_told_meanwhile_is_not_written(world: World) -> None:
-    services = world.services
+def test_f06_an_end_that_is_told_meanwhile_is_not_written(fleet: SimulatedFleet) -> None:
+    services = fleet.services
     old = issued(services)
     left = give_up(services)
     services.clock.now = old.domain.certificate.not_after + 1
     with pytest.raises(Conflict):
-        renewal.tell_end(replace(services, store=Behind(services.store, old)), NAME)
+        renewal.report_expiry(replace(services, store=Behind(services.store, old)), NAME)
     assert plain(services.store.load(NAME)) == plain(left)
 
 
 @pytest.mark.parametrize("back", [Verdict.YES, Verdict.NO])
 @pytest.mark.parametrize("state", [renewing, issued])
-def test_f06_a_name_that_is_looked_up_meanwhile_is_not_woken(world: World, back: Verdict, state) -> None:
-    services = world.services
+def test_f06_a_name_that_is_looked_up_meanwhile_is_not_woken(fleet: SimulatedFleet, back: Verdict, state) -> None:
+    services = fleet.services
     record = state(services)
-    away = {"away_since": services.clock(), "recheck_at": services.clock()}
+    away = {"moved_away_since": services.clock(), "recheck_at": services.clock()}
     services.store.amend(record.with_domain(**away), now=services.clock())
     left: list[Record] = []
 
     class Meanwhile:
-        def pointing(self, name: str):
+        def points_here(self, name: str):
             left.append(give_up(services))
             services.resolver.verdicts[NAME] = back
-            return services.resolver.pointing(name)
+            return services.resolver.points_here(name)
 
     with pytest.raises(Conflict):
         renewal.recheck(replace(services, resolver=Meanwhile()), NAME)
-    assert_gone(world, left[0])
+    assert_gone(fleet, left[0])
 
 
-def test_f06_a_window_that_is_asked_for_meanwhile_is_not_kept(world: World) -> None:
-    services, left = world.services, []
+def test_f06_a_window_that_is_asked_for_meanwhile_is_not_kept(fleet: SimulatedFleet) -> None:
+    services, left = fleet.services, []
     issued(services)
 
     def meanwhile(certificate_id: str) -> RenewalInfo:
@@ -183,23 +187,23 @@ def test_f06_a_window_that_is_asked_for_meanwhile_is_not_kept(world: World) -> N
     with pytest.raises(Conflict):
         renewal.refresh(services, NAME)
     services.cas[0].renewal_infos = None
-    assert_gone(world, left[0])
+    assert_gone(fleet, left[0])
 
 
 @pytest.mark.parametrize("moment", ["before", "lined up", "claimed"])
-def test_f06_a_renewal_that_is_claimed_meanwhile_is_not_begun(world: World, moment: str) -> None:
-    services = world.services
+def test_f06_a_renewal_that_is_claimed_meanwhile_is_not_begun(fleet: SimulatedFleet, moment: str) -> None:
+    services = fleet.services
     record = issued(services)
     now = services.clock.now = record.domain.renew_at
-    how = {"now": now, "limit": 9, "look_again_at": now + 300, "per_second": 20}
+    how = {"now": now, "limit": 9, "requeue_at": now + 300, "per_second": 20}
     if moment != "before":
         assert services.store.claim_renewals(**how, at_once=0 if moment == "lined up" else 9) == (
             [] if moment == "lined up" else [NAME]
         )
     left = give_up(services)
     assert services.store.claim_renewals(**how, at_once=9) == []
-    assert renewal.begin(services, NAME) is None
-    assert_gone(world, left)
+    assert renewal.start(services, NAME) is None
+    assert_gone(fleet, left)
 
 
 def test_f06_of_a_withdrawal_and_12_that_write_at_once_the_withdrawal_is_the_end(services: Services) -> None:
@@ -216,7 +220,7 @@ def test_f06_of_a_withdrawal_and_12_that_write_at_once_the_withdrawal_is_the_end
     at_once(12, work)
     found = services.store.load(NAME)
     assert (found.domain.is_withdrawn, found.domain.renew_at, found.domain.certificate) == (True, None, None)
-    assert services.feed.served(NAME) == ""
+    assert services.feed.edge_version(NAME) == ""
 
 
 def test_of_8_that_give_it_up_at_once_one_does_and_the_others_are_told_that_it_is_gone(services: Services) -> None:
@@ -224,7 +228,7 @@ def test_of_8_that_give_it_up_at_once_one_does_and_the_others_are_told_that_it_i
 
     def work(_: int) -> object:
         try:
-            return withdrawal.withdraw(services, ACCOUNT, NAME)
+            return withdraw.withdraw(services, ACCOUNT, NAME)
         except Problem as problem:
             return problem.type
 
@@ -237,23 +241,23 @@ def test_the_edges_are_told(services: Services) -> None:
     end = services.feed.position()
     give_up(services)
     (told,) = services.feed.changes(end, limit=9, wait_seconds=0.01)
-    assert (told.name, told.served) == (NAME, "")
+    assert (told.name, told.edge_version) == (NAME, "")
 
 
-def test_what_is_left_is_removed_an_hour_after_the_hold_and_again_is_no_fault(world: World) -> None:
-    services = world.services
+def test_what_is_left_is_removed_an_hour_after_the_hold_and_again_is_no_fault(fleet: SimulatedFleet) -> None:
+    services = fleet.services
     issued(services)
     left = give_up(services)
     services.clock.now = left.domain.withdrawn_until + 3599
-    world.scan()
+    fleet.scan()
     assert plain(services.store.load(NAME)) == plain(left)
     services.clock.forward(1)
     for _ in range(2):
-        world.scan()
-        withdrawal.forget(services, NAME)
+        fleet.scan()
+        withdraw.remove(services, NAME)
         assert all_of(services) == (None, {}, [])
-    for agenda in [*AGENDAS, READY]:
-        assert services.store._redis.zcard(agenda) == 0
+    for due_index in [*DUE_INDEXES, READY_INDEX]:
+        assert services.store._redis.zcard(due_index) == 0
 
 
 def test_what_is_asked_for_anew_while_it_is_removed_stays(services: Services) -> None:
@@ -261,11 +265,11 @@ def test_what_is_asked_for_anew_while_it_is_removed_stays(services: Services) ->
     left = give_up(services)
     services.clock.now = left.domain.forget_at
     fresh = replace(left.domain, account="other", withdrawn_until=None)
-    services.store.open(fresh, replace(left.issuance, id=f"{NAME}/new"), version=left.version, look_again_at=0)
+    services.store.open(fresh, replace(left.issuance, id=f"{NAME}/new"), version=left.version, requeue_at=0)
     before = all_of(services)
     with pytest.raises(Conflict):
-        withdrawal.forget(replace(services, store=Behind(services.store, left)), NAME)
-    withdrawal.forget(services, NAME)
+        withdraw.remove(replace(services, store=Behind(services.store, left)), NAME)
+    withdraw.remove(services, NAME)
     assert all_of(services) == before
 
 

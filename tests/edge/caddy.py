@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from issuer.keys import is_neutral
+from issuer.keys import is_placeholder
 from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, free_port
 from tests.fakes import EDGE_TOKEN
 
@@ -56,10 +56,10 @@ class Caddy:
         with self.handshake(name) as connection:
             return f"{x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).serial_number:x}"
 
-    def shows_neutral(self, name: str | None) -> bool:
+    def shows_placeholder(self, name: str | None) -> bool:
         """Whether what is served for a name is for names without a certificate."""
         with self.handshake(name, is_trusted=False) as connection:
-            return is_neutral(x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)))
+            return is_placeholder(x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)))
 
     def refuses(self, name: str | None) -> bool:
         """Whether a handshake ends in the server's alert."""
@@ -93,7 +93,7 @@ class Caddy:
         """After how many seconds a serial number is served; fails when there are more."""
         began = time.monotonic()
         while (passed := time.monotonic() - began) < seconds:
-            if not self.shows_neutral(name) and self.serial(name) == serial:
+            if not self.shows_placeholder(name) and self.serial(name) == serial:
                 return passed
             time.sleep(0.02)
         raise AssertionError(f"{serial} is not served for {name} after {seconds} s")

@@ -39,18 +39,18 @@ class Records:
         """A new certificate in force; its serial. changes: of the certificate, in the record."""
         certificate = replace(self._certificate(name), **changes)
         now, store, known = time.time(), self.services.store, self.services.store.load(name)
-        begun = replace(new_issuance(name, Reason.FIRST, now), step=Step.INSTALL)
+        started_at = replace(new_issuance(name, Reason.FIRST, now), step=Step.INSTALL)
         domain = known.domain if known else Domain(name, "platform", now)
-        opened = store.open(domain, begun, version=known.version if known else 0, look_again_at=now)
-        leased = store.take(opened.issuance.id, now=now, until=now + 70)
-        store.release(leased.install(certificate), look_again_at=None)
+        opened = store.open(domain, started_at, version=known.version if known else 0, requeue_at=now)
+        leased = store.lease(opened.issuance.id, now=now, until=now + 70)
+        store.save_and_release(leased.install(certificate), requeue_at=None)
         return certificate.serial
 
     def _certificate(self, name: str):
         key = new_key(KeyType.EC_P256)
         csr = x509.load_pem_x509_csr(new_csr(key, name).encode())
-        begun = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(hours=1)
-        leaf = self.signing.leaf(csr.public_key(), [name], begun, dt.timedelta(days=90))
+        started_at = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(hours=1)
+        leaf = self.signing.leaf(csr.public_key(), [name], started_at, dt.timedelta(days=90))
         chain = self.signing.chains(leaf)[0]
         vault = self.services.vault
         return as_certificate(chain, key=key, name=name, ca="https://ca.example/", vault=vault, now=time.time())

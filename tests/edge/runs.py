@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 
 from issuer.config import Settings, load_settings
+from issuer.edge.sync import Folder, HAProxy, Reload, Sync
 from issuer.ports import Services
-from issuer.sync import Folder, HAProxy, Reload, Sync
 from issuer.wiring import build_services
 
 WRITES = {"open", "os.rename", "os.remove", "os.symlink", "os.chmod", "os.chown", "os.mkdir", "socket.connect"}

@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography import x509
 
 from issuer.config import Settings
-from issuer.keys import is_neutral
+from issuer.keys import is_placeholder
 from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, free_port
 
 COMMAND = [sys.executable, "-c", "from issuer.cli import main; main()", "edge", "sync"]
@@ -149,19 +149,19 @@ class Terminator:
 
     def serial(self, name: str) -> str | None:
         """Of the certificate that is served for a name, verified; None where it is the one that is nobody's."""
-        if self.shows_neutral(name):
+        if self.shows_placeholder(name):
             return None
         try:
             with self.connect(name) as connection:
                 return f"{int(connection.getpeercert()['serialNumber'], 16):x}"
         except ssl.SSLCertVerificationError:
-            assert self.shows_neutral(name), "neither that nor verified"
+            assert self.shows_placeholder(name), "neither that nor verified"
             return None
 
-    def shows_neutral(self, name: str | bytes | None) -> bool:
+    def shows_placeholder(self, name: str | bytes | None) -> bool:
         """Whether what is served for a name is for names without a certificate."""
         with self.connect(name, self.context(is_checked=False)) as connection:
-            return is_neutral(x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)))
+            return is_placeholder(x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)))
 
     def https(self, name: str, host: str | None = None, path: str = "/") -> http.client.HTTPResponse:
         with self.connect(name) as connection:

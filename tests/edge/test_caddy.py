@@ -13,7 +13,7 @@ import pytest
 
 from issuer.config import child_environment
 from issuer.domain import Hsts
-from issuer.keys import NEUTRAL_NAME
+from issuer.keys import PLACEHOLDER_NAME
 from issuer.ports import Services
 from issuer.sandbox import Sandbox
 from tests.edge.caddy import ALERT, CADDYFILE, Answer, Caddy, asked, started, variables
@@ -52,7 +52,7 @@ def test_the_whole_configuration_is_valid_as_it_stands(tmp_path, plain_http: str
 
 def test_h02_a_name_that_was_asked_for_in_vain_is_served_within_two_seconds_of_its_issue(edge: Edge) -> None:
     name = "new.customer.example"
-    assert [edge.caddy.shows_neutral(name) for _ in range(3)] == [True] * 3
+    assert [edge.caddy.shows_placeholder(name) for _ in range(3)] == [True] * 3
     record = issue(edge.services, name)
     assert edge.caddy.served_within(name, record.domain.certificate.serial) < 2
     answer = edge.caddy.https(name, "/a?b=1")
@@ -141,10 +141,10 @@ def test_h05_no_name_an_address_and_a_foreign_name_are_never_given_anothers(edge
     name = "mine.customer.example"
     issue(edge.services, name)
     for foreign in (None, "other.example", f"www.{name}", "customer.example", "localhost"):
-        assert edge.caddy.shows_neutral(foreign), foreign
+        assert edge.caddy.shows_placeholder(foreign), foreign
     for sent in ("127.0.0.1", "192.0.2.1", "*.customer.example", f"{name}.", f"{name}\0", "::1", f"{name}&a=b"):
         answer = edge.caddy.first_answer(sent)
-        assert (answer[0] == ALERT) != (NEUTRAL_NAME.encode() in answer), sent
+        assert (answer[0] == ALERT) != (PLACEHOLDER_NAME.encode() in answer), sent
         assert name.encode() not in answer
     assert name.encode() in edge.caddy.first_answer(name)
 
@@ -167,7 +167,7 @@ def test_d01_h03_on_443_a_name_without_a_certificate_has_its_challenge_answered_
 
 
 def test_h05_no_ca_is_ever_asked(edge: Edge) -> None:
-    assert edge.caddy.shows_neutral("www.google.example")
+    assert edge.caddy.shows_placeholder("www.google.example")
     assert not [path for path in edge.caddy.folder.rglob("*") if {"acme", "certificates"} & set(path.parts)]
     assert "obtain" not in edge.caddy.part.log.read_text()
 
@@ -216,7 +216,7 @@ def test_what_is_withdrawn_is_refused_within_two_seconds(edge: Edge) -> None:
     edge.caddy.served_within(name, record.domain.certificate.serial)
     began = time.monotonic()
     edge.services.store.amend(record.with_domain(certificate=None, renew_at=None, ask_at=None), now=time.time())
-    while not edge.caddy.shows_neutral(name):
+    while not edge.caddy.shows_placeholder(name):
         assert time.monotonic() - began < 2
     assert edge.caddy.https(name).status == 421
     answer = edge.caddy.http(name)

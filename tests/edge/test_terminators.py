@@ -93,10 +93,10 @@ def test_h05_no_or_a_foreign_name_is_never_given_anothers(
     serial = served(terminator, records, "tenant.customer.example")
     if sni in NO_NAMES and terminator.kind == "nginx":
         with pytest.raises(ssl.SSLError) as refused:
-            terminator.shows_neutral(sni)
+            terminator.shows_placeholder(sni)
         assert refused.value.reason == "TLSV1_UNRECOGNIZED_NAME"
     else:
-        assert terminator.shows_neutral(sni)
+        assert terminator.shows_placeholder(sni)
     assert terminator.serial("tenant.customer.example") == serial
 
 
@@ -186,7 +186,7 @@ def test_d01_an_expired_certificate_goes_on_being_served_and_its_challenge_answe
     name = "late.customer.example"
     serial = served(terminator, records, name)
     ended = replace(services.store.load(name).domain.certificate, not_after=time.time() - 60)
-    records.change(name, certificate=ended, is_end_told=True)
+    records.change(name, certificate=ended, is_expiry_reported=True)
     services.store.put_token("late", "late.thumbprint", seconds=60)
     until(lambda: shown(terminator, name) == [], SOON)
     assert terminator.serial(name) == serial
@@ -299,7 +299,7 @@ def test_what_haproxy_has_beyond_its_names_is_left_there(
     terminator.start()
     run = Run(records.services, terminator.folder, haproxy=edge_sandbox.folder / "haproxy.sock")
     assert (run.is_done, run.said) == (True, [])
-    assert terminator.shows_neutral("unknown.example")
+    assert terminator.shows_placeholder("unknown.example")
 
 
 def test_redis_killed_and_back(

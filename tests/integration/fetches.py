@@ -2,9 +2,9 @@
 
 import time
 
+from issuer.challenges import HttpSelfCheck
 from issuer.ports import Finding, Verdict
 from issuer.sandbox import LOOPBACK
-from issuer.selfcheck import HttpSelfCheck
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.raw_server import RawServer, Reply, raw_server
 
@@ -49,11 +49,11 @@ def look_at(web: RawServer, zone: Zone = HERE, *, seconds: float = 3, key: str =
         started = time.monotonic()
         finding = HttpSelfCheck([dns.address], seconds=seconds, test_port=web.port).fetch(NAME, TOKEN, key)
     assert time.monotonic() - started < seconds + 1
-    assert TOKEN.lower() not in finding.found.lower()
-    assert THUMBPRINT.lower() not in finding.found.lower()
-    assert len(finding.found) < 500
-    assert finding.found.replace("…", "").isascii()
-    assert finding.found.isprintable()
+    assert TOKEN.lower() not in finding.summary.lower()
+    assert THUMBPRINT.lower() not in finding.summary.lower()
+    assert len(finding.summary) < 500
+    assert finding.summary.replace("…", "").isascii()
+    assert finding.summary.isprintable()
     return finding
 
 

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from issuer.ports import Pointing, Verdict
-from issuer.resolver import DnsResolver
+from issuer.dns import DnsResolver
+from issuer.ports import DnsFinding, Verdict
 from tests.integration.dns_server import Zone, dns_server
 
 EDGE = "edge.ours.test"
@@ -24,9 +24,9 @@ def look(
     *,
     follow: bool = False,
     seconds: float = 3,
-) -> Pointing:
+) -> DnsFinding:
     with dns_server(zone, follow=follow) as server:
-        return DnsResolver(targets, [server.address], seconds=seconds).pointing(name)
+        return DnsResolver(targets, [server.address], seconds=seconds).points_here(name)
 
 
 def chain(length: int, end: str = f"{EDGE}.") -> Zone:

@@ -108,15 +108,15 @@ def test_cut_off_on_the_wire_it_is_taken_up(ca, new_ca, wire: Wire, stored, wher
     former = stored()
     wire.add(replace(CUTS[where]))
     assert problem_of(ca.roll_over).type is ProblemType.CA_UNAVAILABLE
-    begun = stored()
-    assert begun == replace(former, next_key=begun.next_key)
+    began_at = stored()
+    assert began_at == replace(former, next_key=began_at.next_key)
     assert ca.known_account().is_rolling_over
     if orders_first:
         assert signs_by(new_ca()) == new_ca().known_account().thumbprint
-        assert (stored().key == begun.next_key) is (where == "after it has"), "no request but that one changes a key"
+        assert (stored().key == began_at.next_key) is (where == "after it has"), "no request but that one changes a key"
     if not orders_first or where != "after it has":
         new_ca().roll_over()
-    assert stored() == replace(former, key=begun.next_key)
+    assert stored() == replace(former, key=began_at.next_key)
     assert signs_by(ca) == ca.known_account().thumbprint
     assert wire.count(KEY_CHANGE) <= 2
 
@@ -257,10 +257,10 @@ def test_a_refusal_leaves_the_old_key_in_use(ca, wire: Wire, stored, answer, typ
 def test_a_ca_that_has_the_next_key_for_another_account_is_not_believed(ca, wire: Wire, stored) -> None:
     wire.add(Fault(KEY_CHANGE, before=cut))
     problem_of(ca.roll_over)
-    begun = stored()
+    began_at = stored()
     wire.add(Fault(ACCOUNT, before=lambda: (200, with_headers(Location="https://x/")((0, {}, b""))[1], b"{}")))
     ca.roll_over()
-    assert stored() == replace(begun, key=begun.next_key, next_key=None)
+    assert stored() == replace(began_at, key=began_at.next_key, next_key=None)
     assert wire.count(KEY_CHANGE) == 2
 
 
@@ -273,8 +273,8 @@ def test_a_ca_without_key_change_says_so(ca, wire: Wire, stored) -> None:
 def test_a_ca_that_forgot_the_account_amid_a_roll_over_gets_the_old_key_again(ca, new_ca, wire: Wire, stored) -> None:
     wire.add(Fault(KEY_CHANGE, before=cut))
     problem_of(ca.roll_over)
-    begun = stored()
+    began_at = stored()
     wire.add(Fault("/order-plz", before=refusing(400, "accountDoesNotExist")))
     assert problem_of(lambda: new_ca().new_order(NAME)).type is ProblemType.CA_ACCOUNT
-    assert stored() == begun
+    assert stored() == began_at
     assert signs_by(ca) == ca.known_account().thumbprint

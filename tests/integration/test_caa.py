@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from issuer.dns import DnsResolver
 from issuer.ports import Finding, Verdict
-from issuer.resolver import DnsResolver
 from issuer.sandbox import Dns, free_port
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.pointing import FAILURES, NO, SECONDS, UNKNOWN, YES
@@ -111,7 +111,7 @@ def test_b07_a_cname_to_nowhere_leads_on_up(follow: bool) -> None:  # noqa: FBT0
 @pytest.mark.parametrize("first", [NAME, PARENT])
 def test_b07_long_chains_are_followed(first: str) -> None:
     zone = chain(16, first) | {("h16.test", "CAA"): OTHER}
-    assert look(zone).found == f"h16.test, where {first} is a CNAME to, allows {OTHER_CA} only"
+    assert look(zone).summary == f"h16.test, where {first} is a CNAME to, allows {OTHER_CA} only"
     assert look(chain(15, first) | {("h15.test", "CAA"): OTHER}, follow=True).verdict is NO
 
 
@@ -136,7 +136,7 @@ def test_b07_loops_and_endless_chains_are_unknown(
     zone = chain(length, first) | {(f"h{length}.test", "CNAME"): [f"{back_to}."], ("example", "CAA"): ALLOWED}
     found, questions = asked(zone, follow=follow)
     assert found.verdict is UNKNOWN
-    assert found.found.endswith(f" CAA ({reason})")
+    assert found.summary.endswith(f" CAA ({reason})")
     assert ("example.", "CAA") not in questions
 
 
@@ -151,7 +151,7 @@ def test_b07_a_failure_at_a_level_that_is_reached_is_unknown(level: str, failure
     zone = TO_US | {(level, "CAA"): failure}
     found = look(zone, seconds=SECONDS if failure == "SILENT" else 3)
     assert found.verdict is UNKNOWN
-    assert found.found.startswith(f"DNS has no clear answer for {level} CAA (")
+    assert found.summary.startswith(f"DNS has no clear answer for {level} CAA (")
 
 
 @pytest.mark.parametrize("failure", UNANSWERED)
@@ -166,7 +166,7 @@ def test_b07_a_failure_above_a_found_set_does_not_matter(failure: str, records: 
 )
 def test_b07_unknown_says_which_question_and_why(failure: str, word: str) -> None:
     found = look({(PARENT, "CAA"): failure}, seconds=SECONDS)
-    assert found.found == f"DNS has no clear answer for {PARENT} CAA ({word})"
+    assert found.summary == f"DNS has no clear answer for {PARENT} CAA ({word})"
 
 
 def test_b07_a_silent_server_holds_the_call_no_longer_than_its_time() -> None:
@@ -197,7 +197,7 @@ def test_b07_a_failing_first_server_leaves_it_to_the_second(failure: str) -> Non
 def test_b07_no_name_raises(name: str) -> None:
     found = DnsResolver([EDGE], [f"127.0.0.1:{free_port()}"], seconds=SECONDS).caa(name, [CA], "")
     assert found.verdict is UNKNOWN
-    assert found.found.startswith("DNS could not be asked: ")
+    assert found.summary.startswith("DNS could not be asked: ")
 
 
 @pytest.mark.parametrize("issuers", [[], (), [""], [" . "]])

@@ -2,8 +2,8 @@
 
 import pytest
 
+from issuer.dns import DnsResolver
 from issuer.ports import Finding, Verdict
-from issuer.resolver import DnsResolver
 from tests.integration.dns_server import dns_server
 from tests.integration.pointing import NO, SECONDS, UNKNOWN, YES
 
@@ -80,7 +80,7 @@ def test_b07_an_unknown_critical_property_forbids(flags: int, verdict: Verdict) 
     found = look(f'{flags} Later "x"', f'0 issue "{CA}"')
     assert found.verdict is verdict
     if verdict is NO:
-        assert found.found == f"{NAME} has a critical CAA property that is not known here: later"
+        assert found.summary == f"{NAME} has a critical CAA property that is not known here: later"
 
 
 # For which account, by which method
@@ -190,11 +190,11 @@ def test_b07_long_text_is_cut() -> None:
     for records in (values, tags, [f'0 issue "{"a=" * 20_000}"'], [f'0 issue "{"a-" * 20_000}"']):
         found = look(*records)
         assert found.verdict is NO
-        assert len(found.found) < 400
+        assert len(found.summary) < 400
 
 
 @pytest.mark.parametrize("record", ["\\# 8 00 03 2d2d2d 41 42 43", "\\# 2 00 00", "\\# 3 00 ff 41", "\\# 1 00"])
 def test_b07_a_record_that_is_none_is_unknown(record: str) -> None:
     found = look(record, f'0 issue "{CA}"', seconds=SECONDS)
     assert found.verdict is UNKNOWN
-    assert found.found.startswith(f"DNS has no clear answer for {NAME} CAA (")
+    assert found.summary.startswith(f"DNS has no clear answer for {NAME} CAA (")

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner, Result
 
-from issuer import accounts, withdrawal
+from issuer.actions import accounts, withdraw
 from issuer.cli import main
 from issuer.config import PREFIX
-from issuer.domain import Certificate, Domain, Reason, Step, new_issuance
+from issuer.domain import Account, Certificate, Domain, Plan, Reason, Step, new_issuance
 from issuer.keys import Vault
-from issuer.ports import Account, Plan, Services
+from issuer.ports import Services
 from issuer.sandbox import Dns, free_port
 from issuer.wiring import build_services
 from tests.fakes import TARGET
@@ -117,8 +117,8 @@ def test_a_name_that_was_given_up_is_shown_as_such(services: Services) -> None:
     now, name = services.clock(), "gone.customer.example"
     certificate = Certificate("CHAIN", "key", "0f", now, now + 90 * 86400, "https://ca.example/directory", now)
     issuance = new_issuance(name, Reason.FIRST, now)
-    services.store.open(Domain(name, "alice", now, certificate), issuance, version=0, look_again_at=now)
-    withdrawal.withdraw(services, Account("alice", Plan.HTTPS, "", now), name, reason=1)
+    services.store.open(Domain(name, "alice", now, certificate), issuance, version=0, requeue_at=now)
+    withdraw.withdraw(services, Account("alice", Plan.HTTPS, "", now), name, reason=1)
     shown = said("status", name)
     assert "gone.customer.example: withdrawn, held by alice" in shown
     assert "kept for it until" in shown
@@ -148,7 +148,7 @@ def test_plan_shows_stored_renewals_by_day(services: Services) -> None:
         certificate = Certificate("", "", "0f", now, now + 90 * 86400, "https://ca.example/directory", now)
         domain = Domain(name, "alice", now, certificate, renew_at=now + 86400, recheck_at=now)
         done = replace(new_issuance(name, Reason.FIRST, now), step=Step.DONE)
-        services.store.open(domain, done, version=0, look_again_at=now)
+        services.store.open(domain, done, version=0, requeue_at=now)
     output = said("plan")
     assert "3 certificates with a renewal planned, 0 renewals under way" in output
     assert "moved away: 3 names lead elsewhere (0.customer.example, 1.customer.example," in output

@@ -42,7 +42,7 @@ def services(
     for name, value in (settings.as_environment() | {"COLUMNS": "300"}).items():
         monkeypatch.setenv(name, value)
     services = build_services(settings)
-    serve(create_app(services, None), http_port)
+    serve(create_app(services), http_port)
     return services
 
 
@@ -58,7 +58,7 @@ def test_the_cas_with_our_accounts_and_what_is_known_of_them(services: Services,
     assert shown.count("none yet") == 2
     url = services.cas[0].account_url()
     for _ in range(3):
-        services.limits.failed(OTHER, now=time.time())
+        services.limits.record_failure(OTHER, now=time.time())
     _, shown = issuer("ca", "list")
     known = services.cas[0].known_account()
     assert url in shown
@@ -107,9 +107,9 @@ def test_the_timeline_of_a_domain(services: Services, dns: Dns, pebble: Pebble) 
 
 def test_the_status_says_who_must_act(services: Services) -> None:
     record = opened(services, "astray.customer.example")
-    leased = services.store.take(record.issuance.id, now=time.time(), until=time.time() + 9)
+    leased = services.store.lease(record.issuance.id, now=time.time(), until=time.time() + 9)
     failed = leased.issuance.retry(Problem(ProblemType.CAA, "[red] says no"), time.time() + 600)
-    services.store.release(leased.with_issuance(failed), look_again_at=time.time() + 600)
+    services.store.save_and_release(leased.with_issuance(failed), requeue_at=time.time() + 600)
     _, shown = issuer("status", "astray.customer.example")
     assert "[red] says no [must act: owner]" in shown
 
@@ -152,7 +152,7 @@ def test_what_is_not_there_is_said_in_one_line(services: Services, arguments: tu
 
 def test_a_domain_under_work_is_left_alone(services: Services) -> None:
     record = opened(services, "busy.customer.example")
-    services.store.take(record.issuance.id, now=time.time(), until=time.time() + 60)
+    services.store.lease(record.issuance.id, now=time.time(), until=time.time() + 60)
     code, said = issuer("prefer", "busy.customer.example", "--ca", OTHER)
     assert code == 1
     assert "try again" in said

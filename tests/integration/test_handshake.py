@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from issuer.handshake import TlsHandshake
-from issuer.keys import neutral_bundle
+from issuer.edge.handshake import TlsHandshake
+from issuer.keys import placeholder_bundle
 from issuer.ports import Verdict
 from issuer.sandbox import LOOPBACK, free_port
 from tests.fakes import NAME
@@ -60,19 +60,19 @@ def test_the_serial_number_is_compared_and_nothing_else(tmp_path) -> None:
     with raw_server(b"", tls=serving(served, asked)) as server:  # expired, for another name, and signed by nobody
         edge = f"{LOOPBACK}:{server.port}"
         found = TlsHandshake().serves(edge, NAME, served.serial)
-        assert (found.verdict, found.found) == (Verdict.YES, f"{edge} serves serial number {served.serial}")
+        assert (found.verdict, found.summary) == (Verdict.YES, f"{edge} serves serial number {served.serial}")
         found = TlsHandshake().serves(edge, NAME, other.serial)
-        assert (found.verdict, found.found) == (Verdict.NO, f"{edge} still serves serial number {served.serial}")
+        assert (found.verdict, found.summary) == (Verdict.NO, f"{edge} still serves serial number {served.serial}")
     assert asked == [NAME, NAME]
 
 
 def test_an_edge_that_has_none_for_the_name_yet_is_a_clear_no(tmp_path) -> None:
     file = tmp_path / "neutral.pem"
-    file.write_text(neutral_bundle())
+    file.write_text(placeholder_bundle())
     with raw_server(b"", tls=serving(Pair(file, ""))) as server:
         edge = f"{LOOPBACK}:{server.port}"
         found = TlsHandshake().serves(edge, NAME, "0f")
-    assert (found.verdict, found.found) == (Verdict.NO, f"{edge} has no certificate for the name yet")
+    assert (found.verdict, found.summary) == (Verdict.NO, f"{edge} has no certificate for the name yet")
 
 
 @pytest.mark.parametrize(("host", "edge"), [(LOOPBACK, "localhost"), ("::1", "[::1]")])
@@ -87,14 +87,14 @@ def test_a_name_that_is_refused_is_a_clear_no(tmp_path) -> None:
         edge = f"{LOOPBACK}:{server.port}"
         found = TlsHandshake().serves(edge, NAME, "0f")
     assert found.verdict is Verdict.NO
-    assert found.found.startswith(f"{edge} refuses the name")
-    assert "UNRECOGNIZED_NAME" in found.found
+    assert found.summary.startswith(f"{edge} refuses the name")
+    assert "UNRECOGNIZED_NAME" in found.summary
 
 
 def test_nobody_there_is_unknown() -> None:
     edge = f"{LOOPBACK}:{free_port()}"
     found = TlsHandshake().serves(edge, NAME, "0f")
-    assert (found.verdict, found.found) == (Verdict.UNKNOWN, f"{edge} does not answer")
+    assert (found.verdict, found.summary) == (Verdict.UNKNOWN, f"{edge} does not answer")
     assert TlsHandshake().serves("no-such-host.invalid:443", NAME, "0f").verdict is Verdict.UNKNOWN
 
 
@@ -104,7 +104,7 @@ def test_it_is_bounded_in_time(start: bytes) -> None:
         edge, began = f"{LOOPBACK}:{server.port}", time.monotonic()
         found = TlsHandshake(seconds=0.3).serves(edge, NAME, "0f")
         assert time.monotonic() - began < 1
-    assert (found.verdict, found.found) == (Verdict.UNKNOWN, f"{edge} does not answer in time")
+    assert (found.verdict, found.summary) == (Verdict.UNKNOWN, f"{edge} does not answer in time")
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["nothing", "plain HTTP"])
@@ -112,4 +112,4 @@ def test_what_is_no_tls_is_never_a_yes(said: bytes) -> None:
     with raw_server(said) as server:
         found = TlsHandshake().serves(f"{LOOPBACK}:{server.port}", NAME, "0f")
     assert found.verdict in {Verdict.UNKNOWN, Verdict.NO}
-    assert "serves" not in found.found
+    assert "serves" not in found.summary

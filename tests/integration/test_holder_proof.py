@@ -2,8 +2,8 @@
 
 import pytest
 
-from issuer.ports import Pointing
-from issuer.resolver import DnsResolver
+from issuer.dns import DnsResolver
+from issuer.ports import DnsFinding
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.pointing import EDGE, FAILURES, NAME, NO, OUR_A, OURS, SECONDS, UNKNOWN, YES, chain
 
@@ -13,12 +13,12 @@ WILD: Zone = OURS | {(OWN, "A"): [OUR_A], (f"{OTHER}.{EDGE}", "A"): [OUR_A]}
 TXT = (f"_issuer.{NAME}", "TXT")
 
 
-def by_cname(zone: Zone, name: str = NAME, targets: tuple[str, ...] = (EDGE,), *, follow: bool = False) -> Pointing:
+def by_cname(zone: Zone, name: str = NAME, targets: tuple[str, ...] = (EDGE,), *, follow: bool = False) -> DnsFinding:
     with dns_server(zone, follow=follow) as server:
-        return DnsResolver(targets, [server.address], seconds=SECONDS).pointing(name, TOKEN)
+        return DnsResolver(targets, [server.address], seconds=SECONDS).points_here(name, TOKEN)
 
 
-def by_txt(zone: Zone, name: str = NAME) -> Pointing:
+def by_txt(zone: Zone, name: str = NAME) -> DnsFinding:
     with dns_server(zone) as server:
         return DnsResolver((EDGE,), [server.address], seconds=SECONDS).shows(name, TOKEN)
 
@@ -28,7 +28,7 @@ def by_txt(zone: Zone, name: str = NAME) -> Pointing:
 @pytest.mark.parametrize("hops", [1, 3])
 def test_b04_a_chain_to_the_accounts_own_name_is_yes(end: str, hops: int, follow: bool) -> None:  # noqa: FBT001
     answer = by_cname(WILD | chain(hops, end), follow=follow)
-    assert (answer.verdict, answer.wanted) == (YES, f"{NAME} CNAME {OWN}")
+    assert (answer.verdict, answer.required_record) == (YES, f"{NAME} CNAME {OWN}")
 
 
 def test_b04_the_own_name_may_lead_on_to_the_target() -> None:
@@ -39,18 +39,18 @@ def test_b04_the_own_name_may_lead_on_to_the_target() -> None:
 @pytest.mark.parametrize("end", [f"{EDGE}.", f"{OTHER}.{EDGE}.", f"x{TOKEN}.{EDGE}.", f"{OWN}.other.test."])
 def test_b04_a_chain_to_the_target_of_all_or_to_anothers_is_no(end: str) -> None:
     answer = by_cname(WILD | {(end, "A"): [OUR_A]} | chain(1, end))
-    assert (answer.verdict, answer.wanted) == (NO, f"{NAME} CNAME {OWN}")
-    assert answer.found == f"{NAME} is a CNAME to {end.rstrip('.')}, which is not what shows whose it is"
+    assert (answer.verdict, answer.required_record) == (NO, f"{NAME} CNAME {OWN}")
+    assert answer.summary == f"{NAME} is a CNAME to {end.rstrip('.')}, which is not what shows whose it is"
 
 
 def test_b04_our_addresses_show_nothing() -> None:
     answer = by_cname(WILD | {(NAME, "A"): [OUR_A]})
-    assert (answer.verdict, answer.found) == (NO, f"{NAME} has no CNAME")
+    assert (answer.verdict, answer.summary) == (NO, f"{NAME} has no CNAME")
 
 
 def test_b04_each_target_will_do() -> None:
     answer = by_cname(WILD | chain(1, f"{OWN}."), targets=("a.ours.test", EDGE))
-    assert (answer.verdict, answer.wanted) == (YES, f"{NAME} CNAME {TOKEN}.a.ours.test or {OWN}")
+    assert (answer.verdict, answer.required_record) == (YES, f"{NAME} CNAME {TOKEN}.a.ours.test or {OWN}")
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -61,7 +61,7 @@ def test_b03_what_is_not_answered_is_unknown(failure: str) -> None:
 
 def test_without_the_operators_wildcard_it_is_unknown_and_no_fault_of_the_customer() -> None:
     answer = by_cname(OURS | chain(1, f"{OWN}."))
-    assert (answer.verdict, "our own target" in answer.found) == (UNKNOWN, True)
+    assert (answer.verdict, "our own target" in answer.summary) == (UNKNOWN, True)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_without_the_operators_wildcard_it_is_unknown_and_no_fault_of_the_custom
 )
 def test_b04_a_txt_record_with_the_token_is_yes(records: list[str]) -> None:
     answer = by_txt({TXT: records})
-    assert (answer.verdict, answer.wanted) == (YES, f"_issuer.{NAME} TXT {TOKEN}")
+    assert (answer.verdict, answer.required_record) == (YES, f"_issuer.{NAME} TXT {TOKEN}")
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_b04_a_txt_record_with_the_token_is_yes(records: list[str]) -> None:
 )
 def test_b04_without_it_no_and_what_others_have_there_is_not_repeated(zone: Zone, found: str) -> None:
     answer = by_txt(zone)
-    assert (answer.verdict, answer.found) == (NO, f"_issuer.{NAME} has {found}")
-    assert OTHER not in answer.found
+    assert (answer.verdict, answer.summary) == (NO, f"_issuer.{NAME} has {found}")
+    assert OTHER not in answer.summary
 
 
 def test_the_txt_record_may_be_behind_a_cname() -> None:
@@ -102,4 +102,4 @@ def test_the_txt_record_may_be_behind_a_cname() -> None:
 
 def test_a06_a_name_that_leaves_no_room_for_it_is_a_clear_no() -> None:
     answer = by_txt({}, ".".join(["a" * 49] * 5) + ".test")
-    assert (answer.verdict, "too long" in answer.found) == (NO, True)
+    assert (answer.verdict, "too long" in answer.summary) == (NO, True)

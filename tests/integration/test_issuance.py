@@ -33,7 +33,7 @@ def product(redis_url: str, any_ca: AnyCa) -> Callable[..., Services]:
 @pytest.fixture
 def services(product: Callable[..., Services], any_ca: AnyCa, serve: Callable[..., None]) -> Services:
     services, (address, port) = product(), any_ca.web
-    serve(create_app(services, None), port, host=address)
+    serve(create_app(services), port, host=address)
     return services
 
 
@@ -49,7 +49,7 @@ def expire_wait(services: Services, name: str) -> None:
     record = services.store.load(name)
     if record.issuance.is_open and (record.issuance.next_try_at or 0) > services.clock():
         soon = replace(record.issuance, next_try_at=services.clock())
-        services.store.open(record.domain, soon, version=record.version, look_again_at=services.clock())
+        services.store.open(record.domain, soon, version=record.version, requeue_at=services.clock())
 
 
 def finish(services: Services, name: str) -> Record:
@@ -117,7 +117,7 @@ def test_e01_each_step_run_twice_gives_one_certificate(services, any_ca: AnyCa, 
     opened(services, name)
     record = run_to_step(services, name, step)
     tasks.STEPS[step](services, record)
-    tasks.STEPS[step](services, replace(record, begun=2))
+    tasks.STEPS[step](services, replace(record, attempts_started=2))
     assert status(finish(services, name), services.clock()) is Status.ACTIVE
     assert certificates() == 1
 
@@ -183,7 +183,7 @@ def test_200_of_200_at_one_bad_nonce_in_two(
     wire = Wire(pebble.directory_url, pebble.bundle)
     settings = settings_for(redis_url, wire.directory_url, dns, acme_ca_bundle=str(pebble.bundle))
     services = build_services(settings)
-    serve(create_app(services, None), port)
+    serve(create_app(services), port)
     names = [published(dns, f"nonce-{number}.customer.example") for number in range(200)]
 
     def issue(name: str) -> tuple[Status, int]:
@@ -204,13 +204,13 @@ def test_c07_authorizations_that_the_ca_reuses(
     pebble = module_sandbox.pebble(dns.server, port, {"PEBBLE_AUTHZREUSE": "100"})
     wire = Wire(pebble.directory_url, pebble.bundle)
     services = build_services(settings_for(redis_url, wire.directory_url, dns, acme_ca_bundle=str(pebble.bundle)))
-    serve(create_app(services, None), port)
+    serve(create_app(services), port)
     name = published(dns, "again.customer.example")
     opened(services, name)
     first = finish(services, name)
     answers = wire.count("/chalZ/")
     fresh = replace(first.issuance, step=Step.ORDER, key=None, csr=None)
-    services.store.open(first.domain, fresh, version=first.version, look_again_at=0)
+    services.store.open(first.domain, fresh, version=first.version, requeue_at=0)
     second = finish(services, name)
     assert second.domain.certificate.serial != first.domain.certificate.serial
     assert wire.count("/chalZ/") == answers

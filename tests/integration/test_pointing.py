@@ -2,8 +2,8 @@
 
 import pytest
 
-from issuer.ports import Pointing
-from issuer.resolver import DnsResolver
+from issuer.dns import DnsResolver
+from issuer.ports import DnsFinding
 from issuer.sandbox import Dns
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.pointing import (
@@ -25,14 +25,14 @@ from tests.integration.pointing import (
 
 def test_b05_one_hop_to_our_target_is_yes() -> None:
     answer = look(OURS | chain(1))
-    assert answer == Pointing(YES, f"{NAME} is a CNAME to {EDGE}", f"{NAME} CNAME {EDGE}")
+    assert answer == DnsFinding(YES, f"{NAME} is a CNAME to {EDGE}", f"{NAME} CNAME {EDGE}")
 
 
 def test_b05_a_chain_through_other_zones_is_yes() -> None:
     zone = OURS | {(NAME, "CNAME"): ["b.other.example."], ("b.other.example", "CNAME"): [f"{EDGE}."]}
     answer = look(zone)
     assert answer.verdict is YES
-    assert answer.found == f"{NAME} is a CNAME to b.other.example, which is a CNAME to {EDGE}"
+    assert answer.summary == f"{NAME} is a CNAME to b.other.example, which is a CNAME to {EDGE}"
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -46,29 +46,29 @@ def test_b05_any_hop_may_be_our_target(follow: bool) -> None:  # noqa: FBT001
 @pytest.mark.parametrize("name", [NAME, "SHOP.test", "Shop.Test."])
 def test_b05_case_and_dots_do_not_matter(target: str, answer: str, name: str) -> None:
     zone = OURS | {("shop.test", "CNAME"): ["B.Other.test."], ("b.other.test", "CNAME"): [answer]}
-    assert look(zone, name, (target,)) == Pointing(
+    assert look(zone, name, (target,)) == DnsFinding(
         YES, f"{NAME} is a CNAME to b.other.test, which is a CNAME to {EDGE}", f"{NAME} CNAME {EDGE}"
     )
 
 
 def test_b05_names_are_asked_in_lower_case() -> None:
     with dns_server(OURS | {(NAME, "CNAME"): ["EDGE.ours.TEST."]}) as server:
-        DnsResolver([EDGE], [server.address]).pointing("SHOP.test")
+        DnsResolver([EDGE], [server.address]).points_here("SHOP.test")
     assert server.questions == [("shop.test.", "CNAME"), ("edge.ours.test.", "A")]
 
 
 def test_b05_sixteen_hops_are_followed() -> None:
     answer = look(OURS | chain(16))
     assert answer.verdict is YES
-    assert answer.found.endswith(f"which is a CNAME to h3.test, which leads on to {EDGE}")
+    assert answer.summary.endswith(f"which is a CNAME to h3.test, which leads on to {EDGE}")
 
 
 @pytest.mark.parametrize("length", [17, 20])
 def test_b05_more_than_sixteen_hops_are_no(length: int) -> None:
     answer = look(OURS | chain(length))
     assert answer.verdict is NO
-    assert "more than 16 CNAMEs" in answer.found
-    assert len(answer.found) < 250
+    assert "more than 16 CNAMEs" in answer.summary
+    assert len(answer.summary) < 250
 
 
 @pytest.mark.parametrize(
@@ -87,25 +87,25 @@ def test_b05_more_than_sixteen_hops_are_no(length: int) -> None:
 )
 def test_b05_a_loop_is_no(loop: Zone, found: str) -> None:
     answer = look(OURS | loop)
-    assert (answer.verdict, answer.found) == (NO, found)
+    assert (answer.verdict, answer.summary) == (NO, found)
 
 
 def test_b05_a_dangling_cname_is_no() -> None:
     answer = look(OURS | chain(2, "gone.test."))
     assert answer.verdict is NO
-    assert answer.found == (
+    assert answer.summary == (
         f"{NAME} is a CNAME to h1.test, which is a CNAME to gone.test, which has no DNS record at all"
     )
 
 
 def test_b05_a_chain_to_somewhere_else_is_no() -> None:
     answer = look(OURS | chain(1, "other.example.") | {("other.example", "A"): [FOREIGN_A]})
-    assert (answer.verdict, answer.found) == (NO, f"{NAME} is a CNAME to other.example")
+    assert (answer.verdict, answer.summary) == (NO, f"{NAME} is a CNAME to other.example")
 
 
 def test_b05_a_chain_that_ends_without_an_address_is_no() -> None:
     answer = look(OURS | chain(1, "other.example.") | {("other.example", "TXT"): ['"here"']})
-    assert (answer.verdict, answer.found) == (NO, f"{NAME} is a CNAME to other.example, which has no address")
+    assert (answer.verdict, answer.summary) == (NO, f"{NAME} is a CNAME to other.example, which has no address")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_b05_our_target_without_an_address_is_unknown(target: Zone) -> None:
     answer = look(chain(1) | target)
     assert answer.verdict is UNKNOWN
     if (EDGE, "CNAME") not in target:
-        assert answer.found == f"{NAME} is a CNAME to {EDGE}; our own target {EDGE} has no address"
+        assert answer.summary == f"{NAME} is a CNAME to {EDGE}; our own target {EDGE} has no address"
 
 
 @pytest.mark.parametrize("family", [{(EDGE, "A"): [OUR_A]}, {(EDGE, "AAAA"): [OUR_AAAA]}])
@@ -127,7 +127,7 @@ def test_b05_our_target_needs_an_address_of_one_family_only(family: Zone) -> Non
 
 def test_b05_each_target_will_do_and_wanted_names_them() -> None:
     targets = ("a.ours.test", EDGE, "c.ours.test", "d.ours.test")
-    assert look(OURS | chain(1), targets=targets) == Pointing(
+    assert look(OURS | chain(1), targets=targets) == DnsFinding(
         YES, f"{NAME} is a CNAME to {EDGE}", f"{NAME} CNAME a.ours.test or {EDGE} or c.ours.test"
     )
 
@@ -148,30 +148,30 @@ def real(dns: Dns) -> DnsResolver:
 def test_b05_real_dns_yes_through_cnames(real: DnsResolver, dns: Dns) -> None:
     dns.cname("yes.test", "hop.test")
     dns.cname("hop.test", EDGE)
-    assert real.pointing("yes.test").verdict is YES
+    assert real.points_here("yes.test").verdict is YES
 
 
 def test_b05_real_dns_no_for_another_cname(real: DnsResolver, dns: Dns) -> None:
     dns.cname("no.test", "other.test")
-    answer = real.pointing("no.test")
-    assert (answer.verdict, answer.found) == (NO, "no.test is a CNAME to other.test")
+    answer = real.points_here("no.test")
+    assert (answer.verdict, answer.summary) == (NO, "no.test is a CNAME to other.test")
 
 
 @pytest.mark.parametrize(("name", "broken"), [("fail.test", "fail.test"), ("mid.test", "broken.test")])
 def test_b03_real_dns_unknown_for_servfail(real: DnsResolver, dns: Dns, name: str, broken: str) -> None:
     dns.cname("mid.test", "broken.test")
     dns.servfail(broken)
-    answer = real.pointing(name)
+    answer = real.points_here(name)
     assert answer.verdict is UNKNOWN
-    assert answer.found.endswith("(SERVFAIL)")
+    assert answer.summary.endswith("(SERVFAIL)")
 
 
 def test_b05_real_dns_mixed_case(real: DnsResolver, dns: Dns) -> None:
     dns.cname("mixed.test", "EDGE.Ours.Test")
-    assert real.pointing("Mixed.TEST.").verdict is YES
+    assert real.points_here("Mixed.TEST.").verdict is YES
 
 
 def test_b01_real_dns_addresses_alone(real: DnsResolver, dns: Dns) -> None:
     dns.addresses("apex.test", OUR_A)
-    assert real.pointing("apex.test").verdict is YES
-    assert real.pointing("nothing.test").found == "nothing.test has no CNAME and the address 127.0.0.1"
+    assert real.points_here("apex.test").verdict is YES
+    assert real.points_here("nothing.test").summary == "nothing.test has no CNAME and the address 127.0.0.1"

@@ -6,7 +6,7 @@ from pathlib import Path
 import dns.resolver
 import pytest
 
-from issuer.resolver import DnsResolver
+from issuer.dns import DnsResolver
 from issuer.sandbox import free_port
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.pointing import (
@@ -54,8 +54,8 @@ def test_b03_a_failure_at_any_position_is_unknown(zone: Zone, position: tuple[st
     started = time.monotonic()
     answer = look({**kept, position: failure}, seconds=SECONDS if failure == "SILENT" else 3)
     assert answer.verdict is UNKNOWN
-    assert owner in answer.found
-    assert answer.wanted == f"{NAME} CNAME {EDGE}"
+    assert owner in answer.summary
+    assert answer.required_record == f"{NAME} CNAME {EDGE}"
     assert time.monotonic() - started < 2.5
 
 
@@ -72,7 +72,7 @@ def test_b03_a_failure_at_any_position_is_unknown(zone: Zone, position: tuple[st
 )
 def test_b03_unknown_says_what_was_asked_and_how_it_failed(failure: str, word: str) -> None:
     answer = look(OURS | chain(2) | {("h1.test", "CNAME"): failure}, seconds=SECONDS)
-    assert answer.found == f"{NAME} is a CNAME to h1.test; DNS has no clear answer for h1.test CNAME ({word})"
+    assert answer.summary == f"{NAME} is a CNAME to h1.test; DNS has no clear answer for h1.test CNAME ({word})"
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -100,7 +100,7 @@ def test_b03_a_match_with_one_target_needs_no_answer_for_the_other() -> None:
 def test_b03_silent_servers_are_unknown_within_the_bound(count: int) -> None:
     with dns_server({(NAME, "*"): "SILENT"}) as server:
         started = time.monotonic()
-        answer = DnsResolver([EDGE], [server.address] * count, seconds=0.4).pointing(NAME)
+        answer = DnsResolver([EDGE], [server.address] * count, seconds=0.4).points_here(NAME)
     assert answer.verdict is UNKNOWN
     assert time.monotonic() - started < 1.5
 
@@ -117,7 +117,7 @@ def test_b03_one_deadline_holds_for_all_questions() -> None:
 def test_b03_a_silent_first_server_does_not_silence_the_second(zone: Zone) -> None:
     silent: Zone = {(name, "*"): "SILENT" for name in (NAME, "h1.test", EDGE)}
     with dns_server(silent) as first, dns_server(zone) as second:
-        answer = DnsResolver([EDGE], [first.address, second.address], seconds=1.5).pointing(NAME)
+        answer = DnsResolver([EDGE], [first.address, second.address], seconds=1.5).points_here(NAME)
     assert answer.verdict is YES
 
 
@@ -127,13 +127,13 @@ def test_b03_a_failing_first_server_leaves_it_to_the_second(failure: str) -> Non
         dns_server({(NAME, "*"): failure, (EDGE, "*"): failure}) as first,
         dns_server(OURS | chain(1)) as second,
     ):
-        answer = DnsResolver([EDGE], [first.address, second.address]).pointing(NAME)
+        answer = DnsResolver([EDGE], [first.address, second.address]).points_here(NAME)
     assert answer.verdict is YES
 
 
 def test_b03_a_server_that_is_not_there_is_unknown() -> None:
     started = time.monotonic()
-    answer = DnsResolver([EDGE], [f"127.0.0.1:{free_port()}"], seconds=SECONDS).pointing(NAME)
+    answer = DnsResolver([EDGE], [f"127.0.0.1:{free_port()}"], seconds=SECONDS).points_here(NAME)
     assert answer.verdict is UNKNOWN
     assert time.monotonic() - started < 1.5
 
@@ -141,9 +141,9 @@ def test_b03_a_server_that_is_not_there_is_unknown() -> None:
 def test_b03_a_system_without_resolv_conf_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     read = dns.resolver.Resolver.read_resolv_conf
     monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", lambda self, _: read(self, str(tmp_path / "none")))
-    answer = DnsResolver([EDGE]).pointing(NAME)
+    answer = DnsResolver([EDGE]).points_here(NAME)
     assert answer.verdict is UNKNOWN
-    assert answer.found.startswith("DNS could not be asked: ")
+    assert answer.summary.startswith("DNS could not be asked: ")
 
 
 @pytest.mark.parametrize(

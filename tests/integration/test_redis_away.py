@@ -17,9 +17,9 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
 from issuer.schedule import reconcile
-from issuer.store import LANES, RedisStore, connect
-from tests.fakes import FakeResolver, fake_services
-from tests.front import Front, celery_for, worked
+from issuer.store import OPEN_INDEXES, RedisStore, connect
+from tests.api_client import ApiClient, worked
+from tests.fakes import FakeResolver, fake_services, queue_at
 
 SECONDS = 5.0
 NEW, FAILED, TOKEN = "new.customer.example", "failed.customer.example", "token"
@@ -120,24 +120,24 @@ def broker(servers: list[OwnRedis]) -> OwnRedis:
 
 
 @contextmanager
-def front_over(url: str, broker_url: str = "memory://") -> Iterator[Front]:
+def front_over(url: str, broker_url: str = "memory://") -> Iterator[ApiClient]:
     client = connect(url)
     services = fake_services(RedisStore(client))
-    celery = celery_for(services, broker_url)
-    yield Front(services, celery)
-    celery.close()
+    queue = queue_at(broker_url)
+    yield ApiClient(replace(services, queue=queue))
+    queue.celery.close()
     client.close()
 
 
 @pytest.fixture
-def front(records: OwnRedis) -> Iterator[Front]:
-    with front_over(records.url) as front:
-        front.with_accounts()
-        assert front.post(FAILED).status_code == 202
-        worked(front.services, lambda issuance: issuance.fail(Problem(ProblemType.CA_REFUSED)), FAILED)
-        front.services.store.put_token(TOKEN, "answer", seconds=600)
-        front.queued()
-        yield front
+def api_client(records: OwnRedis) -> Iterator[ApiClient]:
+    with front_over(records.url) as api_client:
+        api_client.with_accounts()
+        assert api_client.post(FAILED).status_code == 202
+        worked(api_client.services, lambda issuance: issuance.fail(Problem(ProblemType.CA_REFUSED)), FAILED)
+        api_client.services.store.put_token(TOKEN, "answer", seconds=600)
+        api_client.queued()
+        yield api_client
 
 
 @contextmanager
@@ -154,18 +154,20 @@ def black_hole() -> Iterator[int]:
         yield hole.getsockname()[1]
 
 
-def assert_unavailable(front: Front, call: tuple[str, str]) -> None:
+def assert_unavailable(api_client: ApiClient, call: tuple[str, str]) -> None:
     with within(SECONDS):
-        answer = front.call(*call)
+        answer = api_client.call(*call)
     assert (answer.status_code, answer.json["code"]) == (503, "store-unavailable")
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def assert_nothing_half_made(front: Front, records: OwnRedis) -> None:
+def assert_nothing_half_made(api_client: ApiClient, records: OwnRedis) -> None:
     """No record of NEW or a complete one; FAILED as it was or complete and open."""
-    new, failed = front.load(NEW), front.load(FAILED)
+    new, failed = api_client.load(NEW), api_client.load(FAILED)
     there = [one for one in (new, failed) if one]
-    assert set(records.admin.zrange(LANES[0], 0, -1)) == {one.domain.name for one in there if one.issuance.is_open}
+    assert set(records.admin.zrange(OPEN_INDEXES[0], 0, -1)) == {
+        one.domain.name for one in there if one.issuance.is_open
+    }
     assert set(records.admin.keys("issuer:domain:*")) == {
         f"issuer:domain:{one.domain.name}" for one in (new, failed) if one
     }
@@ -175,38 +177,38 @@ def assert_nothing_half_made(front: Front, records: OwnRedis) -> None:
 
 @calls(CALLS)
 @faults(AWAY)
-def test_e02_503_when_redis_is_away(front: Front, records: OwnRedis, fault, call) -> None:
-    before = front.load(FAILED).version
+def test_e02_503_when_redis_is_away(api_client: ApiClient, records: OwnRedis, fault, call) -> None:
+    before = api_client.load(FAILED).version
     fault[0](records)
     try:
-        assert_unavailable(front, call)
-        assert front.call("GET", "/healthz").status_code == 200
+        assert_unavailable(api_client, call)
+        assert api_client.call("GET", "/healthz").status_code == 200
     finally:
         fault[1](records)
-    assert (front.load(NEW), front.load(FAILED).version) == (None, before)
-    assert_nothing_half_made(front, records)
-    assert front.queued() == []
+    assert (api_client.load(NEW), api_client.load(FAILED).version) == (None, before)
+    assert_nothing_half_made(api_client, records)
+    assert api_client.queued() == []
 
 
 @calls(CALLS)
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "black-holed"])
 def test_e02_503_when_redis_was_never_there(*, is_silent: bool, call) -> None:
-    with black_hole() as hole, front_over(f"redis://{LOOPBACK}:{hole if is_silent else 1}/0") as front:
-        front.keys["platform"] = "platform.key"
-        assert_unavailable(front, call)
+    with black_hole() as hole, front_over(f"redis://{LOOPBACK}:{hole if is_silent else 1}/0") as api_client:
+        api_client.keys["platform"] = "platform.key"
+        assert_unavailable(api_client, call)
 
 
 @calls(WRITES)
 @faults(FAULTS)
 def test_e02_503_when_it_goes_away_between_the_checks_and_the_write(
-    front: Front, records: OwnRedis, fault, call
+    api_client: ApiClient, records: OwnRedis, fault, call
 ) -> None:
     class Breaking(FakeResolver):
-        def pointing(self, name: str):
+        def points_here(self, name: str):
             fault[0](records)
-            return super().pointing(name)
+            return super().points_here(name)
 
-    broken = Front(replace(front.services, resolver=Breaking()), front.celery, keys=front.keys)
+    broken = ApiClient(replace(api_client.services, resolver=Breaking()), keys=api_client.keys)
     try:
         with within(SECONDS):
             answer = broken.call(*call)
@@ -214,40 +216,43 @@ def test_e02_503_when_it_goes_away_between_the_checks_and_the_write(
         fault[1](records)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
-    assert_nothing_half_made(front, records)
+    assert_nothing_half_made(api_client, records)
     # A write that a silent Redis received it may carry out later: then it is open, and reconcile goes on with it.
-    assert front.queued() == []
-    again = front.call(*call)
+    assert api_client.queued() == []
+    again = api_client.call(*call)
     assert again.status_code in ({202, 409} if fault is FAULTS["black-holed"] else {202})
 
 
 @faults({name: FAULTS[name] for name in ("full", "read-only")})
-def test_e02_what_only_reads_goes_on(front: Front, records: OwnRedis, fault) -> None:
+def test_e02_what_only_reads_goes_on(api_client: ApiClient, records: OwnRedis, fault) -> None:
     fault[0](records)
     try:
         for name in ("post", "put"):
-            assert_unavailable(front, CALLS[name])
-        assert front.status(FAILED).json["status"] == "error"
-        with front.app.test_client() as client:
+            assert_unavailable(api_client, CALLS[name])
+        assert api_client.status(FAILED).json["status"] == "error"
+        with api_client.app.test_client() as client:
             assert client.get(CALLS["challenge"][1]).data == b"answer"
     finally:
         fault[1](records)
-    assert (front.load(NEW), front.load(FAILED).issuance.step) == (None, Step.FAILED)
-    assert_nothing_half_made(front, records)
-    assert front.post(NEW).status_code == 202
+    assert (api_client.load(NEW), api_client.load(FAILED).issuance.step) == (None, Step.FAILED)
+    assert_nothing_half_made(api_client, records)
+    assert api_client.post(NEW).status_code == 202
 
 
-def assert_begun_and_found_again(front: Front, services: Services, records: OwnRedis, broker: OwnRedis) -> None:
+def assert_begun_and_found_again(
+    api_client: ApiClient, services: Services, records: OwnRedis, broker: OwnRedis
+) -> None:
     """The record is whole and waits; a minute later reconcile sends its message, over a broker that is there."""
-    record = front.load(NEW)
+    record = api_client.load(NEW)
     now = services.clock()
     assert (record.issuance.step, record.domain.account) == (Step.ORDER, "platform")
-    assert records.admin.zrange(LANES[0], 0, -1, withscores=True) == [(NEW, now + 60)]
-    celery = celery_for(services, f"{broker.url}/1")
-    assert reconcile(services, celery) == 0
+    assert records.admin.zrange(OPEN_INDEXES[0], 0, -1, withscores=True) == [(NEW, now + 60)]
+    queue = queue_at(f"{broker.url}/1")
+    services = replace(services, queue=queue)
+    assert reconcile(services) == 0
     services.clock.forward(60)
-    assert reconcile(services, celery) == 1
-    celery.close()
+    assert reconcile(services) == 1
+    queue.celery.close()
     assert sent(broker) == [("order", "interactive")]
 
 
@@ -257,42 +262,45 @@ def sent(broker: OwnRedis) -> list[tuple[str, str]]:
     return [(one["headers"]["task"], one["properties"]["delivery_info"]["routing_key"]) for one in messages]
 
 
-def begin(front: Front) -> None:
-    front.with_accounts()
+def begin(api_client: ApiClient) -> None:
+    api_client.with_accounts()
     for name, status in ((NEW, 202), (NEW, 409)):
         with within(SECONDS):
-            assert front.post(name).status_code == status
+            assert api_client.post(name).status_code == status
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "black-holed"])
 def test_e02_a_broker_that_is_not_there_loses_nothing(records: OwnRedis, broker: OwnRedis, *, is_silent: bool) -> None:
-    with black_hole() as hole, front_over(records.url, f"redis://{LOOPBACK}:{hole if is_silent else 1}/1") as front:
-        begin(front)
-        assert_begun_and_found_again(front, front.services, records, broker)
+    with (
+        black_hole() as hole,
+        front_over(records.url, f"redis://{LOOPBACK}:{hole if is_silent else 1}/1") as api_client,
+    ):
+        begin(api_client)
+        assert_begun_and_found_again(api_client, api_client.services, records, broker)
 
 
 @faults(FAULTS)
 def test_e02_a_broker_that_goes_away_loses_nothing(records: OwnRedis, broker: OwnRedis, fault) -> None:
-    with front_over(records.url, f"{broker.url}/1") as front:
-        front.with_accounts()
-        assert front.post("first.customer.example").status_code == 202
+    with front_over(records.url, f"{broker.url}/1") as api_client:
+        api_client.with_accounts()
+        assert api_client.post("first.customer.example").status_code == 202
         assert sent(broker) == [("order", "interactive")]
         records.admin.flushall()
         fault[0](broker)
         try:
-            begin(front)
+            begin(api_client)
         finally:
             fault[1](broker)
         broker.admin.flushall()
-        assert_begun_and_found_again(front, front.services, records, broker)
+        assert_begun_and_found_again(api_client, api_client.services, records, broker)
 
 
 def test_e02_a_full_redis_for_both_begins_nothing(records: OwnRedis) -> None:
-    with front_over(records.url, f"{records.url}/1") as front:
-        front.with_accounts()
+    with front_over(records.url, f"{records.url}/1") as api_client:
+        api_client.with_accounts()
         records.fill()
         try:
-            assert_unavailable(front, CALLS["post"])
+            assert_unavailable(api_client, CALLS["post"])
         finally:
             records.empty()
-        assert front.load(NEW) is None
+        assert api_client.load(NEW) is None

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from issuer.dns import DnsResolver
 from issuer.ports import Resolver
-from issuer.resolver import DnsResolver
 from tests.integration.dns_server import dns_server
 from tests.integration.pointing import EDGE, NAME, NO, OURS, UNKNOWN, YES, chain
 

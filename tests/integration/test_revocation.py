@@ -3,14 +3,14 @@
 import pytest
 import urllib3
 
-from issuer import withdrawal
-from issuer.domain import Record
-from issuer.ports import Account, Plan, Services
+from issuer.actions import withdraw
+from issuer.domain import Account, Plan, Record
+from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
 from issuer.wiring import build_services
-from tests.front import Front
+from tests.api_client import ApiClient
 from tests.real import opened, published, run_to_end, settings_for
-from tests.world import World
+from tests.simulated_fleet import SimulatedFleet
 from web.app import create_app
 
 ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, 0.0)
@@ -20,7 +20,7 @@ ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, 0.0)
 def at_pebble(redis_url: str, pebble: Pebble, dns: Dns, http_port: int, serve) -> Services:
     settings = settings_for(redis_url, pebble.directory_url, dns, acme_ca_bundle=str(pebble.bundle))
     services = build_services(settings)
-    serve(create_app(services, None), http_port)
+    serve(create_app(services), http_port)
     return services
 
 
@@ -36,14 +36,14 @@ def status_at(pebble: Pebble, serial: str) -> dict[str, object]:
 
 
 def test_a_certificate_is_revoked_at_pebble(at_pebble: Services, pebble: Pebble, dns: Dns) -> None:
-    front = Front(at_pebble).with_accounts()
+    api_client = ApiClient(at_pebble).with_accounts()
     name = "revoked.customer.example"
     serial = issued(at_pebble, dns, name).domain.certificate.serial
     assert status_at(pebble, serial)["Status"] == "Valid"
-    answer = front.call("DELETE", f"/v2/x509/{name}?revoke=true&reason=superseded")
+    answer = api_client.call("DELETE", f"/v2/x509/{name}?revoke=true&reason=superseded")
     assert (answer.status_code, answer.json["revocation"]) == (200, "pending")
     assert status_at(pebble, serial)["Status"] == "Valid"
-    World(at_pebble).scan()
+    SimulatedFleet(at_pebble).scan()
     found = status_at(pebble, serial)
     assert (found["Status"], found["Reason"]) == ("Revoked", 4)
     assert at_pebble.store.load(name).domain.revocations == ()
@@ -52,8 +52,8 @@ def test_a_certificate_is_revoked_at_pebble(at_pebble: Services, pebble: Pebble,
 def test_without_it_the_certificate_stays_valid(at_pebble: Services, pebble: Pebble, dns: Dns) -> None:
     name = "kept.customer.example"
     serial = issued(at_pebble, dns, name).domain.certificate.serial
-    withdrawal.withdraw(at_pebble, ACCOUNT, name)
-    World(at_pebble).scan()
+    withdraw.withdraw(at_pebble, ACCOUNT, name)
+    SimulatedFleet(at_pebble).scan()
     assert status_at(pebble, serial)["Status"] == "Valid"
 
 
@@ -61,6 +61,6 @@ def test_what_was_revoked_otherwise_is_done(at_pebble: Services, pebble: Pebble,
     name = "twice.customer.example"
     chain = issued(at_pebble, dns, name).domain.certificate.chain
     at_pebble.cas[0].revoke(chain, 1)
-    withdrawal.withdraw(at_pebble, ACCOUNT, name, reason=0)
-    World(at_pebble).scan()
+    withdraw.withdraw(at_pebble, ACCOUNT, name, reason=0)
+    SimulatedFleet(at_pebble).scan()
     assert at_pebble.store.load(name).domain.revocations == ()

@@ -33,7 +33,7 @@ def services_at(redis_url: str, serve: Callable[..., None]) -> Callable[[SecondC
         services = build_services(
             settings_for(redis_url, ca.directory_url, ca.dns, acme_contact="operator@platform.example")
         )
-        serve(create_app(services, None), WEB_PORT, host=ca.web)
+        serve(create_app(services), WEB_PORT, host=ca.web)
         return services
 
     return build
@@ -132,7 +132,7 @@ def test_it_takes_any_replaces_and_minds_none(services: Services, other_ca: Seco
         assert services.cas[0].new_order(name, replaces).authorization_urls
     record = services.store.load(name)
     again = new_issuance(name, Reason.RENEWAL, services.clock())
-    record = services.store.open(record.domain, again, version=record.version, look_again_at=0)
+    record = services.store.open(record.domain, again, version=record.version, requeue_at=0)
     assert active(services, record).serial != first.serial
     assert window(asked(other_ca, id_)) == before
     assert services.cas[0].new_order(name, id_).authorization_urls
@@ -179,7 +179,7 @@ def test_a_certificate_of_seconds_is_renewed_in_the_cas_window(
         domain = services.store.load(name).domain
         assert (domain.window.start, domain.window.end) == (first.not_before, first.not_before + 1)
         time.sleep(max(0, domain.renew_at - services.clock()))
-        second = active(services, renewal.begin(services, name))
+        second = active(services, renewal.start(services, name))
         assert second.serial != first.serial
         assert second.not_before < first.not_before + 9, "the lifetime alone would have put it off to half of it"
         assert ca.issued() == 2

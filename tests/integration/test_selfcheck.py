@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from issuer.challenges import HttpSelfCheck
 from issuer.ports import SelfCheck
 from issuer.sandbox import LOOPBACK, _own_tls, free_port
-from issuer.selfcheck import HttpSelfCheck
 from tests.fakes import fake_services, fake_store
 from tests.integration.dns_server import dns_server
 from tests.integration.fetches import (
@@ -50,7 +50,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 def test_the_product_s_own_answer_is_yes_and_without_it_no(serve: Callable[..., None]) -> None:
     port, store = free_port(), fake_store()
-    serve(create_app(fake_services(store), None), port)
+    serve(create_app(fake_services(store)), port)
     with dns_server(HERE) as dns:
         check: SelfCheck = HttpSelfCheck([dns.address], test_port=port)
         assert check.fetch(NAME, TOKEN, KEY) == said(NO, "answers 404")
@@ -218,8 +218,8 @@ def test_d01_a_redirect_to_what_is_no_host_name_is_unknown_and_not_followed(loca
     with raw_server(once(location)) as web:
         finding = look_at(web)
     assert finding.verdict is UNKNOWN
-    assert finding.found.endswith("in a way that not every CA follows")
-    assert "password" not in finding.found
+    assert finding.summary.endswith("in a way that not every CA follows")
+    assert "password" not in finding.summary
     assert web.connections == 1
 
 
@@ -336,8 +336,8 @@ def test_no_answer_raises() -> None:
         findings = [check.fetch(NAME, TOKEN, KEY) for _ in range(400)]
     assert {finding.verdict for finding in findings} == {YES, NO, UNKNOWN}
     for finding in findings:
-        assert TOKEN not in finding.found
-        assert finding.found.replace("…", "").isascii()
+        assert TOKEN not in finding.summary
+        assert finding.summary.replace("…", "").isascii()
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from pathlib import Path
 import dns.resolver
 import pytest
 
+from issuer.challenges import HttpSelfCheck
+from issuer.challenges.addresses import is_public
 from issuer.ports import Finding
 from issuer.sandbox import LOOPBACK, free_port
-from issuer.selfcheck import HttpSelfCheck
-from issuer.selfcheck.addresses import is_public
 from tests.acme2certifier import NEEDS_ROOT, _own_address
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.fetches import (
@@ -121,7 +121,7 @@ def test_b09_one_deadline_holds_for_all_redirects() -> None:
         web.reply = reply
         finding = look_at(web, seconds=SECONDS)
     assert finding.verdict is UNKNOWN
-    assert "in time" in finding.found, "in DNS or at the web server, wherever the time is over"
+    assert "in time" in finding.summary, "in DNS or at the web server, wherever the time is over"
     assert 1 < web.connections < 5
 
 
@@ -193,7 +193,7 @@ def test_ipv6_comes_first_and_one_address_of_each_family_is_asked() -> None:
     with dns_server(zone) as dns:
         finding = HttpSelfCheck([dns.address], test_port=free_port()).fetch(NAME, TOKEN, KEY)
     assert finding.verdict is UNKNOWN
-    assert re.search(r"here \(::1: [^,]+, 127\.0\.0\.[12]: Connection refused\)$", finding.found)
+    assert re.search(r"here \(::1: [^,]+, 127\.0\.0\.[12]: Connection refused\)$", finding.summary)
 
 
 def test_ipv4_is_not_asked_when_ipv6_answers_wrongly() -> None:
@@ -207,10 +207,10 @@ def test_ipv4_is_not_asked_when_ipv6_answers_wrongly() -> None:
 def test_ipv4_is_not_asked_after_a_redirect() -> None:
     finding = look(once(f"http://{OTHER}/"), HERE | {(OTHER, "AAAA"): ["::1"]})
     assert finding.verdict is UNKNOWN
-    assert finding.found.startswith(
+    assert finding.summary.startswith(
         f"http://{NAME} redirects to http://{OTHER}, which can not be reached from here (::1"
     )
-    assert LOOPBACK not in finding.found
+    assert LOOPBACK not in finding.summary
 
 
 # Addresses that are not of the internet
@@ -330,5 +330,5 @@ def test_a_redirect_is_judged_by_an_answer_of_its_own() -> None:
     with raw_server(once("/again")) as web:
         finding = look_at(web, zone)
     assert finding.verdict is UNKNOWN
-    assert "has the address 0.0.0.0" in finding.found
+    assert "has the address 0.0.0.0" in finding.summary
     assert web.connections == 1

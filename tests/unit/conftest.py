@@ -4,7 +4,7 @@ import pytest
 
 from issuer.ports import Services
 from tests.fakes import fake_services
-from tests.world import World
+from tests.simulated_fleet import SimulatedFleet
 
 
 @pytest.fixture
@@ -13,5 +13,5 @@ def services() -> Services:
 
 
 @pytest.fixture
-def world(services: Services) -> World:
-    return World(services)
+def fleet(services: Services) -> SimulatedFleet:
+    return SimulatedFleet(services)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from issuer import accounts
-from issuer.ports import Account, Plan, Services
+from issuer.actions import accounts
+from issuer.domain import Account, Plan
+from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NOW
 

@@ -9,8 +9,8 @@ import pytest
 from issuer.domain import Step
 from issuer.ports import Verdict
 from issuer.problem import Problem, ProblemType
+from tests.api_client import ApiClient, issued, renewing, worked
 from tests.fakes import NAME, NOW, TARGET, opened
-from tests.front import Front, issued, renewing, worked
 
 INITIATED = {"message": "Initiated x509 key pair generation", "location": f"/v2/x509/{NAME}/status"}
 ALREADY = f"x509 key pair generation has already been initiated for {NAME}"
@@ -21,70 +21,70 @@ CALLS = ["POST", "PUT"]
 
 
 @pytest.fixture
-def front() -> Front:
-    front = Front().with_accounts()
-    front.queued()
-    return front
+def api_client() -> ApiClient:
+    api_client = ApiClient().with_accounts()
+    api_client.queued()
+    return api_client
 
 
-def expired(front: Front) -> None:
-    front.services.clock.now = issued(front.services).domain.certificate.not_after + 1
+def expired(api_client: ApiClient) -> None:
+    api_client.services.clock.now = issued(api_client.services).domain.certificate.not_after + 1
 
 
-def failed(front: Front, problem: Problem = REFUSED) -> None:
-    worked(front.services, lambda issuance: issuance.fail(problem))
+def failed(api_client: ApiClient, problem: Problem = REFUSED) -> None:
+    worked(api_client.services, lambda issuance: issuance.fail(problem))
 
 
-def waiting(front: Front, seconds: float, problem: Problem = LATER) -> None:
-    at = front.services.clock() + seconds
-    worked(front.services, lambda issuance: issuance.retry(problem, at))
+def waiting(api_client: ApiClient, seconds: float, problem: Problem = LATER) -> None:
+    at = api_client.services.clock() + seconds
+    worked(api_client.services, lambda issuance: issuance.retry(problem, at))
 
 
 def limited_until(at: float) -> Problem:
     return Problem(ProblemType.RATE_LIMITED, "too many certificates", retry_at=at)
 
 
-def begun(front: Front, method: str, **more):
-    return front.call(method, f"/v2/x509/{NAME}", **more)
+def begun(api_client: ApiClient, method: str, **more):
+    return api_client.call(method, f"/v2/x509/{NAME}", **more)
 
 
-def assert_initiated(front: Front, answer) -> None:
+def assert_initiated(api_client: ApiClient, answer) -> None:
     assert (answer.status_code, answer.json, answer.headers["Location"]) == (202, INITIATED, INITIATED["location"])
-    record = front.load()
-    assert front.queued() == [("order", record.issuance.id)]
+    record = api_client.load()
+    assert api_client.queued() == [("order", record.issuance.id)]
     assert record.issuance.step is Step.ORDER
 
 
-def test_post_begins(front: Front) -> None:
-    assert_initiated(front, front.post())
-    assert front.load().domain.account == "platform"
+def test_post_begins(api_client: ApiClient) -> None:
+    assert_initiated(api_client, api_client.post())
+    assert api_client.load().domain.account == "platform"
 
 
 @pytest.mark.parametrize("state", [expired, failed])
 @pytest.mark.parametrize("method", CALLS)
-def test_post_and_put_begin_again_without_a_valid_certificate(front: Front, method: str, state) -> None:
-    state(front)
-    before = front.load().issuance.id
-    assert_initiated(front, begun(front, method))
-    assert front.load().issuance.id != before
+def test_post_and_put_begin_again_without_a_valid_certificate(api_client: ApiClient, method: str, state) -> None:
+    state(api_client)
+    before = api_client.load().issuance.id
+    assert_initiated(api_client, begun(api_client, method))
+    assert api_client.load().issuance.id != before
 
 
-def test_post_and_put_of_a_bad_cname_say_what_is_there_and_what_to_create(front: Front) -> None:
-    front.services.resolver.verdicts[NAME] = Verdict.NO
-    assert (front.post().status_code, front.load()) == (400, None)
-    failed(front)
+def test_post_and_put_of_a_bad_cname_say_what_is_there_and_what_to_create(api_client: ApiClient) -> None:
+    api_client.services.resolver.verdicts[NAME] = Verdict.NO
+    assert (api_client.post().status_code, api_client.load()) == (400, None)
+    failed(api_client)
     for method in CALLS:
-        answer = begun(front, method)
+        answer = begun(api_client, method)
         assert (answer.status_code, answer.json["message"]) == (400, "invalid CNAME record")
         assert answer.json["code"] == "invalid-cname"
         assert f"{NAME} as DNS has it" in answer.json["detail"]
         assert f"{NAME} CNAME {TARGET}" in answer.json["hint"]
-    assert (front.queued(), front.load().issuance.step) == ([], Step.FAILED)
+    assert (api_client.queued(), api_client.load().issuance.step) == ([], Step.FAILED)
 
 
-def test_dns_that_can_not_be_asked_is_no_no(front: Front) -> None:
-    front.services.resolver.verdicts[NAME] = Verdict.UNKNOWN
-    assert_initiated(front, front.post())
+def test_dns_that_can_not_be_asked_is_no_no(api_client: ApiClient) -> None:
+    api_client.services.resolver.verdicts[NAME] = Verdict.UNKNOWN
+    assert_initiated(api_client, api_client.post())
 
 
 @pytest.mark.parametrize("method", CALLS)
@@ -108,97 +108,103 @@ def test_dns_that_can_not_be_asked_is_no_no(front: Front) -> None:
         pytest.param("a.*.customer.example", id="a13-wildcard-inside"),
     ],
 )
-def test_a_name_that_no_certificate_can_be_had_for_is_400_with_a_reason(front: Front, name: str, method: str) -> None:
-    answer = front.call(method, f"/v2/x509/{quote(name, safe='')}")
+def test_a_name_that_no_certificate_can_be_had_for_is_400_with_a_reason(
+    api_client: ApiClient, name: str, method: str
+) -> None:
+    answer = api_client.call(method, f"/v2/x509/{quote(name, safe='')}")
     assert (answer.status_code, answer.json["code"]) == (400, "invalid-name")
     assert answer.json["message"] not in {"", "invalid CNAME record"}
     assert answer.json["detail"]
     assert answer.json["hint"]
-    assert (front.services.resolver.asked, front.queued()) == ([], [])
+    assert (api_client.services.resolver.asked, api_client.queued()) == ([], [])
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_without_the_plan_402(front: Front, method: str) -> None:
-    answer = begun(front, method, account="small")
+def test_without_the_plan_402(api_client: ApiClient, method: str) -> None:
+    answer = begun(api_client, method, account="small")
     assert (answer.status_code, answer.json["message"]) == (402, "upgrade your account to enable this feature")
-    assert front.load() is None
+    assert api_client.load() is None
 
 
 @pytest.mark.parametrize("state", [opened, issued])
 @pytest.mark.parametrize("method", CALLS)
-def test_another_accounts_name_is_404_and_nothing_is_said_of_the_holder(front: Front, method: str, state) -> None:
-    state(front.services)
-    before = front.load()
-    answer = begun(front, method, account="other")
+def test_another_accounts_name_is_404_and_nothing_is_said_of_the_holder(
+    api_client: ApiClient, method: str, state
+) -> None:
+    state(api_client.services)
+    before = api_client.load()
+    answer = begun(api_client, method, account="other")
     assert (answer.status_code, answer.json["code"]) == (404, "not-found")
     assert not {"platform", before.issuance.id, "active", "processing"} & set(answer.text.replace('"', " ").split())
-    status, unknown = front.status(account="other"), front.status("unknown.example", "other")
+    status, unknown = api_client.status(account="other"), api_client.status("unknown.example", "other")
     assert (status.status_code, status.json["message"]) == (404, NOT_INITIATED)
     assert status.text == unknown.text.replace("unknown.example", NAME)
-    assert (front.load(), front.queued()) == (before, [])
+    assert (api_client.load(), api_client.queued()) == (before, [])
 
 
 @pytest.mark.parametrize("state", [opened, issued, renewing, lambda services: worked(services, lambda same: same)])
 @pytest.mark.parametrize("method", CALLS)
-def test_409_while_pending_or_valid(front: Front, method: str, state) -> None:
-    state(front.services)
-    before = front.load()
-    answer = begun(front, method)
+def test_409_while_pending_or_valid(api_client: ApiClient, method: str, state) -> None:
+    state(api_client.services)
+    before = api_client.load()
+    answer = begun(api_client, method)
     assert (answer.status_code, answer.json["message"]) == (409, ALREADY)
-    assert (front.load(), front.queued()) == (before, [])
+    assert (api_client.load(), api_client.queued()) == (before, [])
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_409_to_the_last_second_of_the_certificate(front: Front, method: str) -> None:
-    expired(front)
-    front.services.clock.forward(-0.5)
-    assert begun(front, method).status_code == 409
-    front.services.clock.forward(0.5)
-    assert begun(front, method).status_code == 202
+def test_409_to_the_last_second_of_the_certificate(api_client: ApiClient, method: str) -> None:
+    expired(api_client)
+    api_client.services.clock.forward(-0.5)
+    assert begun(api_client, method).status_code == 409
+    api_client.services.clock.forward(0.5)
+    assert begun(api_client, method).status_code == 202
 
 
-def test_put_and_status_of_an_unknown_name_are_404(front: Front) -> None:
-    for answer in (front.put(), front.status()):
+def test_put_and_status_of_an_unknown_name_are_404(api_client: ApiClient) -> None:
+    for answer in (api_client.put(), api_client.status()):
         assert (answer.status_code, answer.json["message"]) == (404, NOT_INITIATED)
-    assert (front.load(), front.queued()) == (None, [])
+    assert (api_client.load(), api_client.queued()) == (None, [])
 
 
-@pytest.mark.parametrize("state", [failed, lambda front, problem: waiting(front, 7200, problem)])
+@pytest.mark.parametrize("state", [failed, lambda api_client, problem: waiting(api_client, 7200, problem)])
 @pytest.mark.parametrize("method", CALLS)
-def test_429_until_the_ca_lets_us(front: Front, method: str, state) -> None:
-    state(front, limited_until(NOW + 3600))
-    answer = begun(front, method)
+def test_429_until_the_ca_lets_us(api_client: ApiClient, method: str, state) -> None:
+    state(api_client, limited_until(NOW + 3600))
+    answer = begun(api_client, method)
     assert (answer.status_code, answer.json["message"]) == (429, "a rate limit of the CA has been reached")
     assert answer.headers["Retry-After"] == "3600"
-    front.services.clock.forward(3599.5)
-    assert begun(front, method).headers["Retry-After"] == "1"
-    assert front.queued() == []
-    front.services.clock.forward(0.5)
-    assert_initiated(front, begun(front, method))
+    api_client.services.clock.forward(3599.5)
+    assert begun(api_client, method).headers["Retry-After"] == "1"
+    assert api_client.queued() == []
+    api_client.services.clock.forward(0.5)
+    assert_initiated(api_client, begun(api_client, method))
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_429_with_an_expired_certificate_too(front: Front, method: str) -> None:
-    expired(front)
-    front.put()
-    failed(front, limited_until(front.services.clock() + 60))
-    answer = begun(front, method)
+def test_429_with_an_expired_certificate_too(api_client: ApiClient, method: str) -> None:
+    expired(api_client)
+    api_client.put()
+    failed(api_client, limited_until(api_client.services.clock() + 60))
+    answer = begun(api_client, method)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_between_attempts_a_request_wakes_the_same_issuance(front: Front, method: str) -> None:
-    worked(front.services, lambda issuance: issuance.advance(Step.CHALLENGE, order_url="https://ca.example/order/1"))
-    waiting(front, 121)
-    before = front.load().issuance
-    assert front.status().json["status"] == "error"
-    answer = begun(front, method)
+def test_between_attempts_a_request_wakes_the_same_issuance(api_client: ApiClient, method: str) -> None:
+    worked(
+        api_client.services, lambda issuance: issuance.advance(Step.CHALLENGE, order_url="https://ca.example/order/1")
+    )
+    waiting(api_client, 121)
+    before = api_client.load().issuance
+    assert api_client.status().json["status"] == "error"
+    answer = begun(api_client, method)
     assert (answer.status_code, answer.json) == (202, INITIATED)
-    after = front.load().issuance
-    assert (after.id, after.order_url, after.next_try_at) == (before.id, before.order_url, front.services.clock())
-    assert front.queued() == [("challenge", before.id)]
-    assert front.status().json["status"] == "processing"
-    assert begun(front, method).status_code == 409
+    after = api_client.load().issuance
+    assert (after.id, after.order_url, after.next_try_at) == (before.id, before.order_url, api_client.services.clock())
+    assert api_client.queued() == [("challenge", before.id)]
+    assert api_client.status().json["status"] == "processing"
+    assert begun(api_client, method).status_code == 409
 
 
 @pytest.mark.parametrize("method", CALLS)
@@ -212,89 +218,89 @@ def test_between_attempts_a_request_wakes_the_same_issuance(front: Front, method
         pytest.param(409, "platform", NAME, id="state-cname"),
     ],
 )
-def test_the_checks_have_their_order(front: Front, method: str, status: int, account: str, name: str) -> None:
-    opened(front.services)
-    front.services.resolver.asked.clear()
-    front.services.resolver.verdicts[NAME] = Verdict.NO
-    assert front.call(method, f"/v2/x509/{quote(name)}", account).status_code == status
-    assert front.services.resolver.asked == []
+def test_the_checks_have_their_order(api_client: ApiClient, method: str, status: int, account: str, name: str) -> None:
+    opened(api_client.services)
+    api_client.services.resolver.asked.clear()
+    api_client.services.resolver.verdicts[NAME] = Verdict.NO
+    assert api_client.call(method, f"/v2/x509/{quote(name)}", account).status_code == status
+    assert api_client.services.resolver.asked == []
 
 
-def test_the_limit_and_the_existence_come_before_the_cname(front: Front) -> None:
-    front.services.resolver.verdicts[NAME] = Verdict.NO
-    assert front.put().status_code == 404
-    failed(front, limited_until(NOW + 60))
-    assert [begun(front, method).status_code for method in CALLS] == [429, 429]
+def test_the_limit_and_the_existence_come_before_the_cname(api_client: ApiClient) -> None:
+    api_client.services.resolver.verdicts[NAME] = Verdict.NO
+    assert api_client.put().status_code == 404
+    failed(api_client, limited_until(NOW + 60))
+    assert [begun(api_client, method).status_code for method in CALLS] == [429, 429]
 
 
-def status_of(front: Front) -> dict:
-    answer = front.status()
+def status_of(api_client: ApiClient) -> dict:
+    answer = api_client.status()
     assert (answer.status_code, {"status", "message", "error", "certificate"} - set(answer.json)) == (200, set())
     return answer.json
 
 
-def test_status_processing(front: Front) -> None:
-    front.post()
-    body = status_of(front)
+def test_status_processing(api_client: ApiClient) -> None:
+    api_client.post()
+    body = status_of(api_client)
     assert body.pop("message")
     wait = "Waiting for x509 key pair generation"
     assert body == {"status": "processing", "error": wait, "certificate": None}
-    waiting(front, 120)
-    body = status_of(front)
+    waiting(api_client, 120)
+    body = status_of(api_client)
     assert (body["status"], body["error"], body["certificate"]) == ("processing", wait, None)
     assert "timed out" in body["message"]
 
 
-def test_status_processing_while_a_worker_is_at_it_whenever_it_is_due(front: Front) -> None:
-    waiting(front, 3600)
-    now = front.services.clock()
-    front.services.store.take(front.load().issuance.id, now=now, until=now + 70)
-    assert status_of(front)["status"] == "processing"
+def test_status_processing_while_a_worker_is_at_it_whenever_it_is_due(api_client: ApiClient) -> None:
+    waiting(api_client, 3600)
+    now = api_client.services.clock()
+    api_client.services.store.lease(api_client.load().issuance.id, now=now, until=now + 70)
+    assert status_of(api_client)["status"] == "processing"
 
 
-def test_status_processing_never_hides_the_certificate_in_force(front: Front) -> None:
-    chain = renewing(front.services).domain.certificate.chain
-    body = status_of(front)
+def test_status_processing_never_hides_the_certificate_in_force(api_client: ApiClient) -> None:
+    chain = renewing(api_client.services).domain.certificate.chain
+    body = status_of(api_client)
     assert (body["status"], body["certificate"]) == ("processing", chain)
 
 
-def test_status_active_to_the_second_and_expired_after_it(front: Front) -> None:
-    certificate = issued(front.services).domain.certificate
-    front.services.clock.now = certificate.not_after + 0.9
-    body = status_of(front)
+def test_status_active_to_the_second_and_expired_after_it(api_client: ApiClient) -> None:
+    certificate = issued(api_client.services).domain.certificate
+    api_client.services.clock.now = certificate.not_after + 0.9
+    body = status_of(api_client)
     assert (body["status"], body["error"], body["certificate"]) == ("active", None, certificate.chain)
     assert body["certificate"].count("BEGIN CERTIFICATE") == 2
-    front.services.clock.now = certificate.not_after + 1
-    body = status_of(front)
+    api_client.services.clock.now = certificate.not_after + 1
+    body = status_of(api_client)
     assert (body["status"], body["error"]) == ("expired", "x509 certificate has expired")
     assert body["certificate"] == certificate.chain
 
 
-def test_status_error_for_good(front: Front) -> None:
-    failed(front)
-    body = status_of(front)
+def test_status_error_for_good(api_client: ApiClient) -> None:
+    failed(api_client)
+    body = status_of(api_client)
     assert (body["status"], body["certificate"], "next_attempt_at" in body) == ("error", None, False)
     assert "policy" in body["error"]
 
 
-def test_status_error_between_attempts_tells_when_the_next_one_is(front: Front) -> None:
-    waiting(front, 121)
-    body = status_of(front)
+def test_status_error_between_attempts_tells_when_the_next_one_is(api_client: ApiClient) -> None:
+    waiting(api_client, 121)
+    body = status_of(api_client)
     assert body["status"] == "error"
     assert "timed out" in body["error"]
     assert "wait" in body["error"]
     assert dt.datetime.fromisoformat(body["next_attempt_at"]).timestamp() == NOW + 121
 
 
-def test_status_error_with_a_valid_certificate_in_hand_shows_it(front: Front) -> None:
-    chain = renewing(front.services).domain.certificate.chain
-    failed(front)
-    body = status_of(front)
+def test_status_error_with_a_valid_certificate_in_hand_shows_it(api_client: ApiClient) -> None:
+    chain = renewing(api_client.services).domain.certificate.chain
+    failed(api_client)
+    body = status_of(api_client)
     assert (body["status"], body["certificate"]) == ("error", chain)
 
 
-def test_status_error_says_what_failed_also_when_it_is_the_ca_that_asks_for_a_long_wait(front: Front) -> None:
-    worked(front.services, lambda issuance: replace(issuance, is_answered=True).wait(NOW + 3600))
-    body = status_of(front)
+def test_status_error_says_what_failed_also_when_it_is_the_ca_that_asks_for_a_long_wait(api_client: ApiClient) -> None:
+    worked(api_client.services, lambda issuance: replace(issuance, is_answered=True).wait(NOW + 3600))
+    body = status_of(api_client)
     assert body["status"] == "error"
     assert body["error"]

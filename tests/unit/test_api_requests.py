@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.api_client import ApiClient
 from tests.fakes import NAME
-from tests.front import Front
 
 READABLE = quote("münchen.example")
 SPELLINGS = [READABLE, "xn--mnchen-3ya.example", quote("MÜNCHEN.example"), "XN--MNCHEN-3YA.EXAMPLE", READABLE + "."]
@@ -27,10 +27,10 @@ CALLS += [(one, HSTS) for one in ("GET", "DELETE")]
 
 
 @pytest.fixture
-def front() -> Front:
-    front = Front().with_accounts()
-    front.queued()
-    return front
+def api_client() -> ApiClient:
+    api_client = ApiClient().with_accounts()
+    api_client.queued()
+    return api_client
 
 
 def basic(user: str | bytes, key: str | bytes) -> str:
@@ -39,12 +39,12 @@ def basic(user: str | bytes, key: str | bytes) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "basic", "Bearer", "bearer"])
-def test_the_key_by_basic_or_bearer(front: Front, scheme: str) -> None:
-    key = front.keys["platform"]
+def test_the_key_by_basic_or_bearer(api_client: ApiClient, scheme: str) -> None:
+    key = api_client.keys["platform"]
     given = basic("api", key).split()[1] if scheme.lower() == "basic" else key
     header = {"Authorization": f"{scheme} {given}"}
-    assert front.post(account="", headers=header).status_code == 202
-    assert front.call("GET", STATUS, "", headers=header).status_code == 200
+    assert api_client.post(account="", headers=header).status_code == 202
+    assert api_client.call("GET", STATUS, "", headers=header).status_code == 200
 
 
 HEADERS = {
@@ -82,42 +82,42 @@ HEADERS = {
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_anything_else_is_401(front: Front, method: str, path: str, header: str | None) -> None:
-    key = front.keys["platform"]
+def test_anything_else_is_401(api_client: ApiClient, method: str, path: str, header: str | None) -> None:
+    key = api_client.keys["platform"]
     text = None if header is None else header.replace("{key}", key).replace("{short}", key[:-1])
-    answer = front.call(method, path, "", headers={} if text is None else {"Authorization": text})
+    answer = api_client.call(method, path, "", headers={} if text is None else {"Authorization": text})
     assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
-    assert (front.load(), front.queued()) == (None, [])
+    assert (api_client.load(), api_client.queued()) == (None, [])
 
 
-def test_a_401_says_how_to_log_in(front: Front) -> None:
+def test_a_401_says_how_to_log_in(api_client: ApiClient) -> None:
     """RFC 9110 §15.5.2: clients that wait to be asked for their key would never send it."""
-    assert front.post(account="").headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert api_client.post(account="").headers["WWW-Authenticate"].startswith("Basic realm=")
 
 
 @pytest.mark.parametrize("user", ["", "API", "platform", "api2", "other"])
-def test_a_right_key_of_another_user_is_401(front: Front, user: str) -> None:
-    answer = front.post(account="", headers={"Authorization": basic(user, front.keys["platform"])})
+def test_a_right_key_of_another_user_is_401(api_client: ApiClient, user: str) -> None:
+    answer = api_client.post(account="", headers={"Authorization": basic(user, api_client.keys["platform"])})
     assert answer.status_code == 401
 
 
-def test_a01_every_spelling_is_one_record_and_is_answered_in_the_canonical_form(front: Front) -> None:
+def test_a01_every_spelling_is_one_record_and_is_answered_in_the_canonical_form(api_client: ApiClient) -> None:
     canonical = "xn--mnchen-3ya.example"
-    first = front.post(SPELLINGS[0])
+    first = api_client.post(SPELLINGS[0])
     assert (first.status_code, first.json["location"]) == (202, f"/v2/x509/{canonical}/status")
     for spelling in SPELLINGS:
-        for again in (front.post(spelling), front.put(spelling)):
+        for again in (api_client.post(spelling), api_client.put(spelling)):
             assert again.status_code == 409
             assert again.json["message"].endswith(f" for {canonical}")
-        assert front.status(spelling).json["status"] == "processing"
-        assert canonical in front.status(spelling, "other").json["message"]
-    assert len(front.queued()) == 1
+        assert api_client.status(spelling).json["status"] == "processing"
+        assert canonical in api_client.status(spelling, "other").json["message"]
+    assert len(api_client.queued()) == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [("ExAmPle.example", "example.example"), ("a.example.", "A.example")])
-def test_a04_a05_case_and_one_dot_at_the_end_are_the_same_name(front: Front, first: str, second: str) -> None:
-    assert front.post(first).json["location"] == f"/v2/x509/{second.lower()}/status"
-    assert front.post(second).status_code == 409
+def test_a04_a05_case_and_one_dot_at_the_end_are_the_same_name(api_client: ApiClient, first: str, second: str) -> None:
+    assert api_client.post(first).json["location"] == f"/v2/x509/{second.lower()}/status"
+    assert api_client.post(second).status_code == 409
 
 
 METHODS = ["OPTIONS", "TRACE", "PATCH", "DELETE", "PROPFIND", "GET", "HEAD", "POST", "PUT"]
@@ -126,16 +126,16 @@ WRONG = [(one, path) for path in ROUTES for one in METHODS if one not in ROUTES[
 
 
 @pytest.mark.parametrize(("method", "path"), WRONG)
-def test_a_wrong_method_is_405_with_the_right_ones(front: Front, method: str, path: str) -> None:
-    answer = front.call(method, path)
+def test_a_wrong_method_is_405_with_the_right_ones(api_client: ApiClient, method: str, path: str) -> None:
+    answer = api_client.call(method, path)
     assert answer.status_code == 405
     assert set(answer.headers["Allow"].split(", ")) == ROUTES[path] | ROUTES_TOO.get(path, set())
 
 
-def test_head_answers_as_get_without_the_body(front: Front) -> None:
-    front.post()
+def test_head_answers_as_get_without_the_body(api_client: ApiClient) -> None:
+    api_client.post()
     for path in (STATUS, "/healthz", "/readyz"):
-        got, head = front.call("GET", path), front.call("HEAD", path)
+        got, head = api_client.call("GET", path), api_client.call("HEAD", path)
         assert (head.status_code, head.get_data()) == (200, b"")
         assert head.headers["Content-Length"] == got.headers["Content-Length"]
 
@@ -161,28 +161,28 @@ def test_head_answers_as_get_without_the_body(front: Front) -> None:
         "/<script>",
     ],
 )
-def test_a_wrong_path_is_404_or_405_and_goes_nowhere(front: Front, method: str, path: str) -> None:
-    answer = front.call(method, path)
+def test_a_wrong_path_is_404_or_405_and_goes_nowhere(api_client: ApiClient, method: str, path: str) -> None:
+    answer = api_client.call(method, path)
     assert answer.status_code in {400, 404, 405}
     assert "Location" not in answer.headers
-    assert front.queued() == []
+    assert api_client.queued() == []
 
 
 ODD = ["%2F", "%0A", "%0D%0A", "%00", "%FF", "%ED%A0%80", "%20", "/", "//", "/status", "%25", "..", "%2e%2e", "%3Fx"]
 
 
 @pytest.mark.parametrize("odd", [*ODD, "a" * 10_000, "%C3%A4" * 5000, ".a" * 5000])
-def test_a03_odd_signs_in_a_name_begin_nothing(front: Front, odd: str) -> None:
+def test_a03_odd_signs_in_a_name_begin_nothing(api_client: ApiClient, odd: str) -> None:
     name = f"a.example{odd}"
-    for answer in (front.post(name), front.put(name)):
+    for answer in (api_client.post(name), api_client.put(name)):
         assert (answer.status_code, answer.json["code"]) == (400, "invalid-name")
-    assert front.status(name).status_code in {400, 404}
-    assert front.queued() == []
+    assert api_client.status(name).status_code in {400, 404}
+    assert api_client.queued() == []
 
 
-def test_a_query_changes_nothing(front: Front) -> None:
-    assert front.post(f"{NAME}?domain=b.example&x=%FF").json["location"] == STATUS
-    assert front.call("GET", f"{STATUS}?x=%00").status_code == 200
+def test_a_query_changes_nothing(api_client: ApiClient) -> None:
+    assert api_client.post(f"{NAME}?domain=b.example&x=%FF").json["location"] == STATUS
+    assert api_client.call("GET", f"{STATUS}?x=%00").status_code == 200
 
 
 JSON = "application/json"
@@ -213,28 +213,28 @@ JSON = "application/json"
         (413, JSON, b"{" + b" " * 100_000 + b"}"),
     ],
 )
-def test_bodies(front: Front, status: int, kind: str, body: bytes) -> None:
-    answer = front.post(data=body, content_type=kind)
+def test_bodies(api_client: ApiClient, status: int, kind: str, body: bytes) -> None:
+    answer = api_client.post(data=body, content_type=kind)
     assert answer.status_code == status
-    assert len(front.queued()) == (status == 202)
+    assert len(api_client.queued()) == (status == 202)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-def test_an_oversized_body_of_another_kind_is_not_read(front: Front, kind: str) -> None:
-    assert front.post(data=b"x" * 200_000, content_type=kind).status_code in {202, 413}
+def test_an_oversized_body_of_another_kind_is_not_read(api_client: ApiClient, kind: str) -> None:
+    assert api_client.post(data=b"x" * 200_000, content_type=kind).status_code in {202, 413}
 
 
-def test_a_bad_body_does_not_come_before_the_key(front: Front) -> None:
-    assert front.post(account="", data=b"{", content_type=JSON).status_code == 401
+def test_a_bad_body_does_not_come_before_the_key(api_client: ApiClient) -> None:
+    assert api_client.post(account="", data=b"{", content_type=JSON).status_code == 401
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_a_fault_of_ours_is_500_in_json_and_says_nothing(front: Front, method: str, path: str) -> None:
+def test_a_fault_of_ours_is_500_in_json_and_says_nothing(api_client: ApiClient, method: str, path: str) -> None:
     def clock() -> float:
         raise RuntimeError("secret")
 
-    broken = Front(replace(front.services, clock=clock), celery=front.celery, keys=front.keys)
-    front.post()
+    broken = ApiClient(replace(api_client.services, clock=clock), keys=api_client.keys)
+    api_client.post()
     answer = broken.call(method, path)
     assert (answer.status_code, answer.json["code"]) == (500, "internal")
     assert "secret" not in answer.text

@@ -8,8 +8,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from issuer.store import RedisStore
+from tests.api_client import ApiClient
 from tests.fakes import fake_services
-from tests.front import Front
 from web.app import create_app
 
 PATH = "/.well-known/acme-challenge/"
@@ -25,7 +25,7 @@ def store() -> RedisStore:
 @pytest.fixture
 def app(store: RedisStore) -> Flask:
     store.put_token(TOKEN, ANSWER, seconds=60)
-    return create_app(fake_services(store), None)
+    return create_app(fake_services(store))
 
 
 def get(app: Flask, path: str, method: str = "GET", **more) -> TestResponse:
@@ -135,7 +135,7 @@ def test_d02_what_is_no_token_never_reaches_the_store(store: RedisStore) -> None
     class Asked:
         key_authorization = staticmethod(asked.append)
 
-    app = create_app(replace(fake_services(store), store=Asked()), None)
+    app = create_app(replace(fake_services(store), store=Asked()))
     allowed = {"300-characters", "70000-characters", "unknown", "another-case", "a-part", "one-more"}
     for name, text in WRONG.items():
         get(app, PATH + text)
@@ -163,7 +163,7 @@ def test_d02_a_token_answers_nowhere_else(app: Flask) -> None:
         f"/.WELL-KNOWN{PATH[12:]}{TOKEN}",
     ):
         assert get(app, path).status_code == 404
-    assert Front().call("GET", PATH + TOKEN).status_code == 404
+    assert ApiClient().call("GET", PATH + TOKEN).status_code == 404
 
 
 def test_d04_a_token_put_by_one_process_is_served_by_all() -> None:
@@ -172,7 +172,7 @@ def test_d04_a_token_put_by_one_process_is_served_by_all() -> None:
     def process() -> RedisStore:
         return RedisStore(fakeredis.FakeRedis(server=server, decode_responses=True))
 
-    apps = [create_app(fake_services(process()), None) for _ in range(2)]
+    apps = [create_app(fake_services(process())) for _ in range(2)]
     assert [get(app, PATH + TOKEN).status_code for app in apps] == [404, 404]
     process().put_token(TOKEN, ANSWER, seconds=60)
     for app in apps:

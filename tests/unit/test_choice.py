@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from issuer import choice, tasks
+from issuer import tasks
+from issuer.authorities import selection
 from issuer.domain import CHAIN, Domain, Status, Step
 from issuer.ports import CaPolicy, Services
 from issuer.problem import Problem, ProblemType
+from tests.api_client import reach
 from tests.fakes import NAME, NOW, fake_services, opened
 from tests.faults import fails, limited, works
-from tests.front import reach
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 A, B, C = "a.example", "b.example", "c.example"
 A_WHILE = 150
@@ -33,7 +34,7 @@ def services() -> Services:
 
 
 def hosts_of(services: Services, domain: Domain) -> list[str]:
-    return [ca.identities[0] for ca in choice.preferred(services, domain)]
+    return [ca.identities[0] for ca in selection.preferred(services, domain)]
 
 
 def named(number: int) -> Domain:
@@ -70,11 +71,11 @@ def test_the_next_ca_serves_it_at_once_and_no_try_is_counted(services: Services,
     first, second = services.cas
     reach(services, step)
     first.before = fails(Problem(ProblemType(type_)))
-    world, made = World(services), len(first.certificates)
-    world.run(A_WHILE)
-    assert world.word() is Status.ACTIVE
-    assert world.domain().certificate.ca == second.directory_url
-    assert world.record().issuance.tries == 0
+    fleet, made = SimulatedFleet(services), len(first.certificates)
+    fleet.run(A_WHILE)
+    assert fleet.word() is Status.ACTIVE
+    assert fleet.domain().certificate.ca == second.directory_url
+    assert fleet.record().issuance.tries == 0
     assert (len(first.certificates), len(second.certificates)) == (made, 1)
 
 
@@ -84,44 +85,44 @@ def test_from_the_csr_on_its_ca_is_waited_for_and_finishes_it(services: Services
     reach(services, step)
     first, second = services.cas
     setattr(first, when, fails(Problem(ProblemType.CA_UNAVAILABLE)))
-    world = World(services)
-    world.run(3 * HOUR)
-    waiting = world.record().issuance
+    fleet = SimulatedFleet(services)
+    fleet.run(3 * HOUR)
+    waiting = fleet.record().issuance
     assert (waiting.step, waiting.ca, waiting.tries) == (step, first.directory_url, 1)
     setattr(first, when, works)
-    world.run(HOUR / 3)
-    assert world.word() is Status.ACTIVE
+    fleet.run(HOUR / 3)
+    assert fleet.word() is Status.ACTIVE
     assert (len(first.orders), len(first.certificates), second.calls) == (1, 1, [])
 
 
-def test_a_failed_validation_is_tried_again_where_it_failed(world: World, services: Services) -> None:
+def test_a_failed_validation_is_tried_again_where_it_failed(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].published = lambda _: None
     opened(services)
-    world.run(HOUR)
+    fleet.run(HOUR)
     assert services.cas[1].calls == []
-    assert world.record().issuance.problem.type is ProblemType.VALIDATION_FAILED
+    assert fleet.record().issuance.problem.type is ProblemType.VALIDATION_FAILED
 
 
 @pytest.mark.parametrize("fault", ["ca-unavailable", "ca-refused", "rate-limited", "ca-account", "ca-misunderstood"])
-def test_a_renewal_goes_back_to_the_preferred_ca(world: World, services: Services, fault: str) -> None:
+def test_a_renewal_goes_back_to_the_preferred_ca(fleet: SimulatedFleet, services: Services, fault: str) -> None:
     first, second = services.cas
     first.before = fails(Problem(ProblemType(fault), retry_at=NOW + DAY))
-    world.issued(NAME)
-    assert world.domain().certificate.ca == second.directory_url
+    fleet.issued(NAME)
+    assert fleet.domain().certificate.ca == second.directory_url
     first.before = works
-    world.run(62 * DAY)
-    assert world.domain().certificate.ca == first.directory_url
+    fleet.run(62 * DAY)
+    assert fleet.domain().certificate.ca == first.directory_url
     assert first.replaced[-1] is None
     assert (len(first.certificates), len(second.certificates)) == (1, 1)
 
 
-def test_a_renewal_goes_elsewhere_where_the_preferred_ca_is_down(world: World, services: Services) -> None:
+def test_a_renewal_goes_elsewhere_where_the_preferred_ca_is_down(fleet: SimulatedFleet, services: Services) -> None:
     first, second = services.cas
-    world.issued(NAME)
+    fleet.issued(NAME)
     first.before = fails(Problem(ProblemType.CA_UNAVAILABLE))
-    world.run(62 * DAY)
-    assert (world.word(), world.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
-    assert (second.replaced, world.record().issuance.tries) == ([None], 0)
+    fleet.run(62 * DAY)
+    assert (fleet.word(), fleet.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
+    assert (second.replaced, fleet.record().issuance.tries) == ([None], 0)
 
 
 def test_without_weights_the_order_of_the_settings_decides() -> None:
@@ -158,29 +159,29 @@ def test_a_ca_without_a_weight_comes_after_those_with_one() -> None:
     assert {way[0] for way in ways} == {B, C}
 
 
-def chosen_for(services: Services, **choice_of_operator: str) -> World:
+def chosen_for(services: Services, **choice_of_operator: str) -> SimulatedFleet:
     record = opened(services)
     services.store.amend(record.with_domain(**choice_of_operator), now=services.clock())
-    return World(services)
+    return SimulatedFleet(services)
 
 
 def test_a_domain_goes_to_the_ca_that_is_set_for_it_with_the_profile_that_is_set(services: Services) -> None:
     first, second = services.cas
-    world = chosen_for(services, ca=second.directory_url, profile="shortlived")
-    world.run(A_WHILE)
-    assert (world.domain().certificate.ca, first.calls) == (second.directory_url, [])
+    fleet = chosen_for(services, ca=second.directory_url, profile="shortlived")
+    fleet.run(A_WHILE)
+    assert (fleet.domain().certificate.ca, first.calls) == (second.directory_url, [])
     assert second.profiles == ["shortlived"]
-    world.run(62 * DAY)
+    fleet.run(62 * DAY)
     assert (second.profiles, first.calls) == (["shortlived"] * 2, [])
 
 
 def test_a_profile_alone_is_asked_for_at_every_ca(services: Services) -> None:
     first, second = services.cas
     first.before = fails(Problem(ProblemType.CA_MISUNDERSTOOD, "it has no such profile"))
-    world = chosen_for(services, profile="shortlived")
-    world.run(A_WHILE)
+    fleet = chosen_for(services, profile="shortlived")
+    fleet.run(A_WHILE)
     assert (first.profiles, second.profiles) == (["shortlived"], ["shortlived"])
-    assert world.domain().certificate.ca == second.directory_url
+    assert fleet.domain().certificate.ca == second.directory_url
 
 
 def test_the_chain_that_is_set_for_a_domain_is_asked_for(services: Services) -> None:
@@ -188,8 +189,8 @@ def test_the_chain_that_is_set_for_a_domain_is_asked_for(services: Services) -> 
     assert services.cas[0].preferred == ["Root X2"]
 
 
-def test_no_profile_is_asked_for_where_none_is_set(world: World, services: Services) -> None:
-    world.issued(NAME)
+def test_no_profile_is_asked_for_where_none_is_set(fleet: SimulatedFleet, services: Services) -> None:
+    fleet.issued(NAME)
     assert services.cas[0].profiles == [""]
     assert services.cas[0].preferred == [""]
 
@@ -197,22 +198,22 @@ def test_no_profile_is_asked_for_where_none_is_set(world: World, services: Servi
 def test_where_a_ca_is_set_for_a_domain_no_other_is_asked_in_its_place(services: Services) -> None:
     first, second = services.cas
     second.before = fails(Problem(ProblemType.CA_REFUSED, "policy"))
-    world = chosen_for(services, ca=second.directory_url)
-    world.run(A_WHILE)
-    assert (world.word(), world.record().issuance.problem.type) == (Status.ERROR, ProblemType.CA_REFUSED)
+    fleet = chosen_for(services, ca=second.directory_url)
+    fleet.run(A_WHILE)
+    assert (fleet.word(), fleet.record().issuance.problem.type) == (Status.ERROR, ProblemType.CA_REFUSED)
     assert first.calls == []
 
 
 def test_a_domain_whose_ca_is_not_among_ours_waits_for_the_operator(services: Services) -> None:
-    world = chosen_for(services, ca="https://c.example/directory")
-    world.run(12 * HOUR)
-    waiting = world.record().issuance
+    fleet = chosen_for(services, ca="https://c.example/directory")
+    fleet.run(12 * HOUR)
+    waiting = fleet.record().issuance
     assert (waiting.tries, waiting.problem.type, waiting.is_open) == (0, ProblemType.CA_ACCOUNT, True)
     assert "https://c.example/directory is none of the CAs" in waiting.problem.detail
     assert [ca.calls for ca in services.cas] == [[], []]
     services.cas[1].directory_url = "https://c.example/directory"
-    world.run(HOUR / 3)
-    assert world.word() is Status.ACTIVE
+    fleet.run(HOUR / 3)
+    assert fleet.word() is Status.ACTIVE
 
 
 @pytest.mark.parametrize("step", CHAIN[1:])
@@ -221,9 +222,9 @@ def test_an_order_at_a_ca_that_was_taken_out_of_the_settings_is_placed_anew_at_a
 ) -> None:
     reach(services, step)
     first, second = services.cas
-    world = World(replace(services, cas=(second,)))
-    world.run(A_WHILE)
-    assert (world.word(), world.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
+    fleet = SimulatedFleet(replace(services, cas=(second,)))
+    fleet.run(A_WHILE)
+    assert (fleet.word(), fleet.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
     assert len(first.orders) == 1
 
 
@@ -233,18 +234,18 @@ def test_a_choice_of_a_ca_that_was_taken_out_before_the_order_is_made_anew(servi
     with pytest.raises(KeyboardInterrupt):
         tasks.attempt(services, Step.ORDER, record.issuance.id)
     assert services.store.load(NAME).issuance.ca == first.directory_url
-    world = World(replace(services, cas=(second,)))
-    world.run(services.lease_seconds + A_WHILE)
-    assert (world.word(), world.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
+    fleet = SimulatedFleet(replace(services, cas=(second,)))
+    fleet.run(services.lease_seconds + A_WHILE)
+    assert (fleet.word(), fleet.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
     opened(services, "other.example")
-    world.run(A_WHILE)
-    assert world.record("other.example").issuance.problem.type is ProblemType.OVER_BUDGET
+    fleet.run(A_WHILE)
+    assert fleet.record("other.example").issuance.problem.type is ProblemType.OVER_BUDGET
 
 
-def test_the_timeline_says_which_ca_was_asked_and_why_another(world: World, services: Services) -> None:
+def test_the_timeline_says_which_ca_was_asked_and_why_another(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].before = fails(Problem(ProblemType.CA_REFUSED, "high risk"))
-    world.issued(NAME)
-    told = [event.text for event in world.record().issuance.events]
+    fleet.issued(NAME)
+    told = [event.text for event in fleet.record().issuance.events]
     assert told[0] == f"to be asked: {services.cas[0].directory_url}"
     assert told[1] == "the CA refuses to issue for the domain: high risk"
     assert told[2] == f"to be asked: {services.cas[1].directory_url}"

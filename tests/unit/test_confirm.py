@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from issuer import confirm
-from issuer.domain import Agenda, Step
+from issuer.domain import Due, Step
+from issuer.edge import confirm
 from issuer.metrics import EDGE_CONFIRMED, EDGE_LOOKS
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import confirm_served
+from tests.api_client import issued, renewing
 from tests.fakes import NAME, fake_services
-from tests.front import issued, renewing
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 EDGES = ("edge1.platform.example:443", "edge2.platform.example:443")
 FIRST, SECOND = EDGES
@@ -29,8 +29,8 @@ def serve(services: Services, *serials: str) -> None:
     services.handshake.serials = dict(zip(EDGES, serials, strict=False))
 
 
-def timeline(world: World) -> list[str]:
-    return [event.text for event in world.record(NAME).issuance.events]
+def timeline(fleet: SimulatedFleet) -> list[str]:
+    return [event.text for event in fleet.record(NAME).issuance.events]
 
 
 def looks(services: Services) -> int:
@@ -38,42 +38,44 @@ def looks(services: Services) -> int:
 
 
 def test_h02_two_seconds_after_an_issuance_each_edge_is_asked_and_the_timeline_tells(
-    world: World, services: Services
+    fleet: SimulatedFleet, services: Services
 ) -> None:
     record = issued(services)
     serial = record.domain.certificate.serial
     serve(services, serial, serial)
     assert record.domain.confirm_at == pytest.approx(record.domain.certificate.installed_at + 2)
-    world.scan()
+    fleet.scan()
     assert services.handshake.asked == []
-    world.run(2)
+    fleet.run(2)
     assert sorted(services.handshake.asked) == [(FIRST, NAME), (SECOND, NAME)]
-    assert timeline(world)[-1] == f"served everywhere: serial number {serial}"
-    assert (world.domain(NAME).confirm_at, services.store.names(Agenda.CONFIRM, limit=1)[0]) == (None, 0)
-    world.run(DAY)
+    assert timeline(fleet)[-1] == f"served everywhere: serial number {serial}"
+    assert (fleet.domain(NAME).confirm_at, services.store.names(Due.EDGE_CONFIRMATION, limit=1)[0]) == (None, 0)
+    fleet.run(DAY)
     assert looks(services) == 1
 
 
 def test_h02_an_edge_that_lags_behind_is_named_and_asked_until_it_serves_the_new_one(
-    world: World, services: Services
+    fleet: SimulatedFleet, services: Services
 ) -> None:
     serial = issued(services).domain.certificate.serial
     serve(services, serial, OLD)
-    world.run(60)
-    assert timeline(world)[-2:] == [f"in force: serial number {serial}", f"{SECOND} serves serial number {OLD}"]
+    fleet.run(60)
+    assert timeline(fleet)[-2:] == [f"in force: serial number {serial}", f"{SECOND} serves serial number {OLD}"]
     serve(services, serial, serial)
-    world.run(60)
-    assert timeline(world)[-1] == f"served everywhere: serial number {serial}"
-    assert world.domain(NAME).confirm_at is None
+    fleet.run(60)
+    assert timeline(fleet)[-1] == f"served everywhere: serial number {serial}"
+    assert fleet.domain(NAME).confirm_at is None
 
 
-def test_pauses_grow_to_an_hour_and_after_a_day_it_is_told_once_and_given_up(world: World, services: Services) -> None:
+def test_pauses_grow_to_an_hour_and_after_a_day_it_is_told_once_and_given_up(
+    fleet: SimulatedFleet, services: Services
+) -> None:
     serial = issued(services).domain.certificate.serial
     serve(services, serial)
     times = []
     services.handshake.before = lambda _: times.append(services.clock())
     with capture_logs() as logs:
-        world.run(1.5 * DAY)
+        fleet.run(1.5 * DAY)
     pauses = [later - before for before, later in zip(times[::2], times[2::2], strict=False)]
     assert pauses == sorted(pauses)
     assert pauses[0] < 5
@@ -81,38 +83,40 @@ def test_pauses_grow_to_an_hour_and_after_a_day_it_is_told_once_and_given_up(wor
     assert 30 < len(pauses) < 45
     errors = [one for one in logs if one["log_level"] == "error"]
     assert [(one["domain"], one["serial"]) for one in errors] == [(NAME, serial)]
-    assert timeline(world)[-1] == f"given up after a day: {SECOND} does not answer"
-    assert timeline(world)[-2] == f"{SECOND} does not answer"  # said once, not at each look
-    assert world.domain(NAME).confirm_at is None
+    assert timeline(fleet)[-1] == f"given up after a day: {SECOND} does not answer"
+    assert timeline(fleet)[-2] == f"{SECOND} does not answer"  # said once, not at each look
+    assert fleet.domain(NAME).confirm_at is None
 
 
-def test_a_renewal_is_confirmed_anew(world: World, services: Services) -> None:
+def test_a_renewal_is_confirmed_anew(fleet: SimulatedFleet, services: Services) -> None:
     serve(services, issued(services).domain.certificate.serial)
-    world.run(HOUR)
-    services.clock.now = world.domain(NAME).renew_at
-    world.run(1)
-    second = world.domain(NAME).certificate.serial
+    fleet.run(HOUR)
+    services.clock.now = fleet.domain(NAME).renew_at
+    fleet.run(1)
+    second = fleet.domain(NAME).certificate.serial
     serve(services, second, second)
-    world.run(10)
-    assert timeline(world)[-1] == f"served everywhere: serial number {second}"
+    fleet.run(10)
+    assert timeline(fleet)[-1] == f"served everywhere: serial number {second}"
 
 
 def test_without_addresses_nothing_is_asked_nor_planned() -> None:
     services = fake_services()
     assert issued(services).domain.confirm_at is None
-    world = World(services)
-    world.run(60)
-    assert (services.handshake.asked, services.store.names(Agenda.CONFIRM, limit=1)[0]) == ([], 0)
+    fleet = SimulatedFleet(services)
+    fleet.run(60)
+    assert (services.handshake.asked, services.store.names(Due.EDGE_CONFIRMATION, limit=1)[0]) == ([], 0)
 
 
-def test_addresses_that_are_taken_away_are_not_asked_until_they_are_back(world: World, services: Services) -> None:
+def test_addresses_that_are_taken_away_are_not_asked_until_they_are_back(
+    fleet: SimulatedFleet, services: Services
+) -> None:
     serial = issued(services).domain.certificate.serial
     serve(services, serial, serial)
     services.clock.forward(60)
-    assert confirm_served(replace(services, edges=()), world.celery) == 0
-    assert (services.handshake.asked, world.domain(NAME).confirm_at is None) == ([], False)
-    assert confirm_served(services, world.celery) == 1
-    assert (len(services.handshake.asked), world.domain(NAME).confirm_at) == (2, None)
+    assert confirm_served(replace(services, edges=())) == 0
+    assert (services.handshake.asked, fleet.domain(NAME).confirm_at is None) == ([], False)
+    assert confirm_served(services) == 1
+    assert (len(services.handshake.asked), fleet.domain(NAME).confirm_at) == (2, None)
 
 
 def test_where_there_is_nothing_to_confirm_nobody_is_asked(services: Services) -> None:
@@ -130,7 +134,7 @@ def test_a_certificate_that_was_withdrawn_is_not_asked_for(services: Services) -
     assert (services.handshake.asked, services.store.load(NAME).domain.confirm_at) == ([], None)
 
 
-def test_of_two_scans_at_once_one_notes_and_counts_it(world: World, services: Services) -> None:
+def test_of_two_scans_at_once_one_notes_and_counts_it(fleet: SimulatedFleet, services: Services) -> None:
     serial = issued(services).domain.certificate.serial
     serve(services, serial, serial)
 
@@ -141,8 +145,8 @@ def test_of_two_scans_at_once_one_notes_and_counts_it(world: World, services: Se
     services.handshake.before = another_has_asked_and_noted
     with pytest.raises(Conflict):
         confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
-    assert timeline(world).count(f"served everywhere: serial number {serial}") == 1
-    looks = {words[1:]: count for words, count in services.meter.counted().items() if words[0] == EDGE_LOOKS.name}
+    assert timeline(fleet).count(f"served everywhere: serial number {serial}") == 1
+    looks = {words[1:]: count for words, count in services.counters.values().items() if words[0] == EDGE_LOOKS.name}
     assert looks == {(FIRST, "yes"): 1, (SECOND, "yes"): 1}
 
 
@@ -151,26 +155,26 @@ def test_a_clock_that_is_behind_that_of_the_installing_machine_counts_no_time(se
     services.handshake.serials = dict.fromkeys(EDGES, record.domain.certificate.serial)
     services.clock.now = record.domain.certificate.installed_at - 5
     confirm.confirm(services, NAME)
-    assert services.meter.counted()[EDGE_CONFIRMED.name, "sum"] == 0
+    assert services.counters.values()[EDGE_CONFIRMED.name, "sum"] == 0
 
 
-def test_an_issuance_under_way_is_left_as_it_is(world: World, services: Services) -> None:
+def test_an_issuance_under_way_is_left_as_it_is(fleet: SimulatedFleet, services: Services) -> None:
     record = renewing(services)
     serve(services, OLD, OLD)
     services.clock.forward(2)
-    confirm_served(services, world.celery)
+    confirm_served(services)
     found = services.store.load(NAME)
     assert (found.issuance.step, found.issuance.id) == (Step.ORDER, record.issuance.id)
-    assert services.store.names(Agenda.INTERACTIVE, limit=1) == (1, [NAME])
-    leased = services.store.take(record.issuance.id, now=services.clock(), until=services.clock() + 70)
+    assert services.store.names(Due.OPEN_INTERACTIVE, limit=1) == (1, [NAME])
+    leased = services.store.lease(record.issuance.id, now=services.clock(), until=services.clock() + 70)
     with pytest.raises(Conflict):
         confirm.confirm(services, NAME)
     services.store.save(leased)
 
 
-def test_one_look_that_breaks_stops_none_of_the_others(world: World, services: Services) -> None:
+def test_one_look_that_breaks_stops_none_of_the_others(fleet: SimulatedFleet, services: Services) -> None:
     names = [f"{number}.customer.example" for number in range(5)]
-    world.issued(*names)
+    fleet.issued(*names)
 
     def broken(name: str) -> None:
         if name == names[0]:
@@ -178,19 +182,19 @@ def test_one_look_that_breaks_stops_none_of_the_others(world: World, services: S
 
     services.handshake.before = broken
     services.clock.forward(5)
-    assert confirm_served(services, world.celery) == 4
-    assert [name for name in names if not noted(world, name)] == names[:1]
+    assert confirm_served(services) == 4
+    assert [name for name in names if not noted(fleet, name)] == names[:1]
 
 
-def noted(world: World, name: str) -> bool:
-    return world.record(name).issuance.events[-1].text.endswith(f"{SECOND} does not answer")
+def noted(fleet: SimulatedFleet, name: str) -> bool:
+    return fleet.record(name).issuance.events[-1].text.endswith(f"{SECOND} does not answer")
 
 
 def test_a_scan_has_an_end_when_edges_are_slow_and_the_rest_comes_back(
-    world: World, services: Services, monkeypatch: pytest.MonkeyPatch
+    fleet: SimulatedFleet, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"{number}.customer.example" for number in range(40)]
-    world.issued(*names)
+    fleet.issued(*names)
     passed = [0.0]
 
     def slow(_: str) -> None:
@@ -200,9 +204,9 @@ def test_a_scan_has_an_end_when_edges_are_slow_and_the_rest_comes_back(
         patched.setattr("issuer.schedule.time.monotonic", lambda: passed[0])
         services.handshake.before = slow
         services.clock.forward(5)
-        confirm_served(services, world.celery)
-    assert 1 <= sum(noted(world, name) for name in names) < 20
+        confirm_served(services)
+    assert 1 <= sum(noted(fleet, name) for name in names) < 20
     services.handshake.before = lambda _: None
     services.clock.forward(61)
-    confirm_served(services, world.celery)
-    assert all(noted(world, name) for name in names)
+    confirm_served(services)
+    assert all(noted(fleet, name) for name in names)

@@ -129,7 +129,7 @@ def test_a_retry_without_an_order_chooses_its_ca_anew() -> None:
 
 @pytest.mark.parametrize("step", OPEN)
 def test_over_to_another_ca_it_goes_with_its_key_and_without_its_order(step: Step) -> None:
-    moved = replace(at(step), passed_over=("https://former.example/d",)).go_elsewhere(BUSY, NOW)
+    moved = replace(at(step), passed_over=("https://former.example/d",)).failover(BUSY, NOW)
     assert (moved.step, moved.ca, moved.order_url, moved.authorization_urls) == (Step.ORDER, None, None, ())
     assert moved.is_charged is False
     assert moved.passed_over == ("https://former.example/d", "https://ca.example/d")
@@ -138,9 +138,9 @@ def test_over_to_another_ca_it_goes_with_its_key_and_without_its_order(step: Ste
 
 
 @pytest.mark.parametrize("issuance", [*(at(step) for step in CLOSED), replace(FULL, ca=None)])
-def test_only_an_open_issuance_with_a_ca_goes_elsewhere(issuance: Issuance) -> None:
+def test_only_an_open_issuance_with_a_ca_fails_over(issuance: Issuance) -> None:
     with pytest.raises(ValueError, match="no move from"):
-        issuance.go_elsewhere(BUSY, NOW)
+        issuance.failover(BUSY, NOW)
 
 
 def test_the_timeline_keeps_its_last_lines_and_no_endless_text() -> None:
@@ -188,10 +188,12 @@ def test_wake_makes_it_due_now_and_keeps_all_it_has(step: Step) -> None:
 
 def test_f01_install_puts_certificate_and_done_into_one_value() -> None:
     old, new = certificate(NOW + 9), certificate(NOW + 99)
-    record = Record(Domain(NAME, "platform", NOW, old), at(Step.INSTALL), version=4, lease_until=NOW, begun=1)
+    record = Record(
+        Domain(NAME, "platform", NOW, old), at(Step.INSTALL), version=4, lease_until=NOW, attempts_started=1
+    )
     installed = record.install(new)
     assert installed.domain == replace(record.domain, certificate=new)
-    assert (installed.version, installed.lease_until, installed.begun) == (4, NOW, 1)
+    assert (installed.version, installed.lease_until, installed.attempts_started) == (4, NOW, 1)
     assert (installed.issuance.step, installed.issuance.key, installed.issuance.csr) == (Step.DONE, None, None)
     assert record.domain.certificate is old
 
@@ -203,14 +205,14 @@ def test_only_the_last_step_installs(step: Step) -> None:
 
 
 @pytest.mark.parametrize(
-    ("begun", "next_try_at", "is_first"),
+    ("attempts_started", "next_try_at", "is_first"),
     [(0, None, True), (1, None, True), (2, None, False), (1, NOW, False), (5, NOW, False)],
 )
 def test_e03_only_a_run_that_was_not_begun_before_is_the_first(
-    begun: int, next_try_at: float | None, *, is_first: bool
+    attempts_started: int, next_try_at: float | None, *, is_first: bool
 ) -> None:
     issuance = replace(FULL, next_try_at=next_try_at)
-    assert Record(Domain(NAME, "platform", NOW), issuance, begun=begun).is_first_run is is_first
+    assert Record(Domain(NAME, "platform", NOW), issuance, attempts_started=attempts_started).is_first_run is is_first
 
 
 @pytest.mark.parametrize("name", [NAME, "xn--mnchen-3ya.example", "a.b.c.d.example"])

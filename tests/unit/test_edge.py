@@ -7,14 +7,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from werkzeug.test import TestResponse
 
-from issuer import edge as edge_module
 from issuer.domain import Hsts
-from issuer.edge import Shelf, default_hsts_header, served
-from issuer.keys import NEUTRAL_NAME, is_neutral, require_fit
+from issuer.edge import cache as cache_module
+from issuer.edge.bundle import bundle_for, default_hsts_header
+from issuer.edge.cache import BundleCache
+from issuer.keys import PLACEHOLDER_NAME, is_placeholder, require_fit
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
+from tests.api_client import issued
 from tests.fakes import EDGE_TOKEN, NAME
-from tests.front import issued
 from web.app import create_app
 
 DAY = 86400
@@ -24,7 +25,7 @@ class Edge:
     """A terminator: it shows the token."""
 
     def __init__(self, services: Services) -> None:
-        self.app = create_app(services, None)
+        self.app = create_app(services)
 
     def get(self, path: str, token: str | None = EDGE_TOKEN) -> TestResponse:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -113,12 +114,12 @@ class AwayFeed:
         self._feed, self.is_away, self.asked = feed, False, 0
         self.before = lambda: None
 
-    def served(self, name: str) -> str:
+    def edge_version(self, name: str) -> str:
         self.asked += 1
         self.before()
         if self.is_away:
             raise Problem(ProblemType.STORE_UNAVAILABLE)
-        return self._feed.served(name)
+        return self._feed.edge_version(name)
 
 
 def test_h04_a_store_that_did_not_answer_is_not_waited_for_at_each_handshake(
@@ -126,34 +127,34 @@ def test_h04_a_store_that_did_not_answer_is_not_waited_for_at_each_handshake(
 ) -> None:
     issued(services)
     feed = AwayFeed(services.feed)
-    shelf = Shelf(replace(services, feed=feed))
-    before = shelf.served(NAME)
+    cache = BundleCache(replace(services, feed=feed))
+    before = cache.bundle_for(NAME)
     feed.is_away, feed.asked = True, 0
-    assert [shelf.served(NAME) for _ in range(5)] == [before] * 5
+    assert [cache.bundle_for(NAME) for _ in range(5)] == [before] * 5
     assert feed.asked == 1
     with pytest.raises(Problem):
-        shelf.served("other.customer.example")  # nothing is known of it, so it is asked for
-    monkeypatch.setattr(edge_module, "AWAY_SECONDS", 0.0)
-    assert (shelf.served(NAME), feed.asked) == (before, 2)
+        cache.bundle_for("other.customer.example")  # nothing is known of it, so it is asked for
+    monkeypatch.setattr(cache_module, "AWAY_SECONDS", 0.0)
+    assert (cache.bundle_for(NAME), feed.asked) == (before, 2)
 
 
 def test_h04_one_finds_out_whether_the_store_is_back_and_the_others_do_not_wait(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = issued(services)
-    monkeypatch.setattr(edge_module, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(cache_module, "AWAY_SECONDS", 0.0)
     feed = AwayFeed(services.feed)
-    shelf = Shelf(replace(services, feed=feed))
-    before = shelf.served(NAME)
+    cache = BundleCache(replace(services, feed=feed))
+    before = cache.bundle_for(NAME)
     feed.is_away = True
-    assert shelf.served(NAME) == before
+    assert cache.bundle_for(NAME) == before
     feed.is_away, feed.asked = False, 0
     services.store.amend(record.with_domain(hsts=Hsts(60)), now=services.clock())
     meanwhile = []
-    feed.before = lambda: meanwhile.extend(shelf.served(NAME) for _ in range(3) if feed.asked == 1)
-    assert shelf.served(NAME).policy == Hsts(60)
+    feed.before = lambda: meanwhile.extend(cache.bundle_for(NAME) for _ in range(3) if feed.asked == 1)
+    assert cache.bundle_for(NAME).policy == Hsts(60)
     assert (meanwhile, feed.asked) == ([before] * 3, 1)
-    assert (shelf.served(NAME).policy, feed.asked) == (Hsts(60), 2)
+    assert (cache.bundle_for(NAME).policy, feed.asked) == (Hsts(60), 2)
 
 
 def test_a_key_is_decrypted_once(services: Services, edge: Edge) -> None:
@@ -186,7 +187,7 @@ def test_a_key_is_decrypted_once(services: Services, edge: Edge) -> None:
 def test_h03_the_header_of_a_policy(services: Services, policy: Hsts | None, header: str | None) -> None:
     record = issued(services)
     services.store.amend(record.with_domain(hsts=policy), now=services.clock())
-    assert served(services, NAME).header(services.clock()) == header
+    assert bundle_for(services, NAME).header(services.clock()) == header
 
 
 def test_h03_max_age_0_is_told_no_longer_than_it_must(services: Services, edge: Edge) -> None:
@@ -200,19 +201,19 @@ def test_h03_max_age_0_is_told_no_longer_than_it_must(services: Services, edge: 
 def test_h03_no_header_without_a_valid_certificate(services: Services) -> None:
     record = issued(services)
     end = record.domain.certificate.not_after + 1
-    found = served(services, NAME)
+    found = bundle_for(services, NAME)
     assert (found.is_valid(end - 0.1), found.is_valid(end), found.header(end)) == (True, False, None)
-    services.store.amend(record.with_domain(is_end_told=True), now=services.clock())
-    assert served(services, NAME).header(services.clock()) is None, "an edge whose clock is slow is told of the end"
+    services.store.amend(record.with_domain(is_expiry_reported=True), now=services.clock())
+    assert bundle_for(services, NAME).header(services.clock()) is None, "an edge whose clock is slow is told of the end"
     services.store.amend(services.store.load(NAME).with_domain(certificate=None), now=services.clock())
-    assert served(services, NAME) is None
+    assert bundle_for(services, NAME) is None
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(60, "max-age=60"), (0, None)])
 def test_h03_the_header_of_domains_without_a_policy(services: Services, seconds: int, header: str | None) -> None:
     services = replace(services, hsts_max_age_seconds=seconds)
     issued(services)
-    assert default_hsts_header(services) == served(services, NAME).header(services.clock()) == header
+    assert default_hsts_header(services) == bundle_for(services, NAME).header(services.clock()) == header
 
 
 def test_d01_who_asks_for_it_gets_a_certificate_that_is_nobodys(services: Services, edge: Edge) -> None:
@@ -221,8 +222,8 @@ def test_d01_who_asks_for_it_gets_a_certificate_that_is_nobodys(services: Servic
     answers = [edge.get(f"certificate?otherwise=neutral&server_name={name}") for name in ("other.example", "", "a b")]
     assert [answer.status_code for answer in answers] == [200] * 3
     for answer in answers:
-        require_fit(answer.text, NEUTRAL_NAME)
-        assert is_neutral(x509.load_pem_x509_certificate(answer.data))
+        require_fit(answer.text, PLACEHOLDER_NAME)
+        assert is_placeholder(x509.load_pem_x509_certificate(answer.data))
     assert edge.get("certificate?otherwise=x&server_name=other.example").status_code == 204
     assert edge.get("ask?otherwise=neutral&domain=other.example").status_code == 404
     assert edge.get("certificate?otherwise=neutral&server_name=other.example", None).status_code == 401
@@ -232,7 +233,7 @@ def test_d01_who_asks_for_it_gets_a_certificate_that_is_nobodys(services: Servic
 
 def test_f01_what_is_served_shows_no_key(services: Services) -> None:
     issued(services)
-    assert "PRIVATE" not in repr(served(services, NAME))
+    assert "PRIVATE" not in repr(bundle_for(services, NAME))
     assert EDGE_TOKEN not in repr(services)
 
 

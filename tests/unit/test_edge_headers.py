@@ -7,8 +7,8 @@ from werkzeug.test import TestResponse
 
 from issuer.domain import Hsts
 from issuer.ports import Services
+from tests.api_client import issued
 from tests.fakes import EDGE_TOKEN, NAME
-from tests.front import issued
 from web.app import create_app
 
 HSTS = "Strict-Transport-Security"
@@ -16,7 +16,7 @@ HSTS = "Strict-Transport-Security"
 
 @pytest.fixture
 def look(services: Services):
-    app = create_app(services, None)
+    app = create_app(services)
 
     def look(domain: str = NAME, token: str = EDGE_TOKEN) -> TestResponse:
         with app.test_client() as client:
@@ -74,16 +74,16 @@ def test_a_look_at_what_is_known_costs_one_look_at_redis(services: Services) -> 
     record, looks = issued(services), []
 
     class CountedFeed:
-        def served(self, name: str) -> str:
+        def edge_version(self, name: str) -> str:
             looks.append(name)
-            return record.domain.served
+            return record.domain.edge_version
 
     class CountedStore:
         def load(self, name: str):
             looks.append(name)
             return record
 
-    app = create_app(replace(services, feed=CountedFeed(), store=CountedStore()), None)
+    app = create_app(replace(services, feed=CountedFeed(), store=CountedStore()))
     with app.test_client() as client:
         for _ in range(4):
             assert client.get(f"/edge/headers?token={EDGE_TOKEN}&domain={NAME}").status_code == 204

@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from issuer import forecast
+from issuer.actions import forecast
 from issuer.domain import Reason, new_issuance
 from issuer.ports import CaLimits, CaPolicy, Services, Verdict
 from tests.fakes import NOW, fake_services, opened
-from tests.world import DAY, World
+from tests.simulated_fleet import DAY, SimulatedFleet
 
 
 def day(at: float) -> date:
@@ -19,18 +19,18 @@ def day(at: float) -> date:
 
 @pytest.mark.usefixtures("zone")
 def test_stored_domains_by_day_and_ca(services: Services) -> None:
-    world = World(services)
+    fleet = SimulatedFleet(services)
     names = [f"{number}.customer.example" for number in range(6)]
-    world.issued(*names)
+    fleet.issued(*names)
     store, now = services.store, services.clock()
     plans = [now + 3 * DAY, now + 3 * DAY, now + 9 * DAY, now - 5 * DAY, now + 9 * DAY]
     for name, at in zip(names, plans, strict=False):
-        record = world.record(name)
+        record = fleet.record(name)
         ca = "https://other.example/dir" if name == names[4] else record.domain.certificate.ca
         certificate = replace(record.domain.certificate, ca=ca)
         store.amend(record.with_domain(renew_at=at, certificate=certificate), now=now)
-    last = world.record(names[5])
-    store.open(last.domain, new_issuance(names[5], Reason.RENEWAL, now), version=last.version, look_again_at=now)
+    last = fleet.record(names[5])
+    store.open(last.domain, new_issuance(names[5], Reason.RENEWAL, now), version=last.version, requeue_at=now)
     opened(services, "new.customer.example")
     found = forecast.of_stored(services)
     assert dict(found.renewals) == {
@@ -43,11 +43,11 @@ def test_stored_domains_by_day_and_ca(services: Services) -> None:
 
 
 def test_names_that_moved_away_are_told(services: Services) -> None:
-    world = World(services)
+    fleet = SimulatedFleet(services)
     names = [f"{number}.customer.example" for number in range(7)]
-    world.issued(*names)
+    fleet.issued(*names)
     services.resolver.verdicts = dict.fromkeys(names, Verdict.NO)
-    world.run(63 * DAY)
+    fleet.run(63 * DAY)
     count, some = forecast.of_stored(services).moved_away
     assert (count, len(some)) == (7, forecast.SOME)
     assert set(some) < set(names)

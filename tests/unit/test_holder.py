@@ -4,147 +4,150 @@ from dataclasses import replace
 
 import pytest
 
-from issuer import accounts, holder, renewal, tasks
-from issuer.domain import Step
-from issuer.ports import Account, HolderProof, Plan, Services, Verdict
+from issuer import ownership, renewal, tasks
+from issuer.actions import accounts
+from issuer.domain import Account, Plan, Step
+from issuer.ports import HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
+from tests.api_client import ApiClient, issued
 from tests.fakes import NAME, TARGET, fake_services, opened
-from tests.front import Front, issued
 
 PROOFS = [HolderProof.CNAME, HolderProof.TXT]
 
 
 @pytest.fixture(params=PROOFS)
-def front(request: pytest.FixtureRequest) -> Front:
-    front = Front(replace(fake_services(), holder_proof=request.param)).with_accounts()
-    front.queued()
-    return front
+def api_client(request: pytest.FixtureRequest) -> ApiClient:
+    api_client = ApiClient(replace(fake_services(), holder_proof=request.param)).with_accounts()
+    api_client.queued()
+    return api_client
 
 
-def token(front: Front, account: str = "platform") -> str:
-    return front.services.store.account(account).token
+def token(api_client: ApiClient, account: str = "platform") -> str:
+    return api_client.services.store.account(account).token
 
 
-def prove(front: Front, account: str = "platform", verdict: Verdict = Verdict.YES) -> None:
-    front.services.resolver.proofs[NAME] = (token(front, account), verdict)
+def prove(api_client: ApiClient, account: str = "platform", verdict: Verdict = Verdict.YES) -> None:
+    api_client.services.resolver.proofs[NAME] = (token(api_client, account), verdict)
 
 
-def record_to_create(front: Front) -> str:
-    own = token(front)
-    by_cname = front.services.holder_proof is HolderProof.CNAME
+def record_to_create(api_client: ApiClient) -> str:
+    own = token(api_client)
+    by_cname = api_client.services.holder_proof is HolderProof.CNAME
     return f"{NAME} CNAME {own}.{TARGET}" if by_cname else f"_issuer.{NAME} TXT {own}"
 
 
-def test_each_account_has_a_token_of_its_own_that_is_a_label(front: Front) -> None:
-    tokens = {token(front, account) for account in ("platform", "other", "small")}
+def test_each_account_has_a_token_of_its_own_that_is_a_label(api_client: ApiClient) -> None:
+    tokens = {token(api_client, account) for account in ("platform", "other", "small")}
     assert len(tokens) == 3
     assert all(len(one) == 32 and one.isalnum() and one.islower() for one in tokens)
 
 
 @pytest.mark.parametrize("shown", ["nothing", "another account's"])
-def test_b04_who_can_not_show_that_it_is_theirs_is_told_which_record_to_create(front: Front, shown: str) -> None:
+def test_b04_who_can_not_show_that_it_is_theirs_is_told_which_record_to_create(
+    api_client: ApiClient, shown: str
+) -> None:
     if shown != "nothing":
-        prove(front, "other")
-    answer = front.post()
+        prove(api_client, "other")
+    answer = api_client.post()
     assert (answer.status_code, answer.json["message"], answer.json["code"]) == (
         400,
         "invalid CNAME record",
         "invalid-cname",
     )
-    assert record_to_create(front) in answer.json["hint"]
-    assert token(front, "other") not in answer.text
-    assert front.load() is None
+    assert record_to_create(api_client) in answer.json["hint"]
+    assert token(api_client, "other") not in answer.text
+    assert api_client.load() is None
 
 
-def test_b04_who_can_show_it_gets_a_certificate(front: Front) -> None:
-    prove(front)
-    assert front.post().status_code == 202
-    record = front.load()
-    assert tasks.attempt(front.services, Step.ORDER, record.issuance.id)[0] is tasks.Onward.NEXT
+def test_b04_who_can_show_it_gets_a_certificate(api_client: ApiClient) -> None:
+    prove(api_client)
+    assert api_client.post().status_code == 202
+    record = api_client.load()
+    assert tasks.attempt(api_client.services, Step.ORDER, record.issuance.id)[0] is tasks.Outcome.ADVANCED
 
 
-def test_b04_put_asks_for_it_too(front: Front) -> None:
-    prove(front)
-    front.services.clock.now = issued(front.services).domain.certificate.not_after + 1
-    front.services.resolver.proofs.clear()
-    answer = front.put()
-    assert (answer.status_code, record_to_create(front) in answer.json["hint"]) == (400, True)
-    prove(front)
-    assert front.put().status_code == 202
+def test_b04_put_asks_for_it_too(api_client: ApiClient) -> None:
+    prove(api_client)
+    api_client.services.clock.now = issued(api_client.services).domain.certificate.not_after + 1
+    api_client.services.resolver.proofs.clear()
+    answer = api_client.put()
+    assert (answer.status_code, record_to_create(api_client) in answer.json["hint"]) == (400, True)
+    prove(api_client)
+    assert api_client.put().status_code == 202
 
 
-def test_b04_the_order_step_looks_again(front: Front) -> None:
-    prove(front)
-    front.post()
-    front.services.resolver.proofs.clear()
-    tasks.attempt(front.services, Step.ORDER, front.load().issuance.id)
-    problem = front.load().issuance.problem
-    assert (problem.type, record_to_create(front) in problem.hint) == (ProblemType.INVALID_CNAME, True)
-    assert front.services.cas[0].calls == []
+def test_b04_the_order_step_looks_again(api_client: ApiClient) -> None:
+    prove(api_client)
+    api_client.post()
+    api_client.services.resolver.proofs.clear()
+    tasks.attempt(api_client.services, Step.ORDER, api_client.load().issuance.id)
+    problem = api_client.load().issuance.problem
+    assert (problem.type, record_to_create(api_client) in problem.hint) == (ProblemType.INVALID_CNAME, True)
+    assert api_client.services.cas[0].calls == []
 
 
-def test_b04_what_dns_does_not_answer_is_no_refusal_and_no_proof(front: Front) -> None:
-    prove(front, verdict=Verdict.UNKNOWN)
-    assert front.post().status_code == 202
-    issuance_id = front.load().issuance.id
+def test_b04_what_dns_does_not_answer_is_no_refusal_and_no_proof(api_client: ApiClient) -> None:
+    prove(api_client, verdict=Verdict.UNKNOWN)
+    assert api_client.post().status_code == 202
+    issuance_id = api_client.load().issuance.id
     for _ in range(4):
-        front.services.clock.now = front.load().issuance.next_try_at or front.services.clock()
-        tasks.attempt(front.services, Step.ORDER, issuance_id)
-        assert front.load().issuance.problem.type is ProblemType.DNS_UNKNOWN
-    assert front.services.cas[0].calls == []
+        api_client.services.clock.now = api_client.load().issuance.next_try_at or api_client.services.clock()
+        tasks.attempt(api_client.services, Step.ORDER, issuance_id)
+        assert api_client.load().issuance.problem.type is ProblemType.DNS_UNKNOWN
+    assert api_client.services.cas[0].calls == []
 
 
-def test_b03_a_name_that_has_shown_it_is_renewed_when_dns_does_not_answer(front: Front) -> None:
-    prove(front)
-    record = issued(front.services)
-    prove(front, verdict=Verdict.UNKNOWN)
-    front.services.clock.now = record.domain.renew_at
-    issuance_id = renewal.begin(front.services, NAME).issuance.id
+def test_b03_a_name_that_has_shown_it_is_renewed_when_dns_does_not_answer(api_client: ApiClient) -> None:
+    prove(api_client)
+    record = issued(api_client.services)
+    prove(api_client, verdict=Verdict.UNKNOWN)
+    api_client.services.clock.now = record.domain.renew_at
+    issuance_id = renewal.start(api_client.services, NAME).issuance.id
     for _ in range(2):
-        front.services.clock.now = max(front.services.clock(), front.load().issuance.next_try_at or 0)
-        tasks.attempt(front.services, Step.ORDER, issuance_id)
-    assert front.load().issuance.step is Step.CHALLENGE
+        api_client.services.clock.now = max(api_client.services.clock(), api_client.load().issuance.next_try_at or 0)
+        tasks.attempt(api_client.services, Step.ORDER, issuance_id)
+    assert api_client.load().issuance.step is Step.CHALLENGE
 
 
-def test_b04_a_name_that_led_elsewhere_comes_back_only_with_its_proof(front: Front) -> None:
-    prove(front)
-    record = issued(front.services)
-    away = {"away_since": front.services.clock(), "recheck_at": front.services.clock()}
-    front.services.store.amend(record.with_domain(**away), now=front.services.clock())
-    prove(front, "other")
-    renewal.recheck(front.services, NAME)
-    assert front.load().domain.away_since is not None
-    prove(front)
-    renewal.recheck(front.services, NAME)
-    assert front.load().domain.away_since is None
+def test_b04_a_name_that_led_elsewhere_comes_back_only_with_its_proof(api_client: ApiClient) -> None:
+    prove(api_client)
+    record = issued(api_client.services)
+    away = {"moved_away_since": api_client.services.clock(), "recheck_at": api_client.services.clock()}
+    api_client.services.store.amend(record.with_domain(**away), now=api_client.services.clock())
+    prove(api_client, "other")
+    renewal.recheck(api_client.services, NAME)
+    assert api_client.load().domain.moved_away_since is not None
+    prove(api_client)
+    renewal.recheck(api_client.services, NAME)
+    assert api_client.load().domain.moved_away_since is None
 
 
 def test_with_txt_the_cname_counts_as_before_and_both_records_are_told_at_once() -> None:
-    front = Front(replace(fake_services(), holder_proof=HolderProof.TXT)).with_accounts()
-    front.services.resolver.verdicts[NAME] = Verdict.NO
-    assert f"{NAME} CNAME {TARGET} and _issuer.{NAME} TXT {token(front)}" in front.post().json["hint"]
-    prove(front)
-    answer = front.post()
+    api_client = ApiClient(replace(fake_services(), holder_proof=HolderProof.TXT)).with_accounts()
+    api_client.services.resolver.verdicts[NAME] = Verdict.NO
+    assert f"{NAME} CNAME {TARGET} and _issuer.{NAME} TXT {token(api_client)}" in api_client.post().json["hint"]
+    prove(api_client)
+    answer = api_client.post()
     assert (answer.status_code, "TXT" in answer.json["hint"]) == (400, False)
 
 
 def test_without_it_nothing_is_asked_for() -> None:
-    front = Front().with_accounts()
-    assert front.post().status_code == 202
-    assert front.services.resolver.asked == [NAME]
+    api_client = ApiClient().with_accounts()
+    assert api_client.post().status_code == 202
+    assert api_client.services.resolver.asked == [NAME]
 
 
-def test_an_account_that_is_not_there_proves_nothing(front: Front) -> None:
+def test_an_account_that_is_not_there_proves_nothing(api_client: ApiClient) -> None:
     with pytest.raises(Problem) as caught:
-        holder.pointing(front.services, NAME, "nobody")
+        ownership.points_here(api_client.services, NAME, "nobody")
     assert caught.value.type is ProblemType.NOT_FOUND
-    opened(front.services, account="nobody")
-    tasks.attempt(front.services, Step.ORDER, front.load().issuance.id)
-    assert front.load().issuance.step is Step.FAILED
+    opened(api_client.services, account="nobody")
+    tasks.attempt(api_client.services, Step.ORDER, api_client.load().issuance.id)
+    assert api_client.load().issuance.step is Step.FAILED
 
 
-def test_an_account_from_before_gets_its_token_when_it_is_needed(front: Front) -> None:
-    services: Services = front.services
+def test_an_account_from_before_gets_its_token_when_it_is_needed(api_client: ApiClient) -> None:
+    services: Services = api_client.services
     services.store.create_account(Account("old", Plan.HTTPS, "0" * 64, 0.0))
-    assert holder.token(services, "old") == holder.token(services, "old") == services.store.account("old").token
+    assert ownership.token(services, "old") == ownership.token(services, "old") == services.store.account("old").token
     assert accounts.by_id(services, "old").token == services.store.account("old").token

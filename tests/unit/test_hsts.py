@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from issuer import hsts
+from issuer.actions import hsts
 from issuer.domain import Hsts
-from issuer.edge import served
+from issuer.edge.bundle import bundle_for
+from tests.api_client import ApiClient, issued, opened, renewing
 from tests.fakes import NAME, NOW
-from tests.front import Front, issued, opened, renewing
 
 PATH = f"/v2/x509/{NAME}/hsts"
 DEFAULT = 5_184_000
@@ -17,19 +17,19 @@ DAY = 86400
 
 
 @pytest.fixture
-def front() -> Front:
-    front = Front().with_accounts()
-    issued(front.services)
-    return front
+def api_client() -> ApiClient:
+    api_client = ApiClient().with_accounts()
+    issued(api_client.services)
+    return api_client
 
 
-def put(front: Front, body: object, **more):
-    return front.call("PUT", PATH, data=json.dumps(body), content_type="application/json", **more)
+def put(api_client: ApiClient, body: object, **more):
+    return api_client.call("PUT", PATH, data=json.dumps(body), content_type="application/json", **more)
 
 
-def sent(front: Front) -> str | None:
+def sent(api_client: ApiClient) -> str | None:
     """The header that an edge sends."""
-    return served(front.services, NAME).header(front.services.clock())
+    return bundle_for(api_client.services, NAME).header(api_client.services.clock())
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,15 @@ def sent(front: Front) -> str | None:
         ),
     ],
 )
-def test_h03_a_policy_is_set_shown_and_sent(front: Front, body, header: str, warned) -> None:
-    answer = put(front, body)
+def test_h03_a_policy_is_set_shown_and_sent(api_client: ApiClient, body, header: str, warned) -> None:
+    answer = put(api_client, body)
     assert (answer.status_code, answer.json["header"]) == (200, header)
     assert answer.json["policy"] == {"include_subdomains": False, "preload": False} | body
     assert ("warning" in answer.json) is bool(warned)
     assert all(words in answer.json["warning"] for words in warned)
-    assert sent(front) == header
-    assert front.call("GET", PATH).json == answer.json
-    assert put(front, answer.json["policy"]).status_code == 200
+    assert sent(api_client) == header
+    assert api_client.call("GET", PATH).json == answer.json
+    assert put(api_client, answer.json["policy"]).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -92,67 +92,70 @@ def test_h03_a_policy_is_set_shown_and_sent(front: Front, body, header: str, war
         b'{"max_age": 31536000, "include_subdomains": true, "preload": "yes"}',
     ],
 )
-def test_h03_what_is_no_policy_is_400_and_changes_nothing(front: Front, body: bytes) -> None:
-    before = front.load()
-    answer = front.call("PUT", PATH, data=body, content_type="application/json")
+def test_h03_what_is_no_policy_is_400_and_changes_nothing(api_client: ApiClient, body: bytes) -> None:
+    before = api_client.load()
+    answer = api_client.call("PUT", PATH, data=body, content_type="application/json")
     assert (answer.status_code, answer.json["code"]) == (400, "invalid-request")
     assert answer.json["detail"]
     assert answer.json["hint"]
-    assert front.load() == before
+    assert api_client.load() == before
 
 
-OFF = [lambda front: put(front, {"max_age": 0}), lambda front: front.call("DELETE", PATH)]
+OFF = [lambda api_client: put(api_client, {"max_age": 0}), lambda api_client: api_client.call("DELETE", PATH)]
 
 
 @pytest.mark.parametrize("off", OFF, ids=["put", "delete"])
 @pytest.mark.parametrize(("former", "seconds"), [(None, DEFAULT), ({"max_age": 3600}, DEFAULT)])
-def test_h03_off_is_told_until_the_last_browser_has_forgotten(front: Front, off, former, seconds: int) -> None:
+def test_h03_off_is_told_until_the_last_browser_has_forgotten(api_client: ApiClient, off, former, seconds: int) -> None:
     """A browser that was there before the policy was made shorter keeps to the longer one."""
     if former:
-        put(front, former)
-    answer = off(front)
-    now = front.services.clock()
-    assert (answer.status_code, answer.json["header"], sent(front)) == (200, "max-age=0", "max-age=0")
-    assert front.load().domain.hsts == Hsts(0, off_until=now + seconds)
-    front.services.clock.forward(3600)
-    off(front)
-    assert front.load().domain.hsts == Hsts(0, off_until=now + seconds), "twice is as once"
-    front.services.clock.now = now + seconds - 1
-    assert sent(front) == "max-age=0"
-    front.services.clock.now = now + seconds
-    assert sent(front) is None
-    assert front.call("GET", PATH).json["header"] is None
-    assert "off" in front.call("GET", PATH).json["message"]
+        put(api_client, former)
+    answer = off(api_client)
+    now = api_client.services.clock()
+    assert (answer.status_code, answer.json["header"], sent(api_client)) == (200, "max-age=0", "max-age=0")
+    assert api_client.load().domain.hsts == Hsts(0, off_until=now + seconds)
+    api_client.services.clock.forward(3600)
+    off(api_client)
+    assert api_client.load().domain.hsts == Hsts(0, off_until=now + seconds), "twice is as once"
+    api_client.services.clock.now = now + seconds - 1
+    assert sent(api_client) == "max-age=0"
+    api_client.services.clock.now = now + seconds
+    assert sent(api_client) is None
+    assert api_client.call("GET", PATH).json["header"] is None
+    assert "off" in api_client.call("GET", PATH).json["message"]
 
 
-def test_h03_a_longer_policy_is_what_is_remembered(front: Front) -> None:
-    put(front, {"max_age": YEAR})
-    front.call("DELETE", PATH)
-    assert front.load().domain.hsts.off_until == front.services.clock() + YEAR
-    put(front, {"max_age": 60})
-    assert sent(front) == "max-age=60"
-    front.services.clock.forward(DAY)
-    front.call("DELETE", PATH)
-    assert front.load().domain.hsts.off_until == front.services.clock() + YEAR - DAY
+def test_h03_a_longer_policy_is_what_is_remembered(api_client: ApiClient) -> None:
+    put(api_client, {"max_age": YEAR})
+    api_client.call("DELETE", PATH)
+    assert api_client.load().domain.hsts.off_until == api_client.services.clock() + YEAR
+    put(api_client, {"max_age": 60})
+    assert sent(api_client) == "max-age=60"
+    api_client.services.clock.forward(DAY)
+    api_client.call("DELETE", PATH)
+    assert api_client.load().domain.hsts.off_until == api_client.services.clock() + YEAR - DAY
 
 
-def test_h03_the_default_policy_is_shown_as_such(front: Front) -> None:
-    answer = front.call("GET", PATH)
+def test_h03_the_default_policy_is_shown_as_such(api_client: ApiClient) -> None:
+    answer = api_client.call("GET", PATH)
     assert answer.json["policy"] == {"max_age": DEFAULT, "include_subdomains": False, "preload": False}
     assert (answer.json["header"], "without a policy" in answer.json["message"]) == (f"max-age={DEFAULT}", True)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_only_the_holder_may(front: Front, method: str) -> None:
-    before = front.load()
+def test_only_the_holder_may(api_client: ApiClient, method: str) -> None:
+    before = api_client.load()
     more = {"data": b'{"max_age": 60}'}
-    other, unknown = (front.call(method, PATH, "other", **more), front.call(method, "/v2/x509/b.example/hsts", **more))
+    other, unknown = (
+        api_client.call(method, PATH, "other", **more),
+        api_client.call(method, "/v2/x509/b.example/hsts", **more),
+    )
     assert (other.status_code, unknown.status_code) == (404, 404)
     assert other.text == unknown.text.replace("b.example", NAME)
-    assert front.call(method, PATH, "nobody", **more).status_code == 401
-    assert front.load() == before
-    front.call("DELETE", f"/v2/x509/{NAME}")
-    assert front.call(method, PATH, **more).status_code == 404
+    assert api_client.call(method, PATH, "nobody", **more).status_code == 401
+    assert api_client.load() == before
+    api_client.call("DELETE", f"/v2/x509/{NAME}")
+    assert api_client.call(method, PATH, **more).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -170,44 +173,46 @@ def test_only_the_holder_may(front: Front, method: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_other_paths_that_end_so_are_no_domains(front: Front, method: str, path: str) -> None:
-    before = front.load()
-    assert front.call(method, path, data=b'{"max_age": 60}').status_code in {400, 404, 405}
-    assert front.load() == before
+def test_other_paths_that_end_so_are_no_domains(api_client: ApiClient, method: str, path: str) -> None:
+    before = api_client.load()
+    assert api_client.call(method, path, data=b'{"max_age": 60}').status_code in {400, 404, 405}
+    assert api_client.load() == before
 
 
 @pytest.mark.parametrize("state", [opened, renewing])
 def test_it_is_set_while_an_issuance_is_open(state) -> None:
-    front = Front().with_accounts()
-    record = state(front.services)
-    assert put(front, {"max_age": 60}).json["header"] == "max-age=60"
-    found = front.load()
+    api_client = ApiClient().with_accounts()
+    record = state(api_client.services)
+    assert put(api_client, {"max_age": 60}).json["header"] == "max-age=60"
+    found = api_client.load()
     assert (found.domain.hsts.max_age_seconds, found.issuance) == (60, record.issuance)
-    now = front.services.clock()
-    assert front.services.store.take(record.issuance.id, now=now, until=now + 70), "and it goes on"
+    now = api_client.services.clock()
+    assert api_client.services.store.lease(record.issuance.id, now=now, until=now + 70), "and it goes on"
 
 
-def test_a_worker_that_is_at_it_is_waited_for_and_then_503(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = renewing(front.services, other := "other.customer.example")
-    now, path = front.services.clock(), f"/v2/x509/{other}/hsts"
-    held = front.services.store.take(record.issuance.id, now=now, until=now + 70)
+def test_a_worker_that_is_at_it_is_waited_for_and_then_503(
+    api_client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = renewing(api_client.services, other := "other.customer.example")
+    now, path = api_client.services.clock(), f"/v2/x509/{other}/hsts"
+    held = api_client.services.store.lease(record.issuance.id, now=now, until=now + 70)
     monkeypatch.setattr(hsts, "PATIENCE_SECONDS", 0.1)
-    answer = front.call("PUT", path, data=b'{"max_age": 60}')
+    answer = api_client.call("PUT", path, data=b'{"max_age": 60}')
     assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "busy", "5")
-    assert front.services.store.load(other) == held
+    assert api_client.services.store.load(other) == held
 
     def let_go(_: float) -> None:
-        front.services.store.release(held, look_again_at=now)
+        api_client.services.store.save_and_release(held, requeue_at=now)
 
     monkeypatch.setattr(hsts.time, "sleep", let_go)
-    assert front.call("PUT", path, data=b'{"max_age": 60}').status_code == 200
+    assert api_client.call("PUT", path, data=b'{"max_age": 60}').status_code == 200
 
 
-def test_the_edges_are_told(front: Front) -> None:
-    end = front.services.feed.position()
-    put(front, {"max_age": 60})
-    (told,) = front.services.feed.changes(end, limit=9, wait_seconds=0.01)
-    assert (told.name, told.served) == (NAME, front.load().domain.served)
+def test_the_edges_are_told(api_client: ApiClient) -> None:
+    end = api_client.services.feed.position()
+    put(api_client, {"max_age": 60})
+    (told,) = api_client.services.feed.changes(end, limit=9, wait_seconds=0.01)
+    assert (told.name, told.edge_version) == (NAME, api_client.load().domain.edge_version)
 
 
 def test_h03_what_is_remembered_is_the_longest_of_all() -> None:

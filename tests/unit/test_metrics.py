@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from issuer.metrics import EDGE_CONFIRMED, EDGE_LOOKS, exposition
 from issuer.ports import Services
+from tests.api_client import issued
 from tests.fakes import NAME, fake_services
-from tests.front import issued
-from tests.world import DAY, World
+from tests.simulated_fleet import DAY, SimulatedFleet
 from web.app import create_app
 
 FIRST, SECOND = EDGES = ("edge1.platform.example:443", "edge2.platform.example:443")
@@ -28,7 +28,7 @@ def read(text: str) -> dict[tuple[str, ...], float]:
 
 def shown(services: Services) -> dict[tuple[str, ...], float]:
     """What a web process shows, as Prometheus understands it."""
-    with create_app(services, None).test_client() as client:
+    with create_app(services).test_client() as client:
         answer = client.get("/metrics")
     assert (answer.status_code, answer.content_type.startswith("text/plain")) == (200, True)
     return read(answer.text)
@@ -44,18 +44,18 @@ def test_before_anything_was_counted_nothing_is_wrong(services: Services) -> Non
     assert (found["issuer_edge_unconfirmed",], found["issuer_edge_confirmed_seconds_count",]) == (0, 0)
 
 
-def test_h02_how_soon_and_how_often_edges_serve_what_is_in_force(world: World, services: Services) -> None:
+def test_h02_how_soon_and_how_often_edges_serve_what_is_in_force(fleet: SimulatedFleet, services: Services) -> None:
     serial = issued(services).domain.certificate.serial
     services.handshake.serials = {FIRST: serial, SECOND: "0ddba11"}
-    world.run(3)
+    fleet.run(3)
     found = shown(services)
     assert looks(found) == {(FIRST, "yes"): 1, (SECOND, "no"): 1}
     assert found["issuer_edge_unconfirmed",] == 1
     services.handshake.serials = {FIRST: serial}
-    world.run(3)
+    fleet.run(3)
     assert looks(shown(services))[SECOND, "unknown"] == 1
     services.handshake.serials = dict.fromkeys(EDGES, serial)
-    world.run(60)
+    fleet.run(60)
     found = shown(services)
     assert looks(found) == {(FIRST, "yes"): 3, (SECOND, "no"): 1, (SECOND, "unknown"): 1, (SECOND, "yes"): 1}
     counted = {key[1]: value for key, value in found.items() if key[0] == "issuer_edge_confirmed_seconds_bucket"}
@@ -67,24 +67,24 @@ def test_h02_how_soon_and_how_often_edges_serve_what_is_in_force(world: World, s
     assert found.get(("issuer_edge_given_up_total",), 0) == 0
 
 
-def test_h02_what_some_edge_has_not_served_for_a_day_is_counted_once(world: World, services: Services) -> None:
+def test_h02_what_some_edge_has_not_served_for_a_day_is_counted_once(fleet: SimulatedFleet, services: Services) -> None:
     issued(services)
-    world.run(2 * DAY)
+    fleet.run(2 * DAY)
     found = shown(services)
     assert (found["issuer_edge_given_up_total",], found["issuer_edge_unconfirmed",]) == (1, 0)
     assert found["issuer_edge_confirmed_seconds_count",] == 0
 
 
-def test_no_metric_tells_of_a_domain(world: World, services: Services) -> None:
+def test_no_metric_tells_of_a_domain(fleet: SimulatedFleet, services: Services) -> None:
     issued(services)
-    world.run(60)
-    with create_app(services, None).test_client() as client:
+    fleet.run(60)
+    with create_app(services).test_client() as client:
         assert NAME not in client.get("/metrics").text
 
 
 def test_with_redis_away_it_is_503_and_json(services: Services) -> None:
     services.store._redis.connection_pool.connection_kwargs["server"].connected = False
-    with create_app(services, None).test_client() as client:
+    with create_app(services).test_client() as client:
         answer = client.get("/metrics")
     assert (answer.status_code, answer.json["code"]) == (503, "store-unavailable")
 

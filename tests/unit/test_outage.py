@@ -4,13 +4,13 @@ from collections import Counter
 
 import pytest
 
-from issuer import tasks
+from issuer import outcomes, tasks
 from issuer.domain import Status, Step
 from issuer.problem import Problem, ProblemType
+from tests.api_client import ApiClient, reach
 from tests.fakes import NAME, NOW, all_opened, below, fake_services, opened
 from tests.faults import called_from_now_on, fails, works
-from tests.front import Front, reach
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 A, B = "a.example", "b.example"
 MINUTE = 60
@@ -21,52 +21,51 @@ T = ProblemType
 @pytest.mark.parametrize("waiting", [1, 2, 4])
 def test_few_that_wait_pay_one_try_at_most(waiting: int) -> None:
     services = fake_services()
-    world = World(services)
+    fleet = SimulatedFleet(services)
     names = all_opened(services, *below("customer.example", waiting))
     services.cas[0].before = fails(AWAY)
-    world.run(2 * HOUR, every=15)
-    assert max(world.record(name).issuance.tries for name in names) == 1
+    fleet.run(2 * HOUR, every=15)
+    assert max(fleet.record(name).issuance.tries for name in names) == 1
     services.cas[0].before = works
-    world.run(HOUR / 2, every=15)
-    assert world.words() == {Status.ACTIVE: waiting}
+    fleet.run(HOUR / 2, every=15)
+    assert fleet.words() == {Status.ACTIVE: waiting}
 
 
 @pytest.mark.parametrize("method", ["authorization", "answer", "finalize", "chain"])
 def test_an_outage_in_the_middle_costs_each_one_try_at_most_and_no_order(method: str) -> None:
     services = fake_services()
-    world, ca = World(services), services.cas[0]
+    fleet, ca = SimulatedFleet(services), services.cas[0]
     names = all_opened(services, *below("customer.example", 4))
     ca.before = fails(AWAY, method)
-    world.run(HOUR, every=15)
-    assert max(world.record(name).issuance.tries for name in names) == 1
+    fleet.run(HOUR, every=15)
+    assert max(fleet.record(name).issuance.tries for name in names) == 1
     ca.before = works
-    world.run(HOUR / 2, every=15)
-    assert world.words() == {Status.ACTIVE: 4}
+    fleet.run(HOUR / 2, every=15)
+    assert fleet.words() == {Status.ACTIVE: 4}
     assert (len(ca.orders), len(ca.certificates)) == (4, 4)
 
 
 def test_with_a_second_ca_nobody_waits() -> None:
     services = fake_services(hosts=(A, B))
-    front = Front(services).with_accounts()
-    world, (first, second) = World(services), services.cas
-    world.celery = front.celery
+    api_client = ApiClient(services).with_accounts()
+    fleet, (first, second) = SimulatedFleet(services), services.cas
     first.before = fails(AWAY)
     for number in range(40):
-        assert front.post(f"{number}.customer.example").status_code == 202
-    world.run(5)
-    assert world.words() == {Status.ACTIVE: 40}
+        assert api_client.post(f"{number}.customer.example").status_code == 202
+    fleet.run(5)
+    assert fleet.words() == {Status.ACTIVE: 40}
     assert (first.calls, len(second.certificates)) == (["new_order"] * 3, 40)
-    assert {world.record(f"{number}.customer.example").issuance.tries for number in range(40)} == {0}
+    assert {fleet.record(f"{number}.customer.example").issuance.tries for number in range(40)} == {0}
 
 
 def test_a_ca_that_is_back_is_the_first_choice_again() -> None:
     services = fake_services(hosts=(A, B))
-    world, (first, second) = World(services), services.cas
+    fleet, (first, second) = SimulatedFleet(services), services.cas
     first.before = fails(AWAY)
-    world.issued(*[f"{number}.before.example" for number in range(5)])
+    fleet.issued(*[f"{number}.before.example" for number in range(5)])
     first.before = works
     services.clock.forward(10 * MINUTE)
-    world.issued(*[f"{number}.after.example" for number in range(5)])
+    fleet.issued(*[f"{number}.after.example" for number in range(5)])
     assert (len(first.certificates), len(second.certificates)) == (5, 5)
 
 
@@ -76,57 +75,57 @@ def test_orders_on_their_way_leave_a_ca_that_rests_and_those_with_a_csr_stay() -
     for step in (Step.CHALLENGE, Step.FINALIZE, Step.INSTALL):
         reach(services, step, f"{step}.example")
     for _ in range(3):
-        services.limits.failed(first.directory_url, now=services.clock(), until=services.clock() + HOUR)
-    world = World(services)
-    world.run(HOUR / 2, every=15)
-    cas = {step: world.record(f"{step}.example").issuance.ca for step in ("challenge", "finalize", "install")}
+        services.limits.record_failure(first.directory_url, now=services.clock(), until=services.clock() + HOUR)
+    fleet = SimulatedFleet(services)
+    fleet.run(HOUR / 2, every=15)
+    cas = {step: fleet.record(f"{step}.example").issuance.ca for step in ("challenge", "finalize", "install")}
     assert cas == {
         "challenge": second.directory_url,
         "finalize": first.directory_url,
         "install": first.directory_url,
     }
-    world.run(HOUR)
-    assert world.words() == {Status.ACTIVE: 3}
+    fleet.run(HOUR)
+    assert fleet.words() == {Status.ACTIVE: 3}
     assert (len(first.certificates), len(second.certificates)) == (2, 1)
 
 
 def test_both_cas_down_and_back() -> None:
     services = fake_services(hosts=(A, B))
-    world = World(services)
+    fleet = SimulatedFleet(services)
     names = all_opened(services, *below("customer.example", 10))
     for ca in services.cas:
         ca.before = fails(AWAY)
-    world.run(HOUR, every=15)
-    assert max(world.record(name).issuance.tries for name in names) <= 1
+    fleet.run(HOUR, every=15)
+    assert max(fleet.record(name).issuance.tries for name in names) <= 1
     assert max(len(ca.calls) for ca in services.cas) <= 15
     services.cas[1].before = works
-    world.run(HOUR / 2, every=15)
-    assert world.words() == {Status.ACTIVE: 10}
+    fleet.run(HOUR / 2, every=15)
+    assert fleet.words() == {Status.ACTIVE: 10}
     assert len(services.cas[1].certificates) == 10
 
 
 def test_while_a_ca_rests_the_status_says_so_and_when_the_next_attempt_is() -> None:
-    front = Front().with_accounts()
-    world, ca = World(front.services), front.services.cas[0]
-    opened(front.services)
+    api_client = ApiClient().with_accounts()
+    fleet, ca = SimulatedFleet(api_client.services), api_client.services.cas[0]
+    opened(api_client.services)
     ca.before = fails(AWAY)
-    world.run(HOUR)
-    while world.record().issuance.next_try_at < world.clock() + 3 * MINUTE:
-        world.run(MINUTE)
-    body = front.status().json
+    fleet.run(HOUR)
+    while fleet.record().issuance.next_try_at < fleet.clock() + 3 * MINUTE:
+        fleet.run(MINUTE)
+    body = api_client.status().json
     assert (body["status"], body["message"]) == ("error", "x509 key pair generation failed")
     assert body["error"] == "the CA has trouble and is left alone for a while: connection refused"
     assert body["next_attempt_at"]
-    assert 0 < world.record().issuance.next_try_at - world.clock() <= 12 * MINUTE
+    assert 0 < fleet.record().issuance.next_try_at - fleet.clock() <= 12 * MINUTE
 
 
 def test_it_rests_as_long_as_the_ca_asks_for_within_an_hour() -> None:
     services = fake_services()
-    world, ca = World(services), services.cas[0]
+    fleet, ca = SimulatedFleet(services), services.cas[0]
     all_opened(services, *below("customer.example", 3))
     ca.before = fails(Problem(T.CA_UNAVAILABLE, retry_at=NOW + 40 * MINUTE))
     calls = called_from_now_on(ca)
-    world.run(HOUR)
+    fleet.run(HOUR)
     assert calls[:3] == [NOW + MINUTE] * 3
     assert NOW + 40 * MINUTE <= calls[3] <= NOW + 42 * MINUTE
 
@@ -145,18 +144,18 @@ def test_an_answer_of_any_kind_shows_that_a_ca_is_up() -> None:
 
 def test_c15_trouble_with_the_account_stops_all_at_once_and_none_is_given_up() -> None:
     services = fake_services()
-    world, ca = World(services), services.cas[0]
+    fleet, ca = SimulatedFleet(services), services.cas[0]
     names = all_opened(services, *below("customer.example", 5))
     ca.before = fails(Problem(T.CA_ACCOUNT, "agree to the terms", hint="the operator must agree"))
-    world.run(6 * HOUR, every=15)
+    fleet.run(6 * HOUR, every=15)
     assert ca.calls.count("new_order") <= 15
     for name in names:
-        waiting = world.record(name).issuance
+        waiting = fleet.record(name).issuance
         assert (waiting.tries, waiting.is_open) == (0, True)
-    assert Counter(world.record(name).issuance.problem.type for name in names).keys() <= {T.CA_ACCOUNT, T.CA_RESTS}
+    assert Counter(fleet.record(name).issuance.problem.type for name in names).keys() <= {T.CA_ACCOUNT, T.CA_RESTS}
     ca.before = works
-    world.run(1.5 * HOUR, every=15)
-    assert world.words() == {Status.ACTIVE: 5}
+    fleet.run(1.5 * HOUR, every=15)
+    assert fleet.words() == {Status.ACTIVE: 5}
 
 
 @pytest.mark.parametrize("type_", [one for one in T if not Problem(one).is_counted])
@@ -164,7 +163,7 @@ def test_what_is_not_counted_never_ends_an_issuance(type_: ProblemType) -> None:
     services = fake_services()
     record = opened(services)
     services.cas[0].before = fails(Problem(type_))
-    for pauses in range(1, tasks.MAX_TRIES + 5):
+    for pauses in range(1, outcomes.MAX_TRIES + 5):
         tasks.attempt(services, Step.ORDER, record.issuance.id)
         waiting = services.store.load(NAME).issuance
         assert (waiting.is_open, waiting.tries, waiting.pauses) == (True, 0, pauses)
@@ -179,12 +178,12 @@ def test_a_ca_that_needs_a_moment_after_an_outage_is_not_too_slow() -> None:
     services.cas[0].looks_until_ready = 6
     reach(services, Step.FINALIZE)
     services.cas[0].before = fails(AWAY)
-    world = World(services)
-    world.run(8 * HOUR)
-    assert world.record().issuance.pauses > 40
+    fleet = SimulatedFleet(services)
+    fleet.run(8 * HOUR)
+    assert fleet.record().issuance.pauses > 40
     services.cas[0].before = works
-    world.run(HOUR / 2, every=15)
-    assert (world.word(), world.record().issuance.tries) == (Status.ACTIVE, 1)
+    fleet.run(HOUR / 2, every=15)
+    assert (fleet.word(), fleet.record().issuance.tries) == (Status.ACTIVE, 1)
 
 
 def soon(type_: ProblemType, seconds: float = 0) -> Problem:
@@ -231,31 +230,31 @@ def test_where_all_fail_the_problem_is_told_that_passes_soonest_and_none_in_plac
 
 def test_of_two_limits_the_one_that_ends_first_is_waited_for() -> None:
     services = fake_services(hosts=(A, B))
-    world = World(services)
+    fleet = SimulatedFleet(services)
     opened(services)
     services.cas[0].before = fails(Problem(T.RATE_LIMITED, "a", retry_at=NOW + 3 * HOUR))
     services.cas[1].before = fails(Problem(T.RATE_LIMITED, "b", retry_at=NOW + HOUR))
-    world.run(10 * MINUTE)
-    waiting = world.record().issuance
+    fleet.run(10 * MINUTE)
+    waiting = fleet.record().issuance
     assert (waiting.problem.detail, waiting.tries, waiting.passed_over) == ("b", 1, ())
     assert NOW + HOUR <= waiting.next_try_at <= NOW + HOUR + 2 * MINUTE
     services.cas[1].before = works
-    world.run(HOUR)
-    assert world.domain().certificate.ca == services.cas[1].directory_url
+    fleet.run(HOUR)
+    assert fleet.domain().certificate.ca == services.cas[1].directory_url
     assert len(services.cas[0].calls) == 1
 
 
 def test_an_outage_behind_a_ca_that_refuses_costs_one_try_at_most() -> None:
     services = fake_services(hosts=(A, B))
-    world = World(services)
+    fleet = SimulatedFleet(services)
     opened(services, NAME)
     services.cas[0].before = fails(Problem(T.CAA, "others may"))
     services.cas[1].before = fails(AWAY)
-    world.run(2 * HOUR, every=15)
-    assert world.record().issuance.tries == 1
+    fleet.run(2 * HOUR, every=15)
+    assert fleet.record().issuance.tries == 1
     services.cas[1].before = works
-    world.run(HOUR / 2, every=15)
-    assert world.word() is Status.ACTIVE
+    fleet.run(HOUR / 2, every=15)
+    assert fleet.word() is Status.ACTIVE
 
 
 def test_a_step_that_kills_its_worker_at_the_second_ca_is_given_up() -> None:
@@ -263,15 +262,15 @@ def test_a_step_that_kills_its_worker_at_the_second_ca_is_given_up() -> None:
         pass
 
     services = fake_services(hosts=(A, B))
-    world = World(services)
+    fleet = SimulatedFleet(services)
     opened(services)
     services.cas[0].before = fails(AWAY)
     services.cas[1].before = fails(Killed())
     killed = 0
     for _ in range(20):
         try:
-            world.run(services.lease_seconds + 1)
+            fleet.run(services.lease_seconds + 1)
         except Killed:
             killed += 1
-    assert (killed, world.record().issuance.problem.type) == (tasks.MAX_BEGUN, T.CRASHED)
-    assert world.record().issuance.step is Step.FAILED
+    assert (killed, fleet.record().issuance.problem.type) == (outcomes.MAX_ATTEMPTS_STARTED, T.CRASHED)
+    assert fleet.record().issuance.step is Step.FAILED

@@ -7,60 +7,60 @@ from issuer.ports import RenewalInfo, Services
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NOW, all_opened, below, fake_services
 from tests.faults import called_from_now_on, limited, window
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 T = ProblemType
 A_WHILE = 150
 
 
-def test_requests_go_no_faster_than_is_set_and_all_are_served(world: World, services: Services) -> None:
+def test_requests_go_no_faster_than_is_set_and_all_are_served(fleet: SimulatedFleet, services: Services) -> None:
     ca = limited(services.cas[0], requests_per_second=4)
     all_opened(services, *below("customer.example", 12))
     times = called_from_now_on(ca)
-    world.run(HOUR / 3)
-    assert world.words() == {Status.ACTIVE: 12}
+    fleet.run(HOUR / 3)
+    assert fleet.words() == {Status.ACTIVE: 12}
     assert max(sum(at <= one < at + 1 for one in times) for at in times) <= 8
-    assert {world.record(name).issuance.tries for name in below("customer.example", 12)} == {0}
+    assert {fleet.record(name).issuance.tries for name in below("customer.example", 12)} == {0}
 
 
 def test_where_the_preferred_ca_is_paced_it_is_waited_for() -> None:
     services = fake_services(hosts=("a.example", "b.example"))
-    world, (first, second) = World(services), services.cas
+    fleet, (first, second) = SimulatedFleet(services), services.cas
     limited(first, requests_per_second=4)
     all_opened(services, *below("customer.example", 6))
-    world.run(HOUR / 3)
-    assert world.words() == {Status.ACTIVE: 6}
+    fleet.run(HOUR / 3)
+    assert fleet.words() == {Status.ACTIVE: 6}
     assert (len(first.certificates), second.calls) == (6, [])
 
 
 def test_renewal_info_is_not_asked_for_at_a_ca_that_does_not_answer_and_orders_go_on(
-    world: World, services: Services
+    fleet: SimulatedFleet, services: Services
 ) -> None:
     ca = services.cas[0]
 
     def away(certificate_id: str) -> RenewalInfo:
         raise Problem(T.CA_UNAVAILABLE)
 
-    world.issued(*below("customer.example", 6))
+    fleet.issued(*below("customer.example", 6))
     ca.renewal_infos = away
     for name in below("customer.example", 6):
-        world.scan()
-        record = world.record(name)
-        services.store.amend(record.with_domain(ask_at=world.clock()), now=world.clock())
+        fleet.scan()
+        record = fleet.record(name)
+        services.store.amend(record.with_domain(ask_at=fleet.clock()), now=fleet.clock())
     assert 3 <= ca.calls.count("renewal_info") <= 10
-    world.issued("new.customer.example")
+    fleet.issued("new.customer.example")
     ca.renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
-    world.run(2 * HOUR)
-    assert {world.domain(name).window.start for name in below("customer.example", 6)} == {NOW + 50 * DAY}
+    fleet.run(2 * HOUR)
+    assert {fleet.domain(name).window.start for name in below("customer.example", 6)} == {NOW + 50 * DAY}
 
 
-def test_renewal_info_is_asked_for_at_the_pace_of_the_ca(world: World, services: Services) -> None:
+def test_renewal_info_is_asked_for_at_the_pace_of_the_ca(fleet: SimulatedFleet, services: Services) -> None:
     ca = limited(services.cas[0])
-    world.issued(*below("customer.example", 9))
+    fleet.issued(*below("customer.example", 9))
     limited(ca, requests_per_second=4).renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
     with capture_logs() as logs:
-        world.scan()
+        fleet.scan()
     assert ca.calls.count("renewal_info") == 2
     assert [one["problem"] for one in logs] == ["paced"] * 7
-    world.run(9 * HOUR)
-    assert {world.domain(name).window.start for name in below("customer.example", 9)} == {NOW + 50 * DAY}
+    fleet.run(9 * HOUR)
+    assert {fleet.domain(name).window.start for name in below("customer.example", 9)} == {NOW + 50 * DAY}

@@ -5,9 +5,9 @@ import pytest
 from issuer.domain import Status, Step
 from issuer.ports import Finding, Services, Verdict
 from issuer.problem import ProblemType
+from tests.api_client import ApiClient
 from tests.fakes import NAME, fake_services, opened
-from tests.front import Front
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 A, B = "a.example", "b.example"
 A_WHILE = 150
@@ -19,9 +19,9 @@ def services() -> Services:
 
 
 @pytest.fixture
-def world(services: Services) -> World:
+def fleet(services: Services) -> SimulatedFleet:
     opened(services)
-    return World(services)
+    return SimulatedFleet(services)
 
 
 class Caa:
@@ -36,47 +36,47 @@ class Caa:
         return Finding(self.verdicts.get(issuers[0], Verdict.YES), f'{name} CAA 0 issue "b.example"')
 
 
-def told(world: World) -> list[str]:
-    return [event.text for event in world.record().issuance.events]
+def told(fleet: SimulatedFleet) -> list[str]:
+    return [event.text for event in fleet.record().issuance.events]
 
 
-def test_b07_a_ca_that_caa_forbids_is_not_asked_and_the_next_one_is(world: World, services: Services) -> None:
+def test_b07_a_ca_that_caa_forbids_is_not_asked_and_the_next_one_is(fleet: SimulatedFleet, services: Services) -> None:
     caa = Caa(services, a=Verdict.NO)
-    world.run(A_WHILE)
+    fleet.run(A_WHILE)
     first, second = services.cas
-    assert (world.word(), world.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
+    assert (fleet.word(), fleet.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
     assert first.calls == []
     assert caa.asked == [(NAME, ca.identities, ca.account_url()) for ca in services.cas]
-    assert f'CAA, yes: {NAME} CAA 0 issue "b.example"' in told(world)
+    assert f'CAA, yes: {NAME} CAA 0 issue "b.example"' in told(fleet)
 
 
-def test_b07_unknown_goes_on_to_the_ca_which_looks_itself(world: World, services: Services) -> None:
+def test_b07_unknown_goes_on_to_the_ca_which_looks_itself(fleet: SimulatedFleet, services: Services) -> None:
     Caa(services, a=Verdict.UNKNOWN)
-    world.run(A_WHILE)
-    assert world.domain().certificate.ca == services.cas[0].directory_url
-    assert f'CAA, unknown: {NAME} CAA 0 issue "b.example"' in told(world)
+    fleet.run(A_WHILE)
+    assert fleet.domain().certificate.ca == services.cas[0].directory_url
+    assert f'CAA, unknown: {NAME} CAA 0 issue "b.example"' in told(fleet)
 
 
-def test_b07_where_caa_forbids_all_the_owner_is_told_and_no_ca_asked(world: World, services: Services) -> None:
+def test_b07_where_caa_forbids_all_the_owner_is_told_and_no_ca_asked(fleet: SimulatedFleet, services: Services) -> None:
     caa = Caa(services, a=Verdict.NO, b=Verdict.NO)
-    front = Front(services, world.celery).with_accounts()
-    world.run(A_WHILE)
-    body = front.status().json
+    api_client = ApiClient(services).with_accounts()
+    fleet.run(A_WHILE)
+    body = api_client.status().json
     assert body["status"] == "error"
     assert body["error"] == (
         f'a CAA record forbids the CA to issue for the domain: {NAME} CAA 0 issue "b.example" '
         "(allow the CA in the domain's CAA records, or remove them)"
     )
     assert [ca.calls for ca in services.cas] == [[], []]
-    assert (world.record().issuance.tries, world.record().issuance.key) == (1, None)
+    assert (fleet.record().issuance.tries, fleet.record().issuance.key) == (1, None)
     caa.verdicts.clear()
-    world.run(HOUR / 2)
-    assert world.domain().certificate.ca == services.cas[0].directory_url
+    fleet.run(HOUR / 2)
+    assert fleet.domain().certificate.ca == services.cas[0].directory_url
 
 
-def test_b07_a_name_that_caa_forbids_for_days_costs_the_cas_nothing(world: World, services: Services) -> None:
+def test_b07_a_name_that_caa_forbids_for_days_costs_the_cas_nothing(fleet: SimulatedFleet, services: Services) -> None:
     caa = Caa(services, a=Verdict.NO, b=Verdict.NO)
-    world.run(3 * DAY)
+    fleet.run(3 * DAY)
     assert [ca.calls for ca in services.cas] == [[], []]
     assert 8 <= len(caa.asked) <= 14
 
@@ -90,75 +90,75 @@ def seen_from_outside(services: Services, *verdicts: Verdict) -> list[float]:
         looks.append(services.clock())
         return Finding(verdicts[min(len(looks), len(verdicts)) - 1], f"look {len(looks)}")
 
-    services.self_check.fetch = fetch
+    services.solver.self_check.fetch = fetch
     return looks
 
 
 def test_b09_a_no_is_looked_at_three_times_and_then_the_ca_is_asked_all_the_same(
-    world: World, services: Services
+    fleet: SimulatedFleet, services: Services
 ) -> None:
     looks = seen_from_outside(services, Verdict.NO)
-    world.run(A_WHILE)
+    fleet.run(A_WHILE)
     assert [round(at - looks[0]) for at in looks] == [0, 5, 10]
-    assert world.word() is Status.ACTIVE
-    assert told(world)[-4:-1] == ["self-check, no: look 1", "self-check, no: look 2", "self-check, no: look 3"]
+    assert fleet.word() is Status.ACTIVE
+    assert told(fleet)[-4:-1] == ["self-check, no: look 1", "self-check, no: look 2", "self-check, no: look 3"]
     assert services.cas[0].calls.count("answer") == 1
-    assert world.record().issuance.tries == 0
+    assert fleet.record().issuance.tries == 0
 
 
-def test_b09_the_cas_own_verdict_stands_in_the_timeline_after_ours(world: World, services: Services) -> None:
+def test_b09_the_cas_own_verdict_stands_in_the_timeline_after_ours(fleet: SimulatedFleet, services: Services) -> None:
     seen_from_outside(services, Verdict.NO)
     services.cas[0].published = lambda _: "a page of the customer's"
-    world.run(A_WHILE - 60)
-    events = world.record().issuance.events
+    fleet.run(A_WHILE - 60)
+    events = fleet.record().issuance.events
     assert [(event.step, event.text) for event in events[-2:]] == [
         (Step.CHALLENGE, "self-check, no: look 3"),
         (Step.ORDER, "the CA could not validate the domain: wrong answer"),
     ]
-    assert world.record().issuance.problem.type is ProblemType.VALIDATION_FAILED
+    assert fleet.record().issuance.problem.type is ProblemType.VALIDATION_FAILED
     assert services.cas[0].calls.count("answer") == 1
 
 
 @pytest.mark.parametrize("verdict", [Verdict.YES, Verdict.UNKNOWN])
 def test_b09_with_a_yes_or_where_nothing_can_be_seen_the_ca_is_asked_at_once(
-    world: World, services: Services, verdict: Verdict
+    fleet: SimulatedFleet, services: Services, verdict: Verdict
 ) -> None:
     looks = seen_from_outside(services, verdict)
-    world.run(61)
-    assert world.word() is Status.ACTIVE
+    fleet.run(61)
+    assert fleet.word() is Status.ACTIVE
     assert len(looks) == 1
-    assert f"self-check, {verdict}: look 1" in told(world)
+    assert f"self-check, {verdict}: look 1" in told(fleet)
 
 
-def test_b09_a_no_that_becomes_a_yes_is_not_waited_for_any_longer(world: World, services: Services) -> None:
+def test_b09_a_no_that_becomes_a_yes_is_not_waited_for_any_longer(fleet: SimulatedFleet, services: Services) -> None:
     looks = seen_from_outside(services, Verdict.NO, Verdict.YES)
-    world.run(A_WHILE)
-    assert (len(looks), world.word()) == (2, Status.ACTIVE)
+    fleet.run(A_WHILE)
+    assert (len(looks), fleet.word()) == (2, Status.ACTIVE)
 
 
-def test_once_the_ca_has_been_told_it_is_not_looked_again(world: World, services: Services) -> None:
+def test_once_the_ca_has_been_told_it_is_not_looked_again(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].looks_until_ready = 5
     looks = seen_from_outside(services, Verdict.YES)
-    world.run(A_WHILE)
-    assert (len(looks), world.word()) == (1, Status.ACTIVE)
+    fleet.run(A_WHILE)
+    assert (len(looks), fleet.word()) == (1, Status.ACTIVE)
 
 
-def test_a_name_that_was_proved_before_is_not_looked_at(world: World, services: Services) -> None:
+def test_a_name_that_was_proved_before_is_not_looked_at(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].authorizations_are_valid = True
     looks = seen_from_outside(services, Verdict.NO)
-    world.run(A_WHILE)
-    assert (looks, world.word()) == ([], Status.ACTIVE)
+    fleet.run(A_WHILE)
+    assert (looks, fleet.word()) == ([], Status.ACTIVE)
 
 
 def test_a_rest_of_the_ca_between_two_looks_is_no_look() -> None:
     services = fake_services()
     opened(services)
-    world, ca = World(services), services.cas[0]
+    fleet, ca = SimulatedFleet(services), services.cas[0]
     looks = seen_from_outside(services, Verdict.NO)
-    world.run(61)
+    fleet.run(61)
     assert len(looks) == 1
-    services.limits.failed(ca.directory_url, now=services.clock(), is_certain=True)
-    world.run(HOUR)
-    assert (world.word(), len(looks)) == (Status.ACTIVE, 3)
+    services.limits.record_failure(ca.directory_url, now=services.clock(), is_certain=True)
+    fleet.run(HOUR)
+    assert (fleet.word(), len(looks)) == (Status.ACTIVE, 3)
     assert looks[1] - looks[0] >= 600
     assert round(looks[2] - looks[1]) == 5

@@ -7,13 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from issuer import keys, renewal
-from issuer.domain import Agenda, Certificate, Domain, Reason, Record, RenewalWindow, Status, Step, new_issuance, status
+from issuer.domain import Certificate, Domain, Due, Reason, Record, RenewalWindow, Status, Step, new_issuance, status
 from issuer.ports import RenewalInfo, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import THREADS
 from tests.fakes import NAME, NOW
 from tests.faults import window
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 LIFETIMES = [HOUR, 160 * HOUR, 45 * DAY, 64 * DAY, 90 * DAY, 200 * DAY]
 
@@ -27,9 +27,9 @@ def orders(services: Services) -> int:
     return services.cas[0].calls.count("new_order")
 
 
-def window_of(world: World, *names: str, start: float, end: float):
+def window_of(fleet: SimulatedFleet, *names: str, start: float, end: float):
     """What the CA says about the certificates that these names have now; later ones have a window far off."""
-    ids = {keys.certificate_id(world.domain(name).certificate.chain) for name in names}
+    ids = {keys.certificate_id(fleet.domain(name).certificate.chain) for name in names}
     far = NOW + 400 * DAY
     return lambda one: window(start, end)(one) if one in ids else window(far, far + DAY)(one)
 
@@ -37,54 +37,56 @@ def window_of(world: World, *names: str, start: float, end: float):
 @pytest.mark.parametrize("lifetime", LIFETIMES)
 @pytest.mark.parametrize("backdated", [0, HOUR])
 def test_g02_nothing_is_due_from_birth_and_no_certificate_lapses(
-    world: World, services: Services, lifetime: float, backdated: float
+    fleet: SimulatedFleet, services: Services, lifetime: float, backdated: float
 ) -> None:
     lives(services, lifetime, backdated)
-    world.issued(NAME)
+    fleet.issued(NAME)
     for _ in range(10):
-        world.scan()
-        world.work()
+        fleet.scan()
+        fleet.work()
     assert orders(services) == 1
     for _ in range(60):
-        world.run(lifetime / 12)
-        assert world.domain(NAME).certificate.is_valid(services.clock())
+        fleet.run(lifetime / 12)
+        assert fleet.domain(NAME).certificate.is_valid(services.clock())
         # The end of such a stretch may fall into a renewal.
-        assert status(world.record(NAME), services.clock()) in {Status.ACTIVE, Status.PROCESSING}
+        assert status(fleet.record(NAME), services.clock()) in {Status.ACTIVE, Status.PROCESSING}
     share = 1 / 2 if lifetime < 10 * DAY else 2 / 3
     assert abs(orders(services) - 1 - 5 / share) <= 1
-    assert world.record(NAME).issuance.reason is Reason.RENEWAL
+    assert fleet.record(NAME).issuance.reason is Reason.RENEWAL
 
 
 @pytest.mark.parametrize("lifetime", LIFETIMES)
 def test_g06_the_moment_is_drawn_once_around_two_thirds_or_a_half_and_lies_in_the_data(
-    world: World, services: Services, lifetime: float
+    fleet: SimulatedFleet, services: Services, lifetime: float
 ) -> None:
     lives(services, lifetime)
     names = [f"{number}.customer.example" for number in range(40)]
-    world.issued(*names)
+    fleet.issued(*names)
     share = 1 / 2 if lifetime < 10 * DAY else 2 / 3
-    drawn = {name: world.domain(name).renew_at for name in names}
-    parts = [(at - world.domain(name).certificate.installed_at) / lifetime for name, at in drawn.items()]
+    drawn = {name: fleet.domain(name).renew_at for name in names}
+    parts = [(at - fleet.domain(name).certificate.installed_at) / lifetime for name, at in drawn.items()]
     assert all(share - 0.0105 <= part <= share + 0.0105 for part in parts)
     assert max(parts) - min(parts) > 0.01
-    world.run(lifetime / 4)
-    assert {name: world.domain(name).renew_at for name in names} == drawn
+    fleet.run(lifetime / 4)
+    assert {name: fleet.domain(name).renew_at for name in names} == drawn
 
 
-def test_ari_the_moment_is_drawn_in_the_window_and_kept_while_it_stands(world: World, services: Services) -> None:
-    world.issued(NAME)
-    services.cas[0].renewal_infos = window_of(world, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
-    world.run(60)
-    domain = world.domain(NAME)
+def test_ari_the_moment_is_drawn_in_the_window_and_kept_while_it_stands(
+    fleet: SimulatedFleet, services: Services
+) -> None:
+    fleet.issued(NAME)
+    services.cas[0].renewal_infos = window_of(fleet, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
+    fleet.run(60)
+    domain = fleet.domain(NAME)
     assert NOW + 50 * DAY <= domain.renew_at <= NOW + 52 * DAY
     assert (domain.window.start, domain.window.end) == (NOW + 50 * DAY, NOW + 52 * DAY)
     asked = services.cas[0].calls.count("renewal_info")
-    world.run(49 * DAY)
-    assert world.domain(NAME).renew_at == domain.renew_at
+    fleet.run(49 * DAY)
+    assert fleet.domain(NAME).renew_at == domain.renew_at
     assert services.cas[0].calls.count("renewal_info") - asked >= 2 * 49
-    world.run(4 * DAY)
+    fleet.run(4 * DAY)
     assert orders(services) == 2
-    assert world.record(NAME).issuance.created_at == pytest.approx(domain.renew_at, abs=30)
+    assert fleet.record(NAME).issuance.created_at == pytest.approx(domain.renew_at, abs=30)
 
 
 def test_ari_draws_are_spread_over_the_whole_window(services: Services) -> None:
@@ -96,48 +98,50 @@ def test_ari_draws_are_spread_over_the_whole_window(services: Services) -> None:
     assert max(parts) > 1.9
 
 
-def test_ari_a_window_that_moves_is_drawn_in_anew(world: World, services: Services) -> None:
-    world.issued(NAME)
-    services.cas[0].renewal_infos = window_of(world, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
-    world.run(60)
-    services.cas[0].renewal_infos = window_of(world, NAME, start=NOW + 10 * DAY, end=NOW + 11 * DAY)
-    world.run(DAY)
-    assert NOW + 10 * DAY <= world.domain(NAME).renew_at <= NOW + 11 * DAY
-    world.run(11 * DAY)
+def test_ari_a_window_that_moves_is_drawn_in_anew(fleet: SimulatedFleet, services: Services) -> None:
+    fleet.issued(NAME)
+    services.cas[0].renewal_infos = window_of(fleet, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
+    fleet.run(60)
+    services.cas[0].renewal_infos = window_of(fleet, NAME, start=NOW + 10 * DAY, end=NOW + 11 * DAY)
+    fleet.run(DAY)
+    assert NOW + 10 * DAY <= fleet.domain(NAME).renew_at <= NOW + 11 * DAY
+    fleet.run(11 * DAY)
     assert orders(services) == 2
 
 
-def test_ari_what_was_planned_is_dropped_at_the_swap(world: World, services: Services) -> None:
+def test_ari_what_was_planned_is_dropped_at_the_swap(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].renewal_infos = window(NOW + 3 * DAY, NOW + 4 * DAY, why="https://ca.example/why")
-    world.issued(NAME)
-    world.run(60)
-    old = world.domain(NAME)
+    fleet.issued(NAME)
+    fleet.run(60)
+    old = fleet.domain(NAME)
     services.cas[0].renewal_infos = window(NOW + 60 * DAY, NOW + 61 * DAY)
-    world.services.store.amend(replace(world.record(NAME), domain=replace(old, ask_at=NOW + 30 * DAY)), now=NOW)
-    world.run(4 * DAY)
-    new = world.domain(NAME)
+    fleet.services.store.amend(replace(fleet.record(NAME), domain=replace(old, ask_at=NOW + 30 * DAY)), now=NOW)
+    fleet.run(4 * DAY)
+    new = fleet.domain(NAME)
     assert new.certificate.serial != old.certificate.serial
     assert new.window.certificate_id != old.window.certificate_id
     assert new.window.start == NOW + 60 * DAY
 
 
-def test_ari_windows_in_the_past_are_renewed_at_once_but_not_below_the_floor(world: World, services: Services) -> None:
+def test_ari_windows_in_the_past_are_renewed_at_once_but_not_below_the_floor(
+    fleet: SimulatedFleet, services: Services
+) -> None:
     services.cas[0].renewal_infos = window(NOW - 2 * DAY, NOW - DAY)
-    world.issued(NAME)
-    world.run(5.9 * HOUR)
+    fleet.issued(NAME)
+    fleet.run(5.9 * HOUR)
     assert orders(services) == 1
-    world.run(5 * DAY)
+    fleet.run(5 * DAY)
     assert 18 <= orders(services) <= 21
 
 
-def test_ari_an_incident_moves_the_renewal_to_now(world: World, services: Services) -> None:
+def test_ari_an_incident_moves_the_renewal_to_now(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
-    world.issued(NAME)
-    world.run(20 * DAY)
+    fleet.issued(NAME)
+    fleet.run(20 * DAY)
     now = services.clock()
     services.cas[0].renewal_infos = window(now - HOUR, now - 60, why="https://ca.example/incident")
     with capture_logs() as logs:
-        world.run(DAY / 2)
+        fleet.run(DAY / 2)
     assert orders(services) == 2
     assert services.cas[0].replaced[-1] is not None
     assert {one["explanation"] for one in logs if "explanation" in one} == {"https://ca.example/incident"}
@@ -167,37 +171,37 @@ def test_ari_a_window_after_the_end_does_not_put_the_renewal_off_beyond_it(servi
 
 @pytest.mark.parametrize("fault", [ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED, ProblemType.NO_RENEWAL_INFO])
 def test_ari_that_gets_no_answer_changes_nothing_and_is_asked_again(
-    world: World, services: Services, fault: ProblemType
+    fleet: SimulatedFleet, services: Services, fault: ProblemType
 ) -> None:
     def fail(certificate_id: str) -> RenewalInfo:
         raise Problem(fault)
 
     services.cas[0].renewal_infos = fail
-    world.issued(NAME)
-    planned = world.domain(NAME).renew_at
-    world.run(5 * HOUR)
+    fleet.issued(NAME)
+    planned = fleet.domain(NAME).renew_at
+    fleet.run(5 * HOUR)
     assert 4 <= services.cas[0].calls.count("renewal_info") <= 6
-    assert world.domain(NAME).renew_at == planned
+    assert fleet.domain(NAME).renew_at == planned
     services.clock.now = planned
-    world.run(60)
+    fleet.run(60)
     assert orders(services) == 2
 
 
 def test_ari_is_not_asked_about_a_certificate_that_has_ended_or_is_of_another_ca(
-    world: World, services: Services
+    fleet: SimulatedFleet, services: Services
 ) -> None:
     services.cas[0].renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
-    world.issued(NAME, other := "other.customer.example")
-    record = world.record(other)
+    fleet.issued(NAME, other := "other.customer.example")
+    record = fleet.record(other)
     elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
     services.store.amend(record.with_domain(certificate=elsewhere), now=services.clock())
-    world.scan()
+    fleet.scan()
     assert services.cas[0].calls.count("renewal_info") == 1
     services.cas[0].before = lambda method: raise_for(method, "new_order")
     services.clock.now = NOW + 91 * DAY
-    world.scan()
+    fleet.scan()
     assert services.cas[0].calls.count("renewal_info") == 1
-    assert [world.domain(name).ask_at for name in (NAME, other)] == [None, None]
+    assert [fleet.domain(name).ask_at for name in (NAME, other)] == [None, None]
 
 
 def raise_for(method: str, failing: str) -> None:
@@ -205,44 +209,44 @@ def raise_for(method: str, failing: str) -> None:
         raise Problem(ProblemType.CA_UNAVAILABLE)
 
 
-def asked_of_40(world: World, fault: ProblemType) -> int:
+def asked_of_40(fleet: SimulatedFleet, fault: ProblemType) -> int:
     """How often the CA is asked about 40 certificates when it answers with this."""
 
     def fail(certificate_id: str) -> RenewalInfo:
         raise Problem(fault)
 
-    world.issued(*[f"{number}.customer.example" for number in range(40)])
-    world.services.cas[0].renewal_infos = fail
-    world.scan()
-    return world.services.cas[0].calls.count("renewal_info")
+    fleet.issued(*[f"{number}.customer.example" for number in range(40)])
+    fleet.services.cas[0].renewal_infos = fail
+    fleet.scan()
+    return fleet.services.cas[0].calls.count("renewal_info")
 
 
-def test_a_certificate_that_the_ca_does_not_know_stops_no_other(world: World) -> None:
-    assert asked_of_40(world, ProblemType.NO_RENEWAL_INFO) == 40
+def test_a_certificate_that_the_ca_does_not_know_stops_no_other(fleet: SimulatedFleet) -> None:
+    assert asked_of_40(fleet, ProblemType.NO_RENEWAL_INFO) == 40
 
 
-def test_a_ca_that_is_away_is_left_alone(world: World) -> None:
-    assert 1 <= asked_of_40(world, ProblemType.CA_UNAVAILABLE) <= THREADS
+def test_a_ca_that_is_away_is_left_alone(fleet: SimulatedFleet) -> None:
+    assert 1 <= asked_of_40(fleet, ProblemType.CA_UNAVAILABLE) <= THREADS
 
 
-def test_a_ca_without_ari_is_not_asked(world: World, services: Services) -> None:
-    world.issued(NAME)
-    world.run(DAY)
+def test_a_ca_without_ari_is_not_asked(fleet: SimulatedFleet, services: Services) -> None:
+    fleet.issued(NAME)
+    fleet.run(DAY)
     assert "renewal_info" not in services.cas[0].calls
     assert services.cas[0].replaced == [None]
 
 
-def test_replaces_is_sent_where_the_ca_is_the_issuer(world: World, services: Services) -> None:
-    world.issued(NAME, other := "other.customer.example")
-    services.cas[0].renewal_infos = window_of(world, NAME, other, start=NOW + 3 * DAY, end=NOW + 4 * DAY)
-    world.run(60)
-    expected = world.domain(NAME).window.certificate_id
-    record = world.record(other)
+def test_replaces_is_sent_where_the_ca_is_the_issuer(fleet: SimulatedFleet, services: Services) -> None:
+    fleet.issued(NAME, other := "other.customer.example")
+    services.cas[0].renewal_infos = window_of(fleet, NAME, other, start=NOW + 3 * DAY, end=NOW + 4 * DAY)
+    fleet.run(60)
+    expected = fleet.domain(NAME).window.certificate_id
+    record = fleet.record(other)
     elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
     services.store.amend(record.with_domain(certificate=elsewhere, renew_at=NOW + 4.5 * DAY), now=services.clock())
-    world.run(4 * DAY)
+    fleet.run(4 * DAY)
     assert services.cas[0].replaced == [None, None, expected]
-    world.run(DAY)
+    fleet.run(DAY)
     assert services.cas[0].replaced == [None, None, expected, None]
 
 
@@ -265,20 +269,20 @@ def a_certificate(lifetime: float = 90 * DAY) -> Certificate:
     return Certificate("CHAIN", "key", "0f", NOW, NOW + lifetime, "https://ca.example/d", installed_at=NOW)
 
 
-def test_renewals_go_to_their_own_queue_and_first_ones_do_not(world: World, services: Services) -> None:
-    world.issued(NAME)
-    services.clock.now = world.domain(NAME).renew_at
-    world.scan()
-    assert [queue for queue, _ in world.queued()] == ["renewal"]
+def test_renewals_go_to_their_own_queue_and_first_ones_do_not(fleet: SimulatedFleet, services: Services) -> None:
+    fleet.issued(NAME)
+    services.clock.now = fleet.domain(NAME).renew_at
+    fleet.scan()
+    assert [queue for queue, _ in fleet.queued()] == ["renewal"]
     services.clock.forward(61)
-    world.scan()
-    assert [queue for queue, _ in world.queued()] == ["renewal"]
+    fleet.scan()
+    assert [queue for queue, _ in fleet.queued()] == ["renewal"]
 
 
-def test_one_broken_record_stops_nobody_else(world: World, services: Services) -> None:
+def test_one_broken_record_stops_nobody_else(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].renewal_infos = window(NOW + 3 * DAY, NOW + 4 * DAY)
     names = [f"{number}.customer.example" for number in range(9)]
-    world.issued(*names)
+    fleet.issued(*names)
     redis = services.store._redis
     for name, text in zip(names[:5], ["{", "null", "[]", '{"name": 1}', "\x00"], strict=True):
         redis.hset(f"issuer:domain:{name}", "domain", text)
@@ -286,33 +290,35 @@ def test_one_broken_record_stops_nobody_else(world: World, services: Services) -
     redis.delete(f"issuer:domain:{names[6]}")
     services.clock.now = NOW + 5 * DAY
     for _ in range(3):
-        world.scan()
-        assert {issuance.split("/")[0] for _, issuance in world.queued()} <= set(names[7:])
+        fleet.scan()
+        assert {issuance.split("/")[0] for _, issuance in fleet.queued()} <= set(names[7:])
         services.clock.forward(301)
-    assert {world.record(name).issuance.reason for name in names[7:]} == {Reason.RENEWAL}
+    assert {fleet.record(name).issuance.reason for name in names[7:]} == {Reason.RENEWAL}
 
 
-def test_e09_scans_that_run_twice_begin_each_renewal_once(world: World, services: Services) -> None:
+def test_e09_scans_that_run_twice_begin_each_renewal_once(fleet: SimulatedFleet, services: Services) -> None:
     names = [f"{number}.customer.example" for number in range(30)]
-    world.issued(*names)
-    services.clock.now = max(world.domain(name).renew_at for name in names)
-    twin = World(services)
+    fleet.issued(*names)
+    services.clock.now = max(fleet.domain(name).renew_at for name in names)
+    twin = SimulatedFleet(services)
     for _ in range(3):
-        world.scan()
+        fleet.scan()
         twin.scan()
-    found = world.queued()
+    found = fleet.queued()
     assert len(found) == len(set(found)) == len(names)
 
 
 @pytest.mark.parametrize("method", ["new_order", "authorization", "answer", "finalize", "chain"])
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_g05_a_renewal_cut_off_anywhere_is_finished(world: World, services: Services, method: str, moment: str) -> None:
+def test_g05_a_renewal_cut_off_anywhere_is_finished(
+    fleet: SimulatedFleet, services: Services, method: str, moment: str
+) -> None:
     class Killed(BaseException):
         pass
 
-    world.issued(NAME)
-    old = world.domain(NAME).certificate
-    services.clock.now = world.domain(NAME).renew_at
+    fleet.issued(NAME)
+    old = fleet.domain(NAME).certificate
+    services.clock.now = fleet.domain(NAME).renew_at
 
     def kill(called: str) -> None:
         if called == method:
@@ -321,44 +327,48 @@ def test_g05_a_renewal_cut_off_anywhere_is_finished(world: World, services: Serv
 
     setattr(services.cas[0], moment, kill)
     with pytest.raises(Killed):
-        world.run(60)
-    assert world.domain(NAME).certificate == old
-    world.run(HOUR)
-    assert world.domain(NAME).certificate.serial != old.serial
-    assert world.record(NAME).issuance.step is Step.DONE
+        fleet.run(60)
+    assert fleet.domain(NAME).certificate == old
+    fleet.run(HOUR)
+    assert fleet.domain(NAME).certificate.serial != old.serial
+    assert fleet.record(NAME).issuance.step is Step.DONE
     assert orders(services) <= 3
 
 
-def test_a_renewal_whose_beginning_was_cut_off_is_begun_again(world: World, services: Services) -> None:
-    world.issued(NAME)
-    services.clock.now = world.domain(NAME).renew_at
+def test_a_renewal_whose_beginning_was_cut_off_is_begun_again(fleet: SimulatedFleet, services: Services) -> None:
+    fleet.issued(NAME)
+    services.clock.now = fleet.domain(NAME).renew_at
     claimed = services.store.claim_renewals(
-        now=services.clock(), limit=9, look_again_at=NOW + 99 * DAY, per_second=1, at_once=9
+        now=services.clock(), limit=9, requeue_at=NOW + 99 * DAY, per_second=1, at_once=9
     )
     assert claimed == [NAME]
     services.clock.now = NOW + 99 * DAY
-    world.scan()
-    assert world.record(NAME).issuance.reason is Reason.RENEWAL
+    fleet.scan()
+    assert fleet.record(NAME).issuance.reason is Reason.RENEWAL
 
 
 @pytest.mark.parametrize("seconds", [0, 100, DAY, 58 * DAY, 61 * DAY])
-def test_a_clock_that_steps_back_an_hour_does_no_harm(world: World, services: Services, seconds: float) -> None:
-    world.issued(NAME)
-    world.run(seconds)
+def test_a_clock_that_steps_back_an_hour_does_no_harm(
+    fleet: SimulatedFleet, services: Services, seconds: float
+) -> None:
+    fleet.issued(NAME)
+    fleet.run(seconds)
     before = orders(services)
     services.clock.forward(-HOUR)
-    world.run(2 * HOUR)
+    fleet.run(2 * HOUR)
     assert orders(services) == before
-    world.run(90 * DAY)
-    assert world.domain(NAME).certificate.is_valid(services.clock())
+    fleet.run(90 * DAY)
+    assert fleet.domain(NAME).certificate.is_valid(services.clock())
     assert orders(services) - before in {1, 2}
 
 
 @pytest.mark.parametrize("calls", range(1, 8))
-def test_a_clock_that_steps_back_within_a_renewal_does_no_harm(world: World, services: Services, calls: int) -> None:
+def test_a_clock_that_steps_back_within_a_renewal_does_no_harm(
+    fleet: SimulatedFleet, services: Services, calls: int
+) -> None:
     services.cas[0].looks_until_ready = 1
-    world.issued(NAME)
-    services.clock.now = world.domain(NAME).renew_at
+    fleet.issued(NAME)
+    services.clock.now = fleet.domain(NAME).renew_at
     made = len(services.cas[0].calls)
 
     def step_back(_: str) -> None:
@@ -366,8 +376,8 @@ def test_a_clock_that_steps_back_within_a_renewal_does_no_harm(world: World, ser
             services.clock.forward(-HOUR)
 
     services.cas[0].before = step_back
-    world.run(3 * HOUR)
-    assert world.record(NAME).issuance.step is Step.DONE
+    fleet.run(3 * HOUR)
+    assert fleet.record(NAME).issuance.step is Step.DONE
     assert orders(services) == 2
 
 
@@ -381,7 +391,7 @@ def test_every_open_issuance_is_in_one_agenda() -> None:
     for reason in Reason:
         for step in Step:
             times = record.with_issuance(replace(record.issuance, reason=reason, step=step)).due_times(NOW)
-            lanes = [times[Agenda.INTERACTIVE], times[Agenda.RENEWAL]]
+            queues = [times[Due.OPEN_INTERACTIVE], times[Due.OPEN_RENEWAL]]
             is_open = step not in {Step.DONE, Step.FAILED}
-            assert sorted(map(str, lanes)) == sorted(map(str, [NOW, None] if is_open else [None, None]))
-            assert list(times) == list(Agenda)
+            assert sorted(map(str, queues)) == sorted(map(str, [NOW, None] if is_open else [None, None]))
+            assert list(times) == list(Due)

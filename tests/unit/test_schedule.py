@@ -8,13 +8,12 @@ from celery import Celery
 from celery.beat import Scheduler
 
 from issuer.schedule import SCANS
-from tests.fakes import fake_services
-from tests.front import celery_for
+from tests.fakes import queue_at
 
 
 @pytest.fixture
 def celery() -> Iterator[Celery]:
-    with celery_for(fake_services()) as celery:
+    with queue_at().celery as celery:
         yield celery
 
 

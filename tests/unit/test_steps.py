@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from issuer import keys, steps, tasks
+from issuer import backoff, keys, outcomes, steps, tasks
 from issuer.domain import CHAIN, Record, Status, Step, status
 from issuer.ports import Services, Verdict
 from issuer.problem import Problem, ProblemType
+from tests.api_client import reach
 from tests.fakes import NAME, as_asked, opened
-from tests.front import reach
 
 
 class Lost(BaseException):
@@ -71,7 +71,7 @@ def test_d03_a_published_answer_outlives_the_proof(services: Services) -> None:
 def test_e01_each_step_run_twice_with_the_same_record_is_harmless(services: Services, step: Step) -> None:
     record = reach(services, step)
     tasks.STEPS[step](services, record)
-    tasks.STEPS[step](services, replace(record, begun=2))
+    tasks.STEPS[step](services, replace(record, attempts_started=2))
     assert services.store.load(NAME) == record
     finished = finish(services)
     assert status(finished, services.clock()) is Status.ACTIVE
@@ -133,17 +133,17 @@ def test_waits_grow_and_never_come_before_the_ca_said(services: Services) -> Non
         services.clock.forward(seconds)
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
     later = services.clock() + 1000
-    waiting = steps._waiting(services, services.store.load(NAME).issuance, later)
-    assert waiting.next_try_at == later
+    leased = services.store.load(NAME)
+    assert outcomes.success(services, leased, steps.Wait(leased, later)).issuance.next_try_at == later
 
 
 def test_a_ca_that_is_slow_for_too_long_is_a_problem(services: Services) -> None:
     services.cas[0].looks_until_ready = 10**6
     record = reach(services, Step.CHALLENGE)
-    tired = replace(record.issuance, waits=steps.MAX_WAITS, is_answered=True)
-    with pytest.raises(Problem) as caught:
-        steps.challenge(services, record.with_issuance(tired))
-    assert caught.value.type is ProblemType.CA_SLOW
+    tired = replace(record.issuance, waits=backoff.MAX_POLLS, is_answered=True)
+    leased = record.with_issuance(tired)
+    after = outcomes.success(services, leased, steps.challenge(services, leased)).issuance
+    assert (after.problem.type, after.tries, after.waits) == (ProblemType.CA_SLOW, 1, 0)
 
 
 def test_c07_an_order_that_is_proved_already_is_finalized_without_an_answer(services: Services) -> None:
@@ -223,7 +223,7 @@ def test_f01_a_renewal_that_fails_leaves_the_pair_in_force_alone(services: Servi
     opened(services)
     before = finish(services)
     again = replace(before.issuance, step=Step.ORDER, next_try_at=None)
-    services.store.open(before.domain, again, version=before.version, look_again_at=services.clock())
+    services.store.open(before.domain, again, version=before.version, requeue_at=services.clock())
     for method in ("new_order", "finalize", "chain"):
         services.cas[0].before = _failing_at(method)
         record = services.store.load(NAME)

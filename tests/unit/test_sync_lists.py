@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from issuer.sync import lists
-from issuer.sync.lists import Held
+from issuer.edge.sync import lists
+from issuer.edge.sync.lists import Held
 
 FOLDER = Path("/edge")
 DEFAULT = "max-age=5184000"

@@ -7,7 +7,7 @@ from issuer.ports import Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NAME, fake_services, opened
 from tests.faults import fails, limited, works
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 A, B = "a.example", "b.example"
 T = ProblemType
@@ -15,97 +15,97 @@ A_WHILE = 150
 
 
 def test_failed_authorizations_are_counted_and_the_ca_is_not_asked_for_one_too_many(
-    world: World, services: Services
+    fleet: SimulatedFleet, services: Services
 ) -> None:
     ca = limited(services.cas[0], failed_authorizations=(2, 10 * HOUR))
     ca.published = lambda _: None
     opened(services)
-    world.run(HOUR)
+    fleet.run(HOUR)
     assert ca.calls.count("answer") == 2
-    waiting = world.record().issuance
+    waiting = fleet.record().issuance
     assert (waiting.problem.type, waiting.tries) == (T.OVER_BUDGET, 2)
     opened(services, "other.customer.example")
-    world.run(A_WHILE)
+    fleet.run(A_WHILE)
     assert ca.calls.count("answer") == 4
     ca.published = services.store.key_authorization
-    world.run(6 * HOUR)
-    assert world.words() == {Status.ACTIVE: 2}
+    fleet.run(6 * HOUR)
+    assert fleet.words() == {Status.ACTIVE: 2}
 
 
 @pytest.mark.parametrize("method", ["new_order", "authorization", "answer"])
 def test_what_comes_to_nothing_before_its_csr_is_sent_takes_no_certificate_off_the_limits(
-    world: World, services: Services, method: str
+    fleet: SimulatedFleet, services: Services, method: str
 ) -> None:
     """A CA counts certificates; only its limit on orders counts what was asked in vain."""
     ca = limited(services.cas[0], per_name=(1, 90 * DAY), per_registered_domain=(1, 90 * DAY))
     opened(services)
     ca.before = fails(Problem(T.CAA, "for now"), method)
-    world.run(2 * HOUR)
-    assert world.record().issuance.tries >= 2
+    fleet.run(2 * HOUR)
+    assert fleet.record().issuance.tries >= 2
     assert ca.calls.count(method) >= 2
     ca.before = works
-    world.run(2 * DAY)
-    assert world.word() is Status.ACTIVE
+    fleet.run(2 * DAY)
+    assert fleet.word() is Status.ACTIVE
     assert len(ca.certificates) == 1
 
 
 def test_a_name_whose_validation_failed_often_is_not_held_back_when_it_is_mended(
-    world: World, services: Services
+    fleet: SimulatedFleet, services: Services
 ) -> None:
     ca = limited(services.cas[0], per_name=(2, 90 * DAY))
     ca.published = lambda _: None
     opened(services)
-    world.run(1.5 * DAY)
+    fleet.run(1.5 * DAY)
     assert len(ca.orders) >= 4
     ca.published = services.store.key_authorization
-    world.run(1.5 * DAY)
-    assert world.word() is Status.ACTIVE
+    fleet.run(1.5 * DAY)
+    assert fleet.word() is Status.ACTIVE
 
 
-def test_an_outage_uses_up_no_certificates_of_a_name(world: World, services: Services) -> None:
+def test_an_outage_uses_up_no_certificates_of_a_name(fleet: SimulatedFleet, services: Services) -> None:
     ca = limited(services.cas[0], per_name=(2, 90 * DAY))
     opened(services)
     ca.before = fails(Problem(T.CA_UNAVAILABLE))
-    world.run(3 * HOUR)
+    fleet.run(3 * HOUR)
     ca.before = works
-    world.run(HOUR / 2)
-    assert world.word() is Status.ACTIVE
+    fleet.run(HOUR / 2)
+    assert fleet.word() is Status.ACTIVE
 
 
 def test_of_another_ca_that_was_asked_first_nothing_is_used_up() -> None:
     services = fake_services(hosts=(A, B))
-    world, (first, second) = World(services), services.cas
+    fleet, (first, second) = SimulatedFleet(services), services.cas
     for ca in services.cas:
         limited(ca, per_registered_domain=(1, 90 * DAY))
     opened(services)
     first.before = fails(Problem(T.CA_REFUSED, "policy"), "answer")
-    world.run(A_WHILE)
-    assert world.domain().certificate.ca == second.directory_url
+    fleet.run(A_WHILE)
+    assert fleet.domain().certificate.ca == second.directory_url
     first.before = works
     opened(services, "other.customer.example")
-    world.run(A_WHILE)
-    assert world.domain("other.customer.example").certificate.ca == first.directory_url
+    fleet.run(A_WHILE)
+    assert fleet.domain("other.customer.example").certificate.ca == first.directory_url
 
 
 def test_a_step_that_was_cut_off_is_counted_once(services: Services) -> None:
     ca = limited(services.cas[0], per_name=(1, 90 * DAY), new_orders=(1, 90 * DAY))
     opened(services)
-    world = World(services)
+    fleet = SimulatedFleet(services)
     for when in ("before", "after"):
         setattr(ca, when, fails(KeyboardInterrupt(), "new_order"))
         with pytest.raises(KeyboardInterrupt):
-            world.run(A_WHILE)
+            fleet.run(A_WHILE)
         setattr(ca, when, works)
-    world.run(A_WHILE)
-    assert world.word() is Status.ACTIVE
+    fleet.run(A_WHILE)
+    assert fleet.word() is Status.ACTIVE
     assert len(ca.certificates) == 1
 
 
-def test_dns_is_no_budget(world: World, services: Services) -> None:
+def test_dns_is_no_budget(fleet: SimulatedFleet, services: Services) -> None:
     ca = limited(services.cas[0], new_orders=(1, DAY), per_name=(1, DAY))
     services.resolver.verdicts[NAME] = Verdict.NO
     opened(services)
-    world.run(HOUR)
+    fleet.run(HOUR)
     opened(services, "other.example")
-    world.run(A_WHILE)
-    assert (world.word("other.example"), ca.calls.count("new_order")) == (Status.ACTIVE, 1)
+    fleet.run(A_WHILE)
+    assert (fleet.word("other.example"), ca.calls.count("new_order")) == (Status.ACTIVE, 1)

@@ -6,27 +6,27 @@ from itertools import pairwise
 
 import pytest
 
-from issuer import withdrawal
+from issuer.actions import withdraw
 from issuer.domain import Hsts, Step
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
+from tests.api_client import ApiClient, issued, renewing, worked
 from tests.fakes import NAME, fake_services, opened
-from tests.front import Front, issued, renewing, worked
-from tests.world import DAY, HOUR, World
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 PATH = f"/v2/x509/{NAME}"
 NOT_INITIATED = f"Please initiate x509 key pair generation at POST {PATH}"
 
 
 @pytest.fixture
-def front() -> Front:
-    front = Front().with_accounts()
-    front.queued()
-    return front
+def api_client() -> ApiClient:
+    api_client = ApiClient().with_accounts()
+    api_client.queued()
+    return api_client
 
 
-def delete(front: Front, query: str = "", account: str = "platform", name: str = NAME):
-    return front.call("DELETE", f"/v2/x509/{name}{query}", account)
+def delete(api_client: ApiClient, query: str = "", account: str = "platform", name: str = NAME):
+    return api_client.call("DELETE", f"/v2/x509/{name}{query}", account)
 
 
 def failed(services: Services) -> None:
@@ -34,64 +34,66 @@ def failed(services: Services) -> None:
 
 
 @pytest.mark.parametrize("state", [opened, issued, renewing, failed])
-def test_a_name_is_given_up_in_any_state_and_what_becomes_of_it_is_said(front: Front, state) -> None:
-    state(front.services)
-    answer = delete(front)
+def test_a_name_is_given_up_in_any_state_and_what_becomes_of_it_is_said(api_client: ApiClient, state) -> None:
+    state(api_client.services)
+    answer = delete(api_client)
     assert answer.status_code == 200
     assert f"{NAME} is served and renewed no more" in answer.json["message"]
     assert "held for your account" in answer.json["message"]
-    held_until = datetime.fromtimestamp(int(front.services.clock() + 30 * DAY), UTC)
+    held_until = datetime.fromtimestamp(int(api_client.services.clock() + 30 * DAY), UTC)
     assert (answer.json["held_until"], answer.json["revocation"]) == (held_until.isoformat(), None)
-    for again in (front.status(), front.put(), delete(front), delete(front, "?revoke=true")):
+    for again in (api_client.status(), api_client.put(), delete(api_client), delete(api_client, "?revoke=true")):
         assert (again.status_code, again.json["message"]) == (404, NOT_INITIATED)
-    assert front.queued() == []
+    assert api_client.queued() == []
 
 
 @pytest.mark.parametrize("state", [opened, issued])
-def test_b04_another_accounts_name_can_not_be_given_up_and_nothing_is_said_of_it(front: Front, state) -> None:
-    unknown = delete(front, account="other")
-    state(front.services)
-    before = front.load()
-    answer = delete(front, "?revoke=true", "other")
+def test_b04_another_accounts_name_can_not_be_given_up_and_nothing_is_said_of_it(api_client: ApiClient, state) -> None:
+    unknown = delete(api_client, account="other")
+    state(api_client.services)
+    before = api_client.load()
+    answer = delete(api_client, "?revoke=true", "other")
     assert (answer.status_code, answer.json) == (404, unknown.json)
     assert answer.json["message"] == NOT_INITIATED
-    assert front.load() == before
+    assert api_client.load() == before
 
 
-def test_b04_a_name_that_was_given_up_is_kept_from_others_and_not_from_its_account(front: Front) -> None:
-    issued(front.services)
-    delete(front)
-    front.services.clock.forward(30 * DAY - 1)
-    for answer in (front.post(account="other"), front.put(account="other")):
+def test_b04_a_name_that_was_given_up_is_kept_from_others_and_not_from_its_account(api_client: ApiClient) -> None:
+    issued(api_client.services)
+    delete(api_client)
+    api_client.services.clock.forward(30 * DAY - 1)
+    for answer in (api_client.post(account="other"), api_client.put(account="other")):
         assert (answer.status_code, answer.json["code"]) == (404, "not-found")
         assert "platform" not in answer.text
-    assert front.status(account="other").json["message"] == NOT_INITIATED
-    left = front.load()
-    assert front.post().status_code == 202
-    record = front.load()
+    assert api_client.status(account="other").json["message"] == NOT_INITIATED
+    left = api_client.load()
+    assert api_client.post().status_code == 202
+    record = api_client.load()
     assert (record.version, record.issuance.step) == (left.version + 1, Step.ORDER)
-    assert (record.domain.created_at, record.domain.is_withdrawn) == (front.services.clock(), False)
-    assert front.status().json["status"] == "processing"
-    assert front.post(account="other").status_code == 404
+    assert (record.domain.created_at, record.domain.is_withdrawn) == (api_client.services.clock(), False)
+    assert api_client.status().json["status"] == "processing"
+    assert api_client.post(account="other").status_code == 404
 
 
 @pytest.mark.parametrize("is_scanned", [True, False])
-def test_after_the_hold_anybody_may_have_it_whether_or_not_it_has_been_forgotten(front: Front, *, is_scanned) -> None:
-    issued(front.services)
-    delete(front)
-    front.services.clock.forward(30 * DAY + (HOUR if is_scanned else 0))
+def test_after_the_hold_anybody_may_have_it_whether_or_not_it_has_been_forgotten(
+    api_client: ApiClient, *, is_scanned
+) -> None:
+    issued(api_client.services)
+    delete(api_client)
+    api_client.services.clock.forward(30 * DAY + (HOUR if is_scanned else 0))
     if is_scanned:
-        withdrawal.forget(front.services, NAME)
-        assert front.load() is None
-    assert front.put(account="other").status_code == 404
-    assert front.post(account="other").status_code == 202
-    assert front.load().domain.account == "other"
-    assert (front.post().status_code, front.status().status_code) == (404, 404)
-    assert front.status(account="other").json["status"] == "processing"
+        withdraw.remove(api_client.services, NAME)
+        assert api_client.load() is None
+    assert api_client.put(account="other").status_code == 404
+    assert api_client.post(account="other").status_code == 202
+    assert api_client.load().domain.account == "other"
+    assert (api_client.post().status_code, api_client.status().status_code) == (404, 404)
+    assert api_client.status(account="other").json["status"] == "processing"
 
 
-def test_without_a_hold_it_is_free_at_once(front: Front) -> None:
-    free = Front(replace(front.services, hold_seconds=0), celery=front.celery, keys=front.keys)
+def test_without_a_hold_it_is_free_at_once(api_client: ApiClient) -> None:
+    free = ApiClient(replace(api_client.services, hold_seconds=0), keys=api_client.keys)
     issued(free.services)
     answer = delete(free)
     assert ("held" in answer.json["message"], answer.json["held_until"]) == (False, None)
@@ -100,46 +102,45 @@ def test_without_a_hold_it_is_free_at_once(front: Front) -> None:
     assert free.load().version == version + 1, "a stale writer is refused"
 
 
-def test_giving_up_and_asking_again_has_the_limit_of_a_name_that_is_tried(front: Front) -> None:
+def test_giving_up_and_asking_again_has_the_limit_of_a_name_that_is_tried(api_client: ApiClient) -> None:
     answers = []
     for _ in range(5):
-        answers.append(front.post().status_code)
-        delete(front)
+        answers.append(api_client.post().status_code)
+        delete(api_client)
     assert answers == [202, 202, 202, 202, 429]
 
 
 def test_a_name_whose_hold_is_over_counts_as_a_new_one() -> None:
-    front = Front(fake_services(new_names_per_registered_domain=1)).with_accounts()
-    front.post()
-    delete(front)
-    front.services.clock.forward(31 * DAY)
-    assert front.post(account="other").status_code == 202
-    assert front.post(f"b.{NAME}", account="other").status_code == 429
+    api_client = ApiClient(fake_services(new_names_per_registered_domain=1)).with_accounts()
+    api_client.post()
+    delete(api_client)
+    api_client.services.clock.forward(31 * DAY)
+    assert api_client.post(account="other").status_code == 202
+    assert api_client.post(f"b.{NAME}", account="other").status_code == 429
 
 
-def test_a_name_that_nobody_could_ask_for_any_more_can_be_given_up(front: Front) -> None:
-    issued(front.services)
-    strict = replace(front.services, allow_reserved_names=False, own_names=("customer.example",))
-    assert delete(Front(strict, celery=front.celery, keys=front.keys)).status_code == 200
+def test_a_name_that_nobody_could_ask_for_any_more_can_be_given_up(api_client: ApiClient) -> None:
+    issued(api_client.services)
+    strict = replace(api_client.services, allow_reserved_names=False, own_names=("customer.example",))
+    assert delete(ApiClient(strict, keys=api_client.keys)).status_code == 200
 
 
-def test_giving_up_says_how_long_browsers_keep_to_https(front: Front) -> None:
-    opened(front.services)
-    assert "warning" not in delete(front).json
-    front.post()
-    record = issued_again(front)
-    front.services.store.amend(record.with_domain(hsts=Hsts(DAY)), now=front.services.clock())
-    until = datetime.fromtimestamp(int(front.services.clock() + DAY), UTC).isoformat()
-    assert until in delete(front).json["warning"]
+def test_giving_up_says_how_long_browsers_keep_to_https(api_client: ApiClient) -> None:
+    opened(api_client.services)
+    assert "warning" not in delete(api_client).json
+    api_client.post()
+    record = issued_again(api_client)
+    api_client.services.store.amend(record.with_domain(hsts=Hsts(DAY)), now=api_client.services.clock())
+    until = datetime.fromtimestamp(int(api_client.services.clock() + DAY), UTC).isoformat()
+    assert until in delete(api_client).json["warning"]
 
 
-def issued_again(front: Front):
-    world = World(front.services)
-    world.celery = front.celery
-    world.scan()
-    front.services.clock.forward(HOUR)
-    world.run(60)
-    return front.load()
+def issued_again(api_client: ApiClient):
+    fleet = SimulatedFleet(api_client.services)
+    fleet.scan()
+    api_client.services.clock.forward(HOUR)
+    fleet.run(60)
+    return api_client.load()
 
 
 @pytest.mark.parametrize(
@@ -154,17 +155,17 @@ def issued_again(front: Front):
         ("?reason=0&revoke=true", 0),
     ],
 )
-def test_what_was_in_force_is_revoked_where_it_was_issued(front: Front, query: str, reason: int) -> None:
-    certificate = issued(front.services).domain.certificate
-    answer = delete(front, query)
+def test_what_was_in_force_is_revoked_where_it_was_issued(api_client: ApiClient, query: str, reason: int) -> None:
+    certificate = issued(api_client.services).domain.certificate
+    answer = delete(api_client, query)
     assert (answer.status_code, answer.json["revocation"]) == (200, "pending")
-    assert "revoke" not in front.services.cas[0].calls, "not while the caller waits"
-    world = World(front.services)
-    world.run(60)
-    assert front.services.cas[0].revoked == {certificate.chain: reason}
-    assert front.load().domain.revocations == ()
-    world.run(DAY)
-    assert front.services.cas[0].calls.count("revoke") == 1
+    assert "revoke" not in api_client.services.cas[0].calls, "not while the caller waits"
+    fleet = SimulatedFleet(api_client.services)
+    fleet.run(60)
+    assert api_client.services.cas[0].revoked == {certificate.chain: reason}
+    assert api_client.load().domain.revocations == ()
+    fleet.run(DAY)
+    assert api_client.services.cas[0].calls.count("revoke") == 1
 
 
 @pytest.mark.parametrize(
@@ -187,118 +188,119 @@ def test_what_was_in_force_is_revoked_where_it_was_issued(front: Front, query: s
         "?revoke=true&reason=%FF%0A",
     ],
 )
-def test_what_is_not_clear_is_400_and_gives_nothing_up(front: Front, query: str) -> None:
-    issued(front.services)
-    before = front.load()
-    answer = delete(front, query)
+def test_what_is_not_clear_is_400_and_gives_nothing_up(api_client: ApiClient, query: str) -> None:
+    issued(api_client.services)
+    before = api_client.load()
+    answer = delete(api_client, query)
     assert (answer.status_code, answer.json["code"]) == (400, "invalid-request")
     assert answer.json["detail"]
     assert answer.json["hint"]
-    assert front.load() == before
+    assert api_client.load() == before
 
 
-def test_without_a_certificate_that_is_valid_there_is_nothing_to_revoke(front: Front) -> None:
-    opened(front.services)
-    answer = delete(front, "?revoke=true")
+def test_without_a_certificate_that_is_valid_there_is_nothing_to_revoke(api_client: ApiClient) -> None:
+    opened(api_client.services)
+    answer = delete(api_client, "?revoke=true")
     assert ("no valid certificate to revoke" in answer.json["message"], answer.json["revocation"]) == (True, None)
-    front.post()
-    record = issued_again(front)
-    front.services.clock.now = record.domain.certificate.not_after + 1
-    assert delete(front, "?revoke=true").json["revocation"] is None
+    api_client.post()
+    record = issued_again(api_client)
+    api_client.services.clock.now = record.domain.certificate.not_after + 1
+    assert delete(api_client, "?revoke=true").json["revocation"] is None
 
 
-def withdrawn(front: Front, reason: int = 1) -> World:
+def withdrawn(api_client: ApiClient, reason: int = 1) -> SimulatedFleet:
     """A name to be revoked, and the clock."""
-    issued(front.services)
-    account = front.services.store.account("platform")
-    withdrawal.withdraw(front.services, account, NAME, reason=reason)
-    return World(front.services)
+    issued(api_client.services)
+    account = api_client.services.store.account("platform")
+    withdraw.withdraw(api_client.services, account, NAME, reason=reason)
+    return SimulatedFleet(api_client.services)
 
 
-def refusing(front: Front, problem: Problem, times: int) -> list[float]:
+def refusing(api_client: ApiClient, problem: Problem, times: int) -> list[float]:
     """When the CA was asked to revoke."""
     asked = []
 
     def refuse(method: str) -> None:
         if method == "revoke":
-            asked.append(front.services.clock())
+            asked.append(api_client.services.clock())
             if len(asked) <= times:
                 raise problem
 
-    front.services.cas[0].before = refuse
+    api_client.services.cas[0].before = refuse
     return asked
 
 
-def test_it_is_asked_for_again_at_growing_pauses_until_it_is_done(front: Front) -> None:
-    asked = refusing(front, Problem(ProblemType.CA_MISUNDERSTOOD, "what?"), times=6)
-    world = withdrawn(front)
-    world.run(3 * DAY)
+def test_it_is_asked_for_again_at_growing_pauses_until_it_is_done(api_client: ApiClient) -> None:
+    asked = refusing(api_client, Problem(ProblemType.CA_MISUNDERSTOOD, "what?"), times=6)
+    fleet = withdrawn(api_client)
+    fleet.run(3 * DAY)
     pauses = [after - before for before, after in pairwise(asked)]
     expected = [60, 600, 6000, 6 * HOUR, 6 * HOUR, 6 * HOUR]
     assert len(pauses) == len(expected)
     assert all(0.8 * one <= pause <= 1.2 * one for one, pause in zip(expected, pauses, strict=True))
-    assert len(front.services.cas[0].revoked) == 1
-    assert front.load().domain.revocations == ()
+    assert len(api_client.services.cas[0].revoked) == 1
+    assert api_client.load().domain.revocations == ()
 
 
-def test_a_ca_that_asks_for_patience_gets_it(front: Front) -> None:
-    later = front.services.clock() + 2 * DAY
-    asked = refusing(front, Problem(ProblemType.RATE_LIMITED, "later", retry_at=later), times=1)
-    withdrawn(front).run(3 * DAY)
+def test_a_ca_that_asks_for_patience_gets_it(api_client: ApiClient) -> None:
+    later = api_client.services.clock() + 2 * DAY
+    asked = refusing(api_client, Problem(ProblemType.RATE_LIMITED, "later", retry_at=later), times=1)
+    withdrawn(api_client).run(3 * DAY)
     assert asked[1] >= later
 
 
-def test_a_ca_that_is_away_is_left_alone_with_it_and_it_is_done_when_it_is_back(front: Front) -> None:
-    asked = refusing(front, Problem(ProblemType.CA_UNAVAILABLE, "away"), times=4)
-    world = withdrawn(front)
-    world.run(3 * DAY)
-    assert (len(asked), len(front.services.cas[0].revoked)) == (5, 1)
+def test_a_ca_that_is_away_is_left_alone_with_it_and_it_is_done_when_it_is_back(api_client: ApiClient) -> None:
+    asked = refusing(api_client, Problem(ProblemType.CA_UNAVAILABLE, "away"), times=4)
+    fleet = withdrawn(api_client)
+    fleet.run(3 * DAY)
+    assert (len(asked), len(api_client.services.cas[0].revoked)) == (5, 1)
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_a_hold_lasts_until_it_is_revoked_or_the_certificate_has_ended(front: Front, *, is_known: bool) -> None:
-    front.services = replace(front.services, hold_seconds=0)
-    front = Front(front.services, celery=front.celery, keys=front.keys)
-    refusing(front, Problem(ProblemType.CA_MISUNDERSTOOD, "what?"), times=10**6)
-    world = withdrawn(front)
+def test_a_hold_lasts_until_it_is_revoked_or_the_certificate_has_ended(
+    api_client: ApiClient, *, is_known: bool
+) -> None:
+    api_client.services = replace(api_client.services, hold_seconds=0)
+    api_client = ApiClient(api_client.services, keys=api_client.keys)
+    refusing(api_client, Problem(ProblemType.CA_MISUNDERSTOOD, "what?"), times=10**6)
+    fleet = withdrawn(api_client)
     if not is_known:
-        world.services = replace(front.services, cas=())
-    world.run(60)
-    (revocation,) = front.load().domain.revocations
-    assert front.post(account="other").status_code == 404
-    world.run(revocation.not_after - front.services.clock())
-    assert front.post(account="other").status_code == 404
-    world.run(2)
-    assert front.load().domain.revocations == ()
-    assert front.load().domain.forget_at == pytest.approx(front.services.clock() + HOUR, abs=3)
-    assert front.post(account="other").status_code == 202
+        fleet.services = replace(api_client.services, cas=())
+    fleet.run(60)
+    (revocation,) = api_client.load().domain.revocations
+    assert api_client.post(account="other").status_code == 404
+    fleet.run(revocation.not_after - api_client.services.clock())
+    assert api_client.post(account="other").status_code == 404
+    fleet.run(2)
+    assert api_client.load().domain.revocations == ()
+    assert api_client.load().domain.forget_at == pytest.approx(api_client.services.clock() + HOUR, abs=3)
+    assert api_client.post(account="other").status_code == 202
 
 
-def test_what_is_to_be_revoked_goes_on_when_the_name_is_asked_for_anew(front: Front) -> None:
-    asked = refusing(front, Problem(ProblemType.CA_MISUNDERSTOOD, "what?"), times=1)
-    world = withdrawn(front)
-    first = front.load().domain.revocations[0].chain
-    world.scan()
-    assert front.post().status_code == 202
-    world.celery = front.celery
-    world.run(HOUR)
-    record = front.load()
-    assert (len(asked), front.services.cas[0].revoked) == (2, {first: 1})
+def test_what_is_to_be_revoked_goes_on_when_the_name_is_asked_for_anew(api_client: ApiClient) -> None:
+    asked = refusing(api_client, Problem(ProblemType.CA_MISUNDERSTOOD, "what?"), times=1)
+    fleet = withdrawn(api_client)
+    first = api_client.load().domain.revocations[0].chain
+    fleet.scan()
+    assert api_client.post().status_code == 202
+    fleet.run(HOUR)
+    record = api_client.load()
+    assert (len(asked), api_client.services.cas[0].revoked) == (2, {first: 1})
     assert (record.issuance.step, record.domain.revocations) == (Step.DONE, ())
     assert record.domain.certificate.chain != first
     second = record.domain.certificate.chain
-    delete(front, "?revoke=true&reason=4")
-    world.run(60)
-    assert front.services.cas[0].revoked == {first: 1, second: 4}
+    delete(api_client, "?revoke=true&reason=4")
+    fleet.run(60)
+    assert api_client.services.cas[0].revoked == {first: 1, second: 4}
 
 
-def test_a_revocation_while_a_worker_has_the_record_is_asked_for_again_and_done(front: Front) -> None:
-    world = withdrawn(front)
-    front.post()
-    issuance_id, now = front.load().issuance.id, front.services.clock()
-    front.services.store.take(issuance_id, now=now, until=now + 70)
-    world.scan()
-    assert len(front.load().domain.revocations) == 1
-    world.run(HOUR)
-    assert front.load().domain.revocations == ()
-    assert front.services.cas[0].calls.count("revoke") == 2
+def test_a_revocation_while_a_worker_has_the_record_is_asked_for_again_and_done(api_client: ApiClient) -> None:
+    fleet = withdrawn(api_client)
+    api_client.post()
+    issuance_id, now = api_client.load().issuance.id, api_client.services.clock()
+    api_client.services.store.lease(issuance_id, now=now, until=now + 70)
+    fleet.scan()
+    assert len(api_client.load().domain.revocations) == 1
+    fleet.run(HOUR)
+    assert api_client.load().domain.revocations == ()
+    assert api_client.services.cas[0].calls.count("revoke") == 2

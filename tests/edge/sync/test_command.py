@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from issuer import sync
 from issuer.domain import Hsts
+from issuer.edge import sync
 from issuer.ports import Services
 from issuer.sandbox import LOOPBACK, free_port
 from tests.edge.records import Records, edge_settings

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from issuer import sync
 from issuer.domain import Hsts
-from issuer.keys import NEUTRAL_NAME, Vault, new_encryption_key, require_fit
+from issuer.edge import sync
+from issuer.edge.sync import Refused
+from issuer.keys import PLACEHOLDER_NAME, Vault, new_encryption_key, require_fit
 from issuer.ports import Services
-from issuer.sync import Refused
 from tests.edge.records import Records
 from tests.edge.runs import Run
 from tests.edge.sync.directory import NAME, OTHER, THIRD, marks, mode, names, read
@@ -69,7 +69,7 @@ def test_d01_the_end_of_a_certificate_is_told_of(records: Records, services: Ser
         records.install(name)
     run()
     ended = replace(services.store.load(NAME).domain.certificate, not_after=1.0)
-    records.change(NAME, certificate=ended, is_end_told=True)
+    records.change(NAME, certificate=ended, is_expiry_reported=True)
     run()
     assert marks(path) == {NAME: "ended", OTHER: "5184000"}
     assert (path / "names.haproxy").read_text() == f"{NAME} ended\n{OTHER} valid\n"
@@ -87,7 +87,7 @@ def test_d01_there_is_a_certificate_that_is_nobodys(records: Records, path: Path
     was_sound = was_sound and (path / "neutral.pem").read_text() == before
     run()
     after = (path / "neutral.pem").read_text()
-    require_fit(after, NEUTRAL_NAME)
+    require_fit(after, PLACEHOLDER_NAME)
     assert (mode(path / "neutral.pem"), after == before) == (0o600, was_sound)
 
 

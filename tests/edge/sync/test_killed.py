@@ -8,7 +8,7 @@ import pytest
 
 from issuer.config import Settings
 from issuer.domain import Hsts
-from issuer.keys import NEUTRAL_NAME, require_fit
+from issuer.keys import PLACEHOLDER_NAME, require_fit
 from issuer.ports import Services
 from issuer.sandbox import Sandbox
 from tests.edge.records import Records, edge_settings
@@ -34,7 +34,7 @@ def assert_whole(path: Path) -> None:
 
 
 def assert_done(path: Path, services: Services) -> None:
-    expected = {name for name in services.feed.names() if services.feed.served(name)}
+    expected = {name for name in services.feed.names() if services.feed.edge_version(name)}
     links = {link.name.removesuffix(".pem"): link for link in path.glob("*.pem") if link.is_symlink()}
     assert links.keys() == expected
     for name, link in links.items():
@@ -42,7 +42,7 @@ def assert_done(path: Path, services: Services) -> None:
     assert {line.split()[0] for line in (path / "names.haproxy").read_text().splitlines()} == expected
     assert f"{NEW} max-age=60\n" in (path / "hsts.haproxy").read_text()
     assert links[NEW].readlink().name.endswith(".60.pem")
-    require_fit((path / "neutral.pem").read_text(), NEUTRAL_NAME)
+    require_fit((path / "neutral.pem").read_text(), PLACEHOLDER_NAME)
     assert (path / f"{FOREIGN}.pem").read_text() == "somebody else's"
     assert (path / "versions").is_dir()
 

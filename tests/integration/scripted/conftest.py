@@ -23,6 +23,6 @@ def ca(http_port: int) -> Iterator[ScriptedCa]:
 @pytest.fixture
 def services(redis_url: str, ca: ScriptedCa, dns: Dns, clock: FakeClock, http_port: int, serve) -> Services:
     services = build_services(settings_for(redis_url, ca.directory_url, dns), clock)
-    serve(create_app(services, None), http_port)
+    serve(create_app(services), http_port)
     published(dns, NAME)
     return services

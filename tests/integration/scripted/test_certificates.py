@@ -10,10 +10,10 @@ from issuer import keys, renewal
 from issuer.ports import Services
 from issuer.problem import ProblemType
 from tests.fakes import NAME, FakeClock
-from tests.jumps import DAY, issued, lived, renewed, shown
 from tests.real import verified
 from tests.scripted import ScriptedCa
 from tests.scripted.chains import pem
+from tests.time_travel import DAY, issued, lived, renewed, shown
 
 
 @pytest.mark.parametrize("key_type", keys.KeyType)

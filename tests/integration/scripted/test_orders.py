@@ -15,10 +15,10 @@ from issuer.problem import Problem, ProblemType
 from issuer.sandbox import Dns
 from issuer.wiring import build_services
 from tests.fakes import NAME, FakeClock
-from tests.jumps import DAY, issued, lived, renewed, shown
 from tests.real import opened, published, run_to_end, run_to_step, settings_for
 from tests.scripted import ScriptedCa
 from tests.scripted.answers import Refused, malformed, problem
+from tests.time_travel import DAY, issued, lived, renewed, shown
 from tests.wire import FOR_GOOD, Fault, cut
 
 FOR_EVER = 10**6
@@ -271,9 +271,9 @@ def test_d03_a_try_with_another_token_leaves_the_first_in_place(services: Servic
     opened(services, NAME)
     run_to_step(services, NAME, Step.CHALLENGE)
     tasks.attempt(services, Step.CHALLENGE, services.store.load(NAME).issuance.id)
-    begun = services.store.load(NAME)
-    again = begun.issuance.retry(Problem(ProblemType.VALIDATION_FAILED), services.clock())
-    services.store.open(begun.domain, again, version=begun.version, look_again_at=0)
-    assert run_to_end(services, begun).issuance.step is Step.DONE
+    began_at = services.store.load(NAME)
+    again = began_at.issuance.retry(Problem(ProblemType.VALIDATION_FAILED), services.clock())
+    services.store.open(began_at.domain, again, version=began_at.version, requeue_at=0)
+    assert run_to_end(services, began_at).issuance.step is Step.DONE
     assert len({token for token, _ in ca.authorizations.fetches}) == 2
     assert [code for _, code in ca.authorizations.fetches] == [200] * 6

@@ -10,10 +10,10 @@ from issuer.domain import Step
 from issuer.sandbox import LOOPBACK, Dns, free_port
 from issuer.wiring import build_services
 from tests.fakes import NAME, FakeClock
-from tests.jumps import lived, shown
 from tests.real import opened, published, run_to_end, settings_for
 from tests.scripted import ScriptedCa
 from tests.scripted.answers import problem
+from tests.time_travel import lived, shown
 from web.app import create_app
 
 NODES = 3
@@ -25,7 +25,7 @@ def nodes(serve: Callable[..., None], redis_url: str, dns: Dns) -> Iterator[tupl
     port = free_port()
     ca = ScriptedCa((LOOPBACK, port))
     settings = settings_for(redis_url, ca.directory_url, dns)
-    apps = [create_app(build_services(settings), None) for _ in range(NODES)]
+    apps = [create_app(build_services(settings)) for _ in range(NODES)]
     turns, asked = itertools.cycle(range(NODES)), [0] * NODES
 
     def balancer(environ: dict[str, object], start_response: Callable[..., object]) -> object:

@@ -6,15 +6,16 @@ from collections.abc import Callable
 import pytest
 from josepy.json_util import decode_b64jose
 
-from issuer import withdrawal
-from issuer.ports import Account, Plan, Services
+from issuer.actions import withdraw
+from issuer.domain import Account, Plan
+from issuer.ports import Services
 from issuer.problem import ProblemType
 from tests.fakes import NAME, FakeClock
-from tests.jumps import DAY, issued
 from tests.scripted import ScriptedCa
 from tests.scripted.answers import problem
+from tests.simulated_fleet import SimulatedFleet
+from tests.time_travel import DAY, issued
 from tests.wire import Answer, Fault, cut
-from tests.world import World
 
 ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, 0.0)
 
@@ -23,10 +24,10 @@ def refusal(type_: str, status: int = 400) -> Callable[[], Answer]:
     return lambda: (status, {"Content-Type": "application/problem+json"}, json.dumps(problem(type_, "no")).encode())
 
 
-def given_up(services: Services, reason: int = 1) -> World:
+def given_up(services: Services, reason: int = 1) -> SimulatedFleet:
     issued(services)
-    withdrawal.withdraw(services, ACCOUNT, NAME, reason=reason)
-    return World(services)
+    withdraw.withdraw(services, ACCOUNT, NAME, reason=reason)
+    return SimulatedFleet(services)
 
 
 def sent(ca: ScriptedCa) -> list[int | None]:
@@ -42,29 +43,29 @@ def is_revoked(ca: ScriptedCa) -> bool:
 
 @pytest.mark.parametrize("reason", [0, 1, 4, 5])
 def test_the_reason_reaches_the_ca(services: Services, ca: ScriptedCa, reason: int) -> None:
-    world = given_up(services, reason)
-    world.scan()
+    fleet = given_up(services, reason)
+    fleet.scan()
     assert (sent(ca), is_revoked(ca), services.store.load(NAME).domain.revocations) == ([reason], True, ())
 
 
 def test_an_answer_that_is_lost_is_asked_for_again_and_it_was_done(services: Services, ca: ScriptedCa) -> None:
     ca.add(Fault("/revokeCert", after=cut))
-    world = given_up(services)
-    world.scan()
+    fleet = given_up(services)
+    fleet.scan()
     assert is_revoked(ca)
     (revocation,) = services.store.load(NAME).domain.revocations
     assert revocation.tries == 1
-    world.run(120)
+    fleet.run(120)
     assert (sent(ca), services.store.load(NAME).domain.revocations) == ([1, 1], ())
 
 
 @pytest.mark.parametrize("type_", ["serverInternal", "malformed", "unauthorized", "rateLimited"])
 def test_a_refusal_is_tried_again(services: Services, ca: ScriptedCa, type_: str) -> None:
     ca.add(Fault("/revokeCert", times=2, before=refusal(type_)))
-    world = given_up(services)
-    world.run(60)
+    fleet = given_up(services)
+    fleet.run(60)
     assert not is_revoked(ca)
-    world.run(DAY)
+    fleet.run(DAY)
     assert (is_revoked(ca), services.store.load(NAME).domain.revocations) == (True, ())
 
 
@@ -83,18 +84,18 @@ def test_a_ca_that_revokes_nothing_is_asked_until_the_certificate_has_ended(
         return status, headers, json.dumps(document).encode()
 
     ca.add(Fault("/directory", times=10**6, after=without))
-    world = given_up(services)
-    world.scan()
+    fleet = given_up(services)
+    fleet.scan()
     assert services.store.load(NAME).domain.revocations[0].tries == 1
     clock.now = services.store.load(NAME).domain.revocations[0].not_after + 1
-    world.scan()
+    fleet.scan()
     assert services.store.load(NAME).domain.revocations == ()
     assert sent(ca) == []
 
 
 def test_a_ca_account_that_was_lost_is_found_again_first(services: Services, ca: ScriptedCa) -> None:
     ca.add(Fault("/revokeCert", before=refusal("accountDoesNotExist")))
-    world = given_up(services)
-    world.run(DAY)
+    fleet = given_up(services)
+    fleet.run(DAY)
     assert is_revoked(ca)
     assert services.store.load(NAME).issuance.problem.type is ProblemType.WITHDRAWN

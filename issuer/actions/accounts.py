@@ -1,0 +1,77 @@
+"""Customers' accounts: made by the operator, known by an API key that is shown once and stored as a hash."""
+
+import hashlib
+import hmac
+import re
+import secrets
+
+from issuer import ownership
+from issuer.domain import Account, Plan
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+
+NO_HASH = "0" * 64
+
+
+def create(services: Services, account_id: str, plan: Plan) -> str:
+    """Make an account; returns its API key, which is nowhere else. Raises Problem(invalid-request, account-exists)."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", account_id, re.ASCII):
+        raise Problem(
+            ProblemType.INVALID_REQUEST,
+            f"an account can not be called {account_id[:60]!a}",
+            hint="use up to 40 lower-case letters, digits and hyphens",
+        )
+    key = _new_key(account_id)
+    account = Account(account_id, plan, _hash(key), created_at=services.clock(), token=ownership.new_token())
+    services.store.create_account(account)
+    return key
+
+
+def rotate_key(services: Services, account_id: str) -> str:
+    """Give an account a new API key; the old one ends now. Raises Problem(not-found)."""
+    _require_existing(services, account_id)
+    key = _new_key(account_id)
+    services.store.change_account(account_id, key_hash=_hash(key))
+    return key
+
+
+def set_plan(services: Services, account_id: str, plan: Plan) -> None:
+    """Change what an account may do. Raises Problem(not-found)."""
+    _require_existing(services, account_id)
+    services.store.change_account(account_id, plan=plan)
+
+
+def by_id(services: Services, account_id: str) -> Account:
+    """An account, with its token. Raises Problem(not-found)."""
+    _require_existing(services, account_id)
+    ownership.token(services, account_id)
+    account = services.store.account(account_id)
+    assert account
+    return account
+
+
+def by_key(services: Services, key: str) -> Account | None:
+    """The account of an API key, or None; compared in constant time, and whether or not the account exists."""
+    account_id, _, _ = key.partition(".")
+    account = services.store.account(account_id) if re.fullmatch(r"[a-z0-9-]{1,40}", account_id, re.ASCII) else None
+    is_right = hmac.compare_digest(_hash(key), account.key_hash if account else NO_HASH)
+    return account if is_right else None
+
+
+def _require_existing(services: Services, account_id: str) -> None:
+    if services.store.account(account_id) is None:
+        raise Problem(
+            ProblemType.NOT_FOUND,
+            account_id,
+            message="there is no such account",
+            hint="issuer accounts list shows them",
+        )
+
+
+def _new_key(account_id: str) -> str:
+    return f"{account_id}.{secrets.token_urlsafe(32)}"
+
+
+def _hash(key: str) -> str:
+    """Keys carry 256 random bits, so a plain hash is enough: nothing to guess, nothing to salt."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,95 @@
+"""Whether a CA is available: a circuit breaker that all workers share (`ports.Limits`).
+
+A CA that failed three times in a row gets a cooldown of half a minute, then longer, up to ten minutes. After it one
+caller tries the CA, and the others wait for how that goes.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from issuer.domain import Record
+from issuer.ports import CertificateAuthority, Pause, Services
+from issuer.problem import Problem, ProblemType
+
+UNAVAILABLE = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_ACCOUNT})
+AVAILABLE = frozenset(
+    {
+        ProblemType.VALIDATION_FAILED,
+        ProblemType.RATE_LIMITED,
+        ProblemType.CA_SLOW,
+        ProblemType.CA_MISUNDERSTOOD,
+        ProblemType.CA_REFUSED,
+        ProblemType.ORDER_LOST,
+        ProblemType.BAD_CERTIFICATE,
+    }
+)
+"""Problems that only a CA that is available can have reported."""
+
+Answer = TypeVar("Answer")
+
+log = structlog.get_logger(__name__)
+
+
+def pause_of(services: Services, ca: CertificateAuthority) -> Pause | None:
+    """None where the CA may be asked now, for one step; else until when not, and why."""
+    per_second = ca.policy.limits.requests_per_second
+    return services.limits.admit(ca.directory_url, now=services.clock(), requests_per_second=per_second)
+
+
+def require_available(services: Services, ca: CertificateAuthority) -> None:
+    """Raise Problem(ca-rests, paced) where a CA may not be asked now."""
+    if pause := pause_of(services, ca):
+        raise _paused(pause, ca.directory_url)
+
+
+def record_success(services: Services, ca: CertificateAuthority) -> None:
+    """The CA has answered: its former failures no longer count."""
+    services.limits.record_success(ca.directory_url)
+
+
+def record_failure(services: Services, ca: CertificateAuthority, record: Record, problem: Problem) -> Problem:
+    """Count what a problem says about the CA's availability. Returns the problem; one that leads to a cooldown says
+    until when that is, and no longer counts as a try."""
+    if problem.type in AVAILABLE:
+        record_success(services, ca)
+    if problem.type not in UNAVAILABLE:
+        return problem
+    until = services.limits.record_failure(
+        ca.directory_url,
+        now=services.clock(),
+        until=problem.retry_at,
+        is_repeated=record.issuance.tries > 0,
+        is_certain=problem.type is ProblemType.CA_ACCOUNT,
+    )
+    if until is None:
+        return problem
+    if problem.type is ProblemType.CA_ACCOUNT:
+        log.error("the account at a CA needs its operator", ca=ca.directory_url, reason=str(problem))
+        return Problem(problem.type, problem.detail, hint=problem.hint, retry_at=until)
+    return Problem(ProblemType.CA_RESTS, problem.detail, hint=problem.hint, retry_at=until)
+
+
+def call_outside_orders(
+    services: Services, ca: CertificateAuthority, resource: str, call: Callable[[], Answer]
+) -> Answer:
+    """Call a CA at a resource that no order needs. Where that has failed of late, it gets a cooldown of its own, which
+    no order waits for. Raises Problem."""
+    resource_url, now = f"{ca.directory_url}#{resource}", services.clock()
+    per_second = ca.policy.limits.requests_per_second
+    if pause := services.limits.admit(resource_url, now=now, requests_per_second=per_second):
+        raise _paused(pause, resource_url)
+    try:
+        answer = call()
+    except Problem as problem:
+        if problem.type is ProblemType.CA_UNAVAILABLE:
+            services.limits.record_failure(resource_url, now=now, until=problem.retry_at)
+        raise
+    services.limits.record_success(resource_url)
+    return answer
+
+
+def _paused(pause: Pause, url: str) -> Problem:
+    type_ = ProblemType.CA_RESTS if pause.is_cooldown else ProblemType.PACED
+    return Problem(type_, url, retry_at=pause.until)

@@ -1,0 +1,87 @@
+"""Which CA a certificate comes from: the first choice, or the next one where that is down, has no room, or refuses.
+
+A CA is selected before an order is placed and stands in the issuance; an order stays with its CA.
+"""
+
+import hashlib
+import math
+
+import structlog
+
+from issuer import backoff
+from issuer.authorities.health import pause_of
+from issuer.domain import Domain, Issuance, Record, Step
+from issuer.ports import CertificateAuthority, Pause, Services
+from issuer.problem import Problem, ProblemType
+
+REFUSALS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED})
+"""A CA says no to the domain, at whatever step: another one may not."""
+BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET, ProblemType.CA_ACCOUNT})
+BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
+"""Once the CSR is sent there may be a certificate: its CA is waited for, and no second one is bought elsewhere."""
+OF_A_CA = REFUSALS | BEFORE_CSR | BEFORE_ORDER
+
+log = structlog.get_logger(__name__)
+
+
+def preferred(services: Services, domain: Domain) -> list[CertificateAuthority]:
+    """The CAs for a domain, the first choice first: the operator's one for this domain, and no other; else by weight,
+    where CAs have one, each name always the same way; else in the order of the settings."""
+    if domain.ca:
+        return [ca for ca in services.cas if ca.directory_url == domain.ca]
+    return sorted(services.cas, key=lambda ca: _rank(ca, domain.name))
+
+
+def select(services: Services, record: Record) -> str:
+    """The directory URL of the CA to place an order at. Raises Problem where none may be asked now."""
+    cooldowns: list[Pause] = []
+    for ca in _remaining(services, record.domain, record.issuance.passed_over):
+        pause = pause_of(services, ca)
+        if pause is None:
+            return ca.directory_url
+        if not pause.is_cooldown:
+            raise Problem(ProblemType.PACED, ca.directory_url, retry_at=pause.until)
+        cooldowns.append(pause)
+    if not cooldowns:
+        raise Problem(ProblemType.CA_ACCOUNT, f"{record.domain.ca} is none of the CAs in ISSUER_CAS")
+    raise Problem(ProblemType.CA_RESTS, retry_at=min(pause.until for pause in cooldowns))
+
+
+def failover(services: Services, record: Record, problem: Problem) -> Issuance | None:
+    """The issuance on its way to the next CA, where that may help with a problem; else None."""
+    issuance = record.issuance
+    reasons = {Step.ORDER: OF_A_CA, Step.CHALLENGE: REFUSALS | BEFORE_CSR}
+    if issuance.ca is None or problem.type not in reasons.get(issuance.step, REFUSALS):
+        return None
+    if not _remaining(services, record.domain, (*issuance.passed_over, issuance.ca)):
+        return None
+    log.info("failover to another CA", ca=issuance.ca, reason=str(problem))
+    now = services.clock()
+    return issuance.failover(_most_hopeful(issuance, problem, now), now)
+
+
+def most_hopeful_problem(services: Services, record: Record, problem: Problem) -> Problem:
+    """What to report of an issuance that no CA could serve: of its CAs' problems the one that passes soonest; but
+    always a problem that is no CA's."""
+    return _most_hopeful(record.issuance, problem, services.clock()) if problem.type in OF_A_CA else problem
+
+
+def _most_hopeful(issuance: Issuance, problem: Problem, now: float) -> Problem:
+    former = issuance.problem if issuance.passed_over else None
+    problems = [candidate for candidate in (former, problem) if candidate]
+    return min(
+        problems,
+        key=lambda one: (one.is_permanent, backoff.passes_at(one, issuance.tries, now), one.is_counted),
+    )
+
+
+def _remaining(services: Services, domain: Domain, passed_over: tuple[str, ...]) -> list[CertificateAuthority]:
+    return [ca for ca in preferred(services, domain) if ca.directory_url not in passed_over]
+
+
+def _rank(ca: CertificateAuthority, name: str) -> float:
+    """Rendezvous hashing: of two CAs with weights 3 and 1 the first comes first for three names of four."""
+    if not ca.policy.weight:
+        return math.inf
+    digest = hashlib.sha256(f"{ca.directory_url} {name}".encode()).digest()
+    return -math.log((int.from_bytes(digest[:8]) + 1) / (2**64 + 1)) / ca.policy.weight

@@ -1,0 +1,24 @@
+"""HTTP-01 (RFC 8555 §8.3): the key authorization at a path of the name, over plain HTTP."""
+
+from issuer.ports import Challenge, Finding, SelfCheck, Store
+
+TOKEN_SECONDS = 3600
+"""A response stays up well past the CA's last fetch, and is presented anew at each look."""
+
+
+class Http01:
+    """The `Solver` port for HTTP-01: `web` serves from the store what is presented here."""
+
+    def __init__(self, store: Store, self_check: SelfCheck) -> None:
+        self._store, self.self_check = store, self_check
+
+    def present(self, name: str, challenge: Challenge) -> None:  # noqa: ARG002 - any Host is answered
+        """See `ports.Solver`."""
+        self._store.put_token(challenge.token, challenge.key_authorization, seconds=TOKEN_SECONDS)
+
+    def check(self, name: str, challenge: Challenge) -> Finding:
+        """See `ports.Solver`."""
+        return self.self_check.fetch(name, challenge.token, challenge.key_authorization)
+
+    def clean_up(self, name: str) -> None:
+        """Nothing to do: a response ends by itself, as one success of several vantage points is not the last fetch."""

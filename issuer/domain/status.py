@@ -1,0 +1,31 @@
+"""The one function that turns a record into the contract's status."""
+
+from enum import StrEnum
+
+from issuer.domain.domain import Record
+from issuer.domain.issuance import Step
+
+PROCESSING_WITHIN_SECONDS = 120
+"""An open issuance due within this time reads `processing`; one due later reads `error` (contract)."""
+
+
+class Status(StrEnum):
+    """The contract's four words."""
+
+    PROCESSING = "processing"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    ERROR = "error"
+
+
+def status(record: Record, now: float) -> Status:
+    """The contract's word for a record at `now`; computed, never stored."""
+    issuance = record.issuance
+    if issuance.is_open:
+        due_at = issuance.next_try_at or now
+        if record.lease_until > now or due_at <= now + PROCESSING_WITHIN_SECONDS:
+            return Status.PROCESSING
+    certificate = record.domain.certificate
+    if certificate is not None and not certificate.is_valid(now):
+        return Status.EXPIRED
+    return Status.ACTIVE if issuance.step is Step.DONE else Status.ERROR

@@ -1,0 +1,100 @@
+"""What a success or a failure of a step means for its record.
+
+The one way through: `prepare` says whether the step may run now, and at which CA; then the step runs; then `success` or
+`failure` returns the record to save. Nobody else asks a CA's health, selects a CA or sets the time of a retry.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from issuer import backoff, renewal
+from issuer.authorities import health, limits, selection
+from issuer.domain import Issuance, Record, Step
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from issuer.steps import StepResult, Wait
+
+MAX_TRIES = 10
+"""Of an issuance for a name without a certificate; one that has had a certificate is never given up."""
+MAX_ATTEMPTS_STARTED = 5
+"""A step that was started this often and never ended kills its worker: it is not started again."""
+
+log = structlog.get_logger(__name__)
+
+
+def prepare(services: Services, record: Record) -> Record:
+    """The record as the step is to get it: with a CA, once it has a key. Raises Problem where the step may not run."""
+    if record.attempts_started > MAX_ATTEMPTS_STARTED:
+        raise Problem(ProblemType.CRASHED, hint="the operator finds the reason in the workers' logs")
+    ca = services.ca_at(record.issuance.ca)
+    if ca:
+        health.require_available(services, ca)
+        return record
+    return select_ca(services, record)
+
+
+def select_ca(services: Services, record: Record) -> Record:
+    """The record with a CA, where it has a key and no order yet. Raises Problem where none may be asked now."""
+    issuance = record.issuance
+    if issuance.step is not Step.ORDER or issuance.key is None or services.ca_at(issuance.ca):
+        return record
+    selected = selection.select(services, record)
+    issuance = replace(issuance, ca=selected, is_charged=False)
+    return record.with_issuance(issuance.note(services.clock(), f"to be asked: {selected}"))
+
+
+def success(services: Services, record: Record, result: StepResult) -> Record:
+    """The record after a step that has ended without a problem: advanced, or waiting for its CA."""
+    after, now = result.record, services.clock()
+    if isinstance(result, Wait):
+        waits = after.issuance.waits
+        if waits >= backoff.MAX_POLLS:
+            slow = Problem(ProblemType.CA_SLOW, f"asked {waits} times for its {after.issuance.step}")
+            return failure(services, record, slow)
+        at = backoff.poll_at(now, waits=waits, not_before=result.not_before)
+        after = after.with_issuance(after.issuance.wait(at))
+    if ca := services.ca_at(record.issuance.ca):
+        health.record_success(services, ca)
+    return renewal.with_next_renewal(after, now)
+
+
+def failure(services: Services, record: Record, problem: Problem) -> Record:
+    """The record after a problem: on its way to another CA, to be tried again, or given up."""
+    now, ca = services.clock(), services.ca_at(record.issuance.ca)
+    if problem.type is ProblemType.INVALID_CNAME:
+        record = renewal.moved_away(record, now)
+    if ca:
+        limits.record_failure(services, ca, record, problem)
+        problem = health.record_failure(services, ca, record, problem)
+    failed = selection.failover(services, record, problem)
+    if failed is None:
+        problem = selection.most_hopeful_problem(services, record, problem)
+        failed = _retried_or_failed(record, problem, now)
+    if ca:
+        limits.refund(services, ca, record, failed)
+    log.warning(
+        "step failed",
+        problem=problem.type.value,
+        reason=str(problem),
+        tries=failed.tries,
+        again_in_seconds=None if failed.next_try_at is None else round(failed.next_try_at - now, 1),
+    )
+    return renewal.with_next_renewal(record.with_issuance(failed.note(now, str(problem))), now)
+
+
+def _retried_or_failed(record: Record, problem: Problem, now: float) -> Issuance:
+    """The issuance with its next try, or given up for good."""
+    issuance, certificate = record.issuance, record.domain.certificate
+    is_last = certificate is None and issuance.tries + 1 >= MAX_TRIES
+    if problem.is_permanent or (is_last and problem.is_counted):
+        return issuance.fail(problem)
+    at = backoff.retry_at(
+        problem,
+        now,
+        tries=issuance.tries,
+        pauses=issuance.pauses,
+        longest=renewal.longest_retry_pause(record.domain, now),
+        jitter=backoff.random_jitter(),
+    )
+    return issuance.retry(problem, at)

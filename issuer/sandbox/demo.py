@@ -1,0 +1,269 @@
+"""The demo: every real part on loopback, one certificate from a POST to its check, told as it happens."""
+
+import json
+import shutil
+import signal
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from pydantic import SecretStr
+from rich.console import Console
+from rich.markup import escape
+
+from issuer.actions import accounts
+from issuer.config import PREFIX, Settings, load_settings
+from issuer.domain import Plan
+from issuer.keys import issuer_name, new_encryption_key
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from issuer.sandbox.processes import CHECKOUT, LOOPBACK, Sandbox, SandboxError, free_port
+from issuer.wiring import build_services
+
+TARGET = "edge.platform.example"
+ACCOUNT = "demo"
+FOLDER = CHECKOUT / ".demo"
+PATIENCE_SECONDS = 180
+NINETY_DAYS = 90 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was asked for on the command line."""
+
+    once: bool = False
+    domain: str | None = None
+    root: Path | None = None
+    port: int | None = None
+    folder: Path = FOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What has been started, and how to talk to it."""
+
+    url: str
+    key: str
+    domain: str
+    root: str
+    worker_log: Path
+
+
+class Teller:
+    """Writes the story, each line with the seconds since the last mark."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._mark = time.monotonic()
+
+    def mark(self) -> None:
+        """The clock starts here."""
+        self._mark = time.monotonic()
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line of the story."""
+        since = time.monotonic() - self._mark
+        self._console.print(f"[dim]{since:6.2f} s[/dim]  {escape(text)}", style=style, soft_wrap=True)
+
+    def plain(self, text: str = "") -> None:
+        """A line to copy from."""
+        self._console.print(escape(text), soft_wrap=True)
+
+    def seconds(self) -> float:
+        """Since the last mark."""
+        return time.monotonic() - self._mark
+
+
+def run(wishes: Wishes) -> None:
+    """Tell the whole story. Raises SandboxError or Problem when anything fails, after stopping all that was started."""
+    tell = Teller()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    with Sandbox(wishes.folder) as sandbox:
+        stage = _set_up(sandbox, wishes, tell)
+        _get_certificate(stage, tell, stop)
+        if not wishes.once and not stop.is_set():
+            _play(stage, tell)
+            stop.wait()
+        tell.plain("stopping everything that was started")
+
+
+def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
+    port = wishes.port or free_port()
+    domain = wishes.domain or f"track-{datetime.now(UTC):%Y%m%d-%H%M%S}.customer.example"
+    settings = load_settings(
+        encryption_keys=_kept_encryption_key(wishes.folder),
+        cname_targets=TARGET,
+        allow_reserved_names=True,
+        reconcile_seconds=2,
+        self_check_test_port=port,
+    )
+    if "redis_url" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"redis_url": SecretStr(f"{_redis(sandbox, tell)}/0")})
+    if "dns_servers" not in settings.model_fields_set:
+        dns = sandbox.dns()
+        tell.say(f"DNS answers at {dns.server}")
+        settings = settings.model_copy(update={"dns_servers": (dns.server,)})
+        dns.cname(domain, settings.cname_targets[0])
+        tell.say(f"published there: {domain} CNAME {settings.cname_targets[0]}")
+    root = wishes.root.read_text() if wishes.root else ""
+    if "acme_directory" not in settings.model_fields_set:
+        pebble = sandbox.pebble(settings.dns_servers[0], port, certificateValidityPeriod=NINETY_DAYS)
+        update = {"acme_directory": pebble.directory_url, "acme_ca_bundle": str(pebble.bundle)}
+        settings = settings.model_copy(update=update)
+        root = pebble.root()
+        tell.say(f"Pebble, a test CA, answers at {pebble.directory_url}")
+    worker_log = _start_processes(sandbox, settings, port, tell)
+    key = _account_key(build_services(settings))
+    return Stage(f"http://{LOOPBACK}:{port}", key, domain, root, worker_log)
+
+
+def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Teller) -> Path:
+    """The Procfile's three; returns the worker's log."""
+    environment = settings.as_environment() | {
+        "WEB_CONCURRENCY": "1",
+        "WORKER_CONCURRENCY": "2",
+        "GUNICORN_CMD_ARGS": f"--bind {LOOPBACK}:{port}",
+        f"{PREFIX}LOG_FORMAT": "json",
+    }
+    parts = {name: sandbox.procfile(name, environment) for name in ("worker", "renewals", "beat", "web")}
+    sandbox.wait_for_web(parts["web"], port)
+    tell.say(f"web, worker, renewals and beat run; web answers at http://{LOOPBACK}:{port}")
+    return parts["worker"].log
+
+
+def _redis(sandbox: Sandbox, tell: Teller) -> str:
+    """Redis, or what can stand in for it."""
+    if shutil.which("redis-server"):
+        url = sandbox.redis()
+        tell.say(f"Redis answers at {url}; its data stays in {sandbox.folder / 'redis'}")
+    else:
+        url = sandbox.fake_redis()
+        tell.say(
+            "WARNING: there is no redis-server, so fakeredis stands in for it and forgets all at the end",
+            "yellow",
+        )
+    return url
+
+
+def _kept_encryption_key(folder: Path) -> str:
+    """The demo's own key, kept beside its data so that the next demo can read them."""
+    file = folder / "encryption-key"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(new_encryption_key())
+    return file.read_text()
+
+
+def _account_key(services: Services) -> str:
+    try:
+        return accounts.create(services, ACCOUNT, Plan.HTTPS)
+    except Problem as problem:
+        if problem.type is not ProblemType.ACCOUNT_EXISTS:
+            raise
+        return accounts.rotate_key(services, ACCOUNT)
+
+
+def _get_certificate(stage: Stage, tell: Teller, stop: threading.Event) -> None:
+    """POST, the steps as the worker logs them, the certificate, its check."""
+    path = f"/v2/x509/{stage.domain}"
+    began_at_byte = stage.worker_log.stat().st_size
+    tell.mark()
+    answer = _call(stage, "POST", path)
+    tell.say(f"POST {path} -> {answer.status} {answer.data.decode().strip()}")
+    if answer.status != HTTPStatus.ACCEPTED:
+        raise SandboxError("the POST was not accepted")
+    lines = _follow(stage.worker_log, began_at_byte)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until and not stop.is_set():
+        _tell_steps(next(lines), stage.domain, tell)
+        body = json.loads(_call(stage, "GET", f"{path}/status").data)
+        if body["status"] != "processing":
+            _tell_steps(next(lines), stage.domain, tell)
+            return _tell_result(stage, body, tell)
+        time.sleep(0.02)
+    raise SandboxError(f"no certificate after {PATIENCE_SECONDS} s: see {stage.worker_log}")
+
+
+def _tell_steps(lines: list[dict[str, Any]], domain: str, tell: Teller) -> None:
+    for line in lines:
+        if line.get("domain") == domain and line.get("event") == "step done":
+            tell.say(f"{line['step']:<9} done in {line['seconds'] * 1000:5.0f} ms")
+        elif line.get("domain") == domain and line.get("event") == "step failed":
+            tell.say(f"{line['step']:<9} failed: {line['reason']}; again in {line['again_in_seconds']} s", "yellow")
+
+
+def _tell_result(stage: Stage, body: dict[str, Any], tell: Teller) -> None:
+    seconds = tell.seconds()
+    tell.say(f"GET /v2/x509/{stage.domain}/status -> {body['status']}")
+    if body["status"] != "active":
+        raise SandboxError(f"{body['status']}: {body['error']}")
+    leaf, *others = x509.load_pem_x509_certificates(body["certificate"].encode())
+    _verify(stage, leaf, others)
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    tell.plain()
+    tell.plain(f"  names    {', '.join(str(one.value) for one in names)}")
+    tell.plain(f"  issuer   {issuer_name(body['certificate'])}")
+    tell.plain(f"  expires  {leaf.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC")
+    tell.plain("  checked  the chain leads to the CA's root, for this name and today")
+    tell.plain(f"  {seconds:.2f} seconds from POST to active")
+    tell.plain()
+
+
+def _verify(stage: Stage, leaf: x509.Certificate, others: list[x509.Certificate]) -> None:
+    """Raise SandboxError unless the chain leads to the CA's root."""
+    if stage.root:
+        roots = x509.load_pem_x509_certificates(stage.root.encode())
+    else:
+        trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
+        roots = [x509.load_der_x509_certificate(one) for one in trusted]
+    verifier = PolicyBuilder().store(Store(roots)).build_server_verifier(x509.DNSName(stage.domain))
+    try:
+        verifier.verify(leaf, others)
+    except VerificationError as error:
+        raise SandboxError(
+            f"the chain does not lead to a root that is known here ({error}); give --root FILE"
+        ) from None
+
+
+def _follow(log: Path, position: int) -> Iterator[list[dict[str, Any]]]:
+    """What has been logged since the last look, again and again; a line half written waits for the next one."""
+    with log.open("rb") as file:
+        while True:
+            file.seek(position)
+            whole, _, _ = file.read().rpartition(b"\n")
+            position += len(whole) + (1 if whole else 0)
+            yield [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+
+
+def _call(stage: Stage, method: str, path: str) -> urllib3.BaseHTTPResponse:
+    headers = urllib3.make_headers(basic_auth=f"api:{stage.key}")
+    return urllib3.request(method, stage.url + path, headers=headers, retries=False)
+
+
+def _play(stage: Stage, tell: Teller) -> None:
+    """Lines to play with."""
+    auth = f"-u 'api:{stage.key}'"
+    other = f"shop.{stage.domain}"
+    for line in (
+        "it runs on; play with it, and end it with Ctrl-C:",
+        "",
+        f"  curl {auth} {stage.url}/v2/x509/{stage.domain}/status",
+        f"  curl {auth} -X POST {stage.url}/v2/x509/{stage.domain}      # 409, it is there already",
+        f"  curl {auth} -X POST {stage.url}/v2/x509/{other}",
+        f"  curl {auth} {stage.url}/v2/x509/{other}/status",
+        f"  curl {auth} -X POST {stage.url}/v2/x509/not_a_name.example",
+        "",
+    ):
+        tell.plain(line)

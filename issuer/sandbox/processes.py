@@ -1,0 +1,273 @@
+"""The real parts on loopback, for the demo and the tests: Redis, Pebble (a test CA) with its DNS, and the Procfile.
+
+Every process gets a free port, is waited for, writes to a file of its own, and is stopped by its pid.
+"""
+
+import datetime as dt
+import ipaddress
+import json
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import urllib3
+from cryptography import x509
+
+from issuer.config import child_environment, parse_dns_server
+from issuer.keys import self_signed
+
+LOOPBACK = "127.0.0.1"
+PORTS = range(20_000, 32_000)
+READY_SECONDS = 20
+STOP_SECONDS = 10
+CHECKOUT = Path(__file__).parents[2]
+
+
+class SandboxError(Exception):
+    """A part could not be started; the text says which, and where its output is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A running process and the file it writes to."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def stop(self, first: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to end, and end it with its children if it does not."""
+        if self.process.poll() is None:
+            self.process.send_signal(first)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL for it and all its children, at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Dns:
+    """pebble-challtestsrv: a DNS whose answers are set over HTTP."""
+
+    def __init__(self, server: str, management_port: int) -> None:
+        self.server = server
+        self._management = f"http://{LOOPBACK}:{management_port}"
+
+    def cname(self, host: str, target: str) -> None:
+        """Publish a CNAME record."""
+        self._tell("set-cname", host=f"{host}.", target=f"{target}.")
+
+    def addresses(self, host: str, *addresses: str) -> None:
+        """Publish A records."""
+        self._tell("add-a", host=f"{host}.", addresses=addresses)
+
+    def caa(self, host: str, *records: tuple[str, str]) -> None:
+        """Publish CAA records: the tag and the value of each."""
+        self._tell("add-caa", host=f"{host}.", policies=[{"tag": tag, "value": value} for tag, value in records])
+
+    def servfail(self, host: str) -> None:
+        """Answer every question about a name with SERVFAIL."""
+        self._tell("set-servfail", host=f"{host}.")
+
+    def clear_servfail(self, host: str) -> None:
+        """Answer questions about a name again."""
+        self._tell("clear-servfail", host=f"{host}.")
+
+    def clear_cname(self, host: str) -> None:
+        """Take a CNAME record away."""
+        self._tell("clear-cname", host=f"{host}.")
+
+    def _tell(self, what: str, **values: Any) -> None:
+        answer = urllib3.request("POST", f"{self._management}/{what}", json=values, retries=False)
+        if answer.status != 200:  # noqa: PLR2004
+            raise SandboxError(f"the test DNS answered {answer.status} to {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pebble:
+    """A test CA. bundle: trust for its own TLS. management: where its roots are."""
+
+    directory_url: str
+    bundle: Path
+    management: str
+    part: Part
+
+    def root(self) -> str:
+        """The root that its certificates lead to, PEM."""
+        with urllib3.PoolManager(ca_certs=str(self.bundle)) as pool:
+            return pool.request("GET", f"{self.management}/roots/0", retries=False).data.decode()
+
+
+class Sandbox:
+    """Starts parts below a folder; leaving it stops them, the last one first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._parts: list[Part] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for part in reversed(self._parts):
+            part.stop()
+
+    def redis(self, *, port: int | None = None) -> str:
+        """Debian's redis-server with deploy/redis.conf, its data in the folder; returns its URL without a database."""
+        program = self._program("redis-server")
+        port = port or free_port()
+        data = self.folder / "redis"
+        data.mkdir(parents=True, exist_ok=True)
+        config = CHECKOUT / "deploy" / "redis.conf"
+        part = self.start("redis", [program, str(config), "--port", str(port), "--dir", str(data)])
+        self._ready(part, lambda: _redis_answers(port))
+        return f"redis://{LOOPBACK}:{port}"
+
+    def fake_redis(self) -> str:
+        """The TCP server of fakeredis, where there is no redis-server; nothing survives it. Returns its URL."""
+        port = free_port()
+        code = (
+            f"from fakeredis import TcpFakeServer as S; S(({LOOPBACK!r}, {port}), server_type='redis').serve_forever()"
+        )
+        part = self.start("fakeredis", [sys.executable, "-c", code])
+        self._ready(part, lambda: _redis_answers(port))
+        return f"redis://{LOOPBACK}:{port}"
+
+    def dns(self, server: str | None = None, default: str = LOOPBACK) -> Dns:
+        """pebble-challtestsrv, listening at `server`. Every name it does not know has the address `default`."""
+        server, management_port = server or f"{LOOPBACK}:{free_port()}", free_port()
+        off = [f"-{one}=" for one in ("defaultIPv6", "http01", "https01", "tlsalpn01")]
+        where = [f"-defaultIPv4={default}", f"-dns01={server}", f"-management={LOOPBACK}:{management_port}"]
+        part = self.start("dns", [self._program("pebble-challtestsrv"), *off, *where])
+        self._ready(part, lambda: _accepts(management_port))
+        return Dns(server, management_port)
+
+    def pebble(
+        self, dns_server: str, http_port: int, environment: Mapping[str, str] | None = None, **config: Any
+    ) -> Pebble:
+        """Pebble, which validates over HTTP on `http_port`; config: more entries of its configuration file."""
+        port, management_port = free_port(), free_port()
+        folder = self.folder / f"pebble-{port}"
+        certificate, key = _own_tls(folder)
+        settings = {
+            "listenAddress": f"{LOOPBACK}:{port}",
+            "managementListenAddress": f"{LOOPBACK}:{management_port}",
+            "certificate": str(certificate),
+            "privateKey": str(key),
+            "httpPort": http_port,
+            "tlsPort": free_port(),
+            "ocspResponderURL": "",
+            "externalAccountBindingRequired": False,
+        }
+        file = folder / "config.json"
+        file.write_text(json.dumps({"pebble": settings | config}))
+        address, dns_port = parse_dns_server(dns_server)
+        dns = f"[{address}]:{dns_port}" if ":" in address else f"{address}:{dns_port}"
+        command = [self._program("pebble"), "-config", str(file), "-dnsserver", dns]
+        part = self.start("pebble", command, {"PEBBLE_VA_NOSLEEP": "1", **(environment or {})})
+        self._ready(part, lambda: _accepts(port) and _accepts(management_port))
+        return Pebble(f"https://{LOOPBACK}:{port}/dir", certificate, f"https://{LOOPBACK}:{management_port}", part)
+
+    def procfile(self, name: str, environment: Mapping[str, str]) -> Part:
+        """One line of the Procfile, run as a process manager runs it."""
+        lines = dict(line.split(":", 1) for line in (CHECKOUT / "Procfile").read_text().splitlines() if line)
+        command = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH exec {lines[name].strip()}"
+        return self.start(name, ["/bin/sh", "-c", command], environment)
+
+    def start(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> Part:
+        """Any process, its output in a file of the folder, apart from the terminal's Ctrl-C."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own commands
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=CHECKOUT,
+                env=child_environment(environment or {}),
+                start_new_session=True,
+            )
+        part = Part(name, process, log)
+        self._parts.append(part)
+        return part
+
+    def wait_for_web(self, part: Part, port: int) -> None:
+        """Until the web process is ready for requests."""
+        url = f"http://{LOOPBACK}:{port}/readyz"
+        self._ready(part, lambda: _accepts(port) and urllib3.request("GET", url, retries=False).status == 200)  # noqa: PLR2004
+
+    def _program(self, name: str) -> str:
+        program = shutil.which(name)
+        if not program:
+            raise SandboxError(f"{name} is not installed; sh deploy/debian.sh installs what Debian has")
+        return program
+
+    def _ready(self, part: Part, is_ready: Callable[[], bool]) -> None:
+        until = time.monotonic() + READY_SECONDS
+        while time.monotonic() < until:
+            if part.process.poll() is not None:
+                raise SandboxError(f"{part.name} ended at once: see {part.log}\n{part.log.read_text()[-800:]}")
+            if is_ready():
+                return
+            time.sleep(0.02)
+        raise SandboxError(f"{part.name} is not ready after {READY_SECONDS} s: see {part.log}")
+
+
+def free_port() -> int:
+    """A port of the loopback address that is free for TCP and UDP, from below the range of outgoing connections: from
+    there nobody takes it by chance before it is used."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, suppress(OSError):
+            tcp.bind((LOOPBACK, port))
+            udp.bind((LOOPBACK, port))
+            return port
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _redis_answers(port: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1) as probe:
+            probe.sendall(b"*1\r\n$4\r\nPING\r\n")  # fakeredis does not know the inline form
+            return probe.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _own_tls(folder: Path) -> tuple[Path, Path]:
+    """A certificate for the loopback address, its own issuer, for a test CA's own TLS."""
+    folder.mkdir(parents=True, exist_ok=True)
+    now = dt.datetime.now(dt.UTC)
+    alternatives = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
+    begins, ends = now - dt.timedelta(hours=1), now + dt.timedelta(days=30)
+    certificate, key = self_signed("sandbox", alternatives, begins, ends, is_ca=True)
+    certificate_file, key_file = folder / "tls.pem", folder / "tls-key.pem"
+    certificate_file.write_text(certificate)
+    key_file.touch(mode=0o600)
+    key_file.write_text(key)
+    return certificate_file, key_file

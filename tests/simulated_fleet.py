@@ -1,0 +1,102 @@
+"""The product without processes: its real scans and what they queue, at the times of a clock that jumps."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+
+from kombu.simple import SimpleQueue
+
+from issuer import tasks
+from issuer.celery_app import BULK, INTERACTIVE, RENEWAL
+from issuer.domain import CHAIN, Domain, Record, Status, domain_of, status
+from issuer.ports import Services
+from issuer.schedule import SCANS
+from issuer.store import DUE_INDEXES, READY_INDEX
+from issuer.tasks import Outcome
+from tests.api_client import issued
+from tests.fakes import NAME
+
+DAY = 86400.0
+HOUR = 3600.0
+
+
+class SimulatedFleet:
+    """Time goes on from one due moment to the next."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.clock = services.clock
+        self.countdowns: list[tuple[float, str]] = []
+        self.queued()
+
+    def issued(self, *names: str) -> None:
+        for name in names:
+            issued(self.services, name)
+
+    def domain(self, name: str = NAME) -> Domain:
+        return self.services.store.load(name).domain
+
+    def record(self, name: str = NAME) -> Record:
+        return self.services.store.load(name)
+
+    def word(self, name: str = NAME) -> Status:
+        return status(self.record(name), self.clock())
+
+    def words(self) -> Counter[Status]:
+        """How many names stand how."""
+        names = [key.rpartition(":")[2] for key in self.services.store._redis.keys("issuer:domain:*")]
+        return Counter(self.word(name) for name in names)
+
+    def queued(self) -> list[tuple[str, str]]:
+        """Takes the messages off the queues: queue and issuance of each."""
+        return [(queue, one) for queue in (INTERACTIVE, BULK, RENEWAL) for one in self._messages(queue)]
+
+    def _messages(self, queue: str) -> Iterator[str]:
+        with (
+            self.services.queue.celery.connection_for_read() as connection,
+            closing(SimpleQueue(connection, queue)) as messages,
+        ):
+            while True:
+                try:
+                    message = messages.get(block=False)
+                except messages.Empty:
+                    return
+                message.ack()
+                yield message.decode()[0][0]
+
+    def scan(self) -> None:
+        for scan in SCANS:
+            scan.run(self.services)
+
+    def work(self) -> None:
+        """What workers do with what is queued, and with retries whose countdown is over."""
+        now = self.clock.now
+        ready = [issuance for at, issuance in self.countdowns if at <= now]
+        self.countdowns = [one for one in self.countdowns if one[0] > now]
+        for issuance_id in [issuance for _, issuance in self.queued()] + ready:
+            while (step := self.record(domain_of(issuance_id)).issuance.step) in CHAIN:
+                outcome, seconds = tasks.attempt(self.services, step, issuance_id)
+                if outcome is Outcome.RETRY:
+                    self.countdowns.append((now + seconds, issuance_id))
+                if outcome is not Outcome.ADVANCED:
+                    break
+
+    def run(self, seconds: float, *, every: float = 0.01) -> None:
+        """Let time go by: scan and work whenever something is due, and no more often than `every` so many seconds."""
+        end = self.clock.now + seconds
+        while True:
+            self.scan()
+            self.work()
+            due = self.next_due()
+            if due is None or due > end:
+                break
+            self.clock.now = max(due, self.clock.now + every)
+        self.clock.now = max(end, self.clock.now)
+
+    def next_due(self) -> float | None:
+        """The next moment for which an due_index holds something that a scan would take."""
+        taken = DUE_INDEXES
+        redis = self.services.store._redis
+        firsts = [redis.zrange(key, 0, 0, withscores=True) for key in taken]
+        times = [found[0][1] for found in firsts if found] + [at for at, _ in self.countdowns]
+        return self.clock.now + 10 if redis.zcard(READY_INDEX) else min(times, default=None)

@@ -1,0 +1,47 @@
+"""The life of one record at a real CA, over a clock that jumps to whatever is due next."""
+
+import time
+
+from issuer import renewal, tasks
+from issuer.domain import Record, Status, Step, status
+from issuer.ports import Services
+from tests.fakes import NAME
+from tests.real import opened
+from web.api import status_body
+
+HOUR = 3600
+DAY = 86400
+
+
+def lived(services: Services, seconds: float = HOUR, until: Step = Step.DONE) -> Record:
+    """What queue and beat do with an open record, over a clock that jumps to when it is due, for so long at most."""
+    end = services.clock() + seconds
+    while (record := services.store.load(NAME)).issuance.is_open and record.issuance.step is not until:
+        due_at = record.issuance.next_try_at or 0
+        services.clock.now = max(services.clock(), min(due_at, end))
+        if due_at > end:
+            break
+        tasks.attempt(services, record.issuance.step, record.issuance.id)
+        time.sleep(0.005)  # the CA validates in real time
+    return record
+
+
+def issued(services: Services) -> Record:
+    """Without one failure on its way."""
+    opened(services, NAME)
+    record = lived(services)
+    assert status(record, services.clock()) is Status.ACTIVE, record.issuance.problem
+    assert record.issuance.tries == 0, record.issuance.problem
+    return record
+
+
+def renewed(services: Services) -> Record:
+    """At its time."""
+    services.clock.now = max(services.clock(), services.store.load(NAME).domain.renew_at)
+    assert renewal.start(services, NAME)
+    return lived(services)
+
+
+def shown(services: Services) -> dict[str, str]:
+    """What the owner of the domain is told."""
+    return status_body(services.store.load(NAME), services.clock())
