@@ -10,7 +10,8 @@ import pytest
 
 from issuer.challenges import HttpSelfCheck
 from issuer.ports import SelfCheck
-from issuer.sandbox import LOOPBACK, _own_tls, free_port
+from issuer.sandbox import LOOPBACK, free_port
+from issuer.sandbox.processes import _own_tls
 from tests.fakes import fake_services, fake_store
 from tests.integration.dns_server import dns_server
 from tests.integration.fetches import (
