@@ -1,4 +1,4 @@
-"""What the product needs from the outside, as Protocols, and the bundle that carries it."""
+"""What the product needs from the outside, as Protocols, and `Services`, which holds the implementations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that checks and steps work with."""
+    """Everything that actions, steps and edges work with."""
 
     store: Store
     queue: TaskQueue
@@ -102,5 +102,5 @@ class Services:
     clock: Clock
 
     def ca_at(self, directory_url: str | None) -> CertificateAuthority | None:
-        """The CA of a directory URL, if it is one of ours."""
+        """The configured CA with a directory URL, or None."""
         return next((ca for ca in self.cas if ca.directory_url == directory_url), None)
