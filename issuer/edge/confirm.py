@@ -1,6 +1,6 @@
-"""Is a new certificate served? Each edge is asked by a handshake, until all have it or a day is over.
+"""Do the edges serve a new certificate? Each edge is asked by a handshake, until all serve it or a day is over.
 
-Its issuance has long been done then, and nothing waits for the answer: it goes into the timeline and the metrics.
+The issuance is already done, and nothing waits for the result: it goes into the timeline and the metrics.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +16,8 @@ log = structlog.get_logger(__name__)
 
 
 def confirm(services: Services, name: str) -> None:
-    """Ask the edges, one at least, for a name whose certificate is new, note what they serve, and plan the next look
-    where it is needed."""
+    """Ask the edges (at least one) what they serve for a name with a new certificate, write it into the timeline, and
+    plan the next check if one is needed."""
     record = services.store.load(name)
     if record is None or record.domain.confirm_at is None:
         return
@@ -25,28 +25,30 @@ def confirm(services: Services, name: str) -> None:
     if certificate is None:
         services.store.amend(record.with_domain(confirm_at=None), now=services.clock())
         return
-    findings = _looked_at(services, name, certificate)
-    lacking = "; ".join(one.summary for one in findings.values() if one.verdict is not Verdict.YES)
+    findings = _handshakes(services, name, certificate)
+    missing = "; ".join(finding.summary for finding in findings.values() if finding.verdict is not Verdict.YES)
     now = services.clock()
-    for_seconds = max(now - certificate.installed_at, 0.0)  # by two machines' clocks
-    counts = [EDGE_LOOKS.once(edge, one.verdict) for edge, one in findings.items()]
+    installed_seconds = max(now - certificate.installed_at, 0.0)  # two machines' clocks may differ
+    counts = [EDGE_LOOKS.once(edge, finding.verdict) for edge, finding in findings.items()]
     again_at = None
-    if not lacking:
-        seen = f"served everywhere: serial number {certificate.serial}"
-        counts.append(EDGE_CONFIRMED.observed(for_seconds))
-    elif for_seconds >= DAY_SECONDS:
-        seen = f"given up after a day: {lacking}"
+    if not missing:
+        summary = f"all edges serve serial number {certificate.serial}"
+        counts.append(EDGE_CONFIRMED.observed(installed_seconds))
+    elif installed_seconds >= DAY_SECONDS:
+        summary = f"not served by all edges after a day, and no longer checked: {missing}"
         counts.append(EDGE_GIVEN_UP.once())
     else:
-        seen, again_at = lacking, backoff.edge_look_at(now, for_seconds)
-    services.store.amend(_noted(record, now, seen).with_domain(confirm_at=again_at), now=now)
-    # Of two at once, the one whose write was refused tells and counts nothing.
-    tell = log.error if lacking and again_at is None else log.info
-    tell("asked the edges", domain=name, serial=certificate.serial, seen=seen, seconds=round(for_seconds, 1))
+        summary, again_at = missing, backoff.edge_look_at(now, installed_seconds)
+    services.store.amend(_noted(record, now, summary).with_domain(confirm_at=again_at), now=now)
+    # Of two concurrent calls, the one whose write is refused ends above: it logs and counts nothing.
+    write_log = log.error if missing and again_at is None else log.info
+    write_log(
+        "edges checked", domain=name, serial=certificate.serial, summary=summary, seconds=round(installed_seconds, 1)
+    )
     services.counters.add(*counts)
 
 
-def _looked_at(services: Services, name: str, certificate: Certificate) -> dict[str, Finding]:
+def _handshakes(services: Services, name: str, certificate: Certificate) -> dict[str, Finding]:
     """Whether each edge serves the certificate."""
 
     def ask(edge: str) -> Finding:
@@ -57,7 +59,7 @@ def _looked_at(services: Services, name: str, certificate: Certificate) -> dict[
 
 
 def _noted(record: Record, now: float, text: str) -> Record:
-    """The record with a line in its timeline, unless that says the same already."""
+    """The record with a new line in its timeline, unless the last line says the same."""
     events = record.issuance.events
     noted = record.issuance.note(now, text)
     return record if events and events[-1].text == noted.events[-1].text else record.with_issuance(noted)

@@ -134,7 +134,7 @@ def test_h04_a_store_that_did_not_answer_is_not_waited_for_at_each_handshake(
     assert feed.asked == 1
     with pytest.raises(Problem):
         cache.bundle_for("other.customer.example")  # nothing is known of it, so it is asked for
-    monkeypatch.setattr(cache_module, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(cache_module, "UNAVAILABLE_SECONDS", 0.0)
     assert (cache.bundle_for(NAME), feed.asked) == (before, 2)
 
 
@@ -142,7 +142,7 @@ def test_h04_one_finds_out_whether_the_store_is_back_and_the_others_do_not_wait(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = issued(services)
-    monkeypatch.setattr(cache_module, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(cache_module, "UNAVAILABLE_SECONDS", 0.0)
     feed = AwayFeed(services.feed)
     cache = BundleCache(replace(services, feed=feed))
     before = cache.bundle_for(NAME)
