@@ -139,7 +139,7 @@ def test_h03_a_longer_policy_is_what_is_remembered(api_client: ApiClient) -> Non
 def test_h03_the_default_policy_is_shown_as_such(api_client: ApiClient) -> None:
     answer = api_client.call("GET", PATH)
     assert answer.json["policy"] == {"max_age": DEFAULT, "include_subdomains": False, "preload": False}
-    assert (answer.json["header"], "without a policy" in answer.json["message"]) == (f"max-age={DEFAULT}", True)
+    assert (answer.json["header"], "by default" in answer.json["message"]) == (f"max-age={DEFAULT}", True)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])

@@ -34,12 +34,12 @@ def failed(services: Services) -> None:
 
 
 @pytest.mark.parametrize("state", [opened, issued, renewing, failed])
-def test_a_name_is_given_up_in_any_state_and_what_becomes_of_it_is_said(api_client: ApiClient, state) -> None:
+def test_a_name_can_be_withdrawn_in_any_state_and_the_answer_says_what_happens(api_client: ApiClient, state) -> None:
     state(api_client.services)
     answer = delete(api_client)
     assert answer.status_code == 200
-    assert f"{NAME} is served and renewed no more" in answer.json["message"]
-    assert "held for your account" in answer.json["message"]
+    assert f"{NAME} is no longer served or renewed" in answer.json["message"]
+    assert "reserved for your account" in answer.json["message"]
     held_until = datetime.fromtimestamp(int(api_client.services.clock() + 30 * DAY), UTC)
     assert (answer.json["held_until"], answer.json["revocation"]) == (held_until.isoformat(), None)
     for again in (api_client.status(), api_client.put(), delete(api_client), delete(api_client, "?revoke=true")):
@@ -48,7 +48,7 @@ def test_a_name_is_given_up_in_any_state_and_what_becomes_of_it_is_said(api_clie
 
 
 @pytest.mark.parametrize("state", [opened, issued])
-def test_b04_another_accounts_name_can_not_be_given_up_and_nothing_is_said_of_it(api_client: ApiClient, state) -> None:
+def test_b04_another_accounts_name_cannot_be_given_up_and_nothing_is_said_of_it(api_client: ApiClient, state) -> None:
     unknown = delete(api_client, account="other")
     state(api_client.services)
     before = api_client.load()
