@@ -211,7 +211,7 @@ def test_f02_account_keys_are_in_redis_encrypted_alone(new_ca, wire: Wire, real_
         assert encrypted not in repr(account)
 
 
-def test_f03_an_account_key_that_can_not_be_decrypted_is_not_made_anew(new_ca, wire: Wire, real_store) -> None:
+def test_f03_an_account_key_that_cannot_be_decrypted_is_not_made_anew(new_ca, wire: Wire, real_store) -> None:
     new_ca().account_url()
     known = real_store.ca_account(wire.directory_url)
     other = new_ca()

@@ -111,7 +111,7 @@ def test_an_intermediate_is_no_root(wishing, new_ca, url: str, roots: list[str])
         refusing(403, "unauthorized"),
     ],
 )
-def test_an_alternate_that_can_not_be_had_costs_no_certificate(wishing, wire: Wire, roots, answer) -> None:
+def test_an_alternate_that_cannot_be_had_costs_no_certificate(wishing, wire: Wire, roots, answer) -> None:
     wire.add(Fault("/alternate/", times=99, before=answer))
     with capture_logs() as logs:
         assert keys.top_issuer(wishing(roots[3])) == roots[0]

@@ -51,7 +51,7 @@ def test_one_that_the_ca_has_not_is_the_operators_who_is_told_which_it_has(
 def test_a_directory_without_profiles_has_none(new_ca, wire: Wire, offering, profiles: object) -> None:
     offering(profiles)
     problem = problem_of(lambda: new_ca(CaPolicy(profile="tlsserver")).new_order(NAME))
-    assert (problem.type, problem.hint.endswith("it has none")) == (ProblemType.CA_MISUNDERSTOOD, True)
+    assert (problem.type, problem.hint.endswith("the CA offers none")) == (ProblemType.CA_MISUNDERSTOOD, True)
     assert new_ca().new_order(NAME).url
     assert sent(wire) == ["none"]
 

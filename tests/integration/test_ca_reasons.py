@@ -84,7 +84,7 @@ def test_the_error_of_an_order_in_any_form(new_ca, wire: Wire, error: object, ty
     "look",
     [cut, lambda: (200, JSON, b"[]"), lambda: (404, {}, b""), refusing(500, "serverInternal"), lambda: (302, {}, b"")],
 )
-def test_an_order_is_lost_also_where_the_reason_can_not_be_had(new_ca, wire: Wire, look) -> None:
+def test_an_order_is_lost_also_where_the_reason_cannot_be_had(new_ca, wire: Wire, look) -> None:
     wire.add(Fault("/my-order/", after=with_members(status="invalid")))
     wire.add(Fault("/authZ/", before=look))
     ca = new_ca()

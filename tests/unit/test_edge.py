@@ -237,7 +237,7 @@ def test_f01_what_is_served_shows_no_key(services: Services) -> None:
     assert EDGE_TOKEN not in repr(services)
 
 
-def test_a_key_that_can_not_be_decrypted_is_said(services: Services, edge: Edge) -> None:
+def test_a_key_that_cannot_be_decrypted_is_said(services: Services, edge: Edge) -> None:
     issued(services)
 
     class ForeignVault:

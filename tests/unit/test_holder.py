@@ -43,7 +43,7 @@ def test_each_account_has_a_token_of_its_own_that_is_a_label(api_client: ApiClie
 
 
 @pytest.mark.parametrize("shown", ["nothing", "another account's"])
-def test_b04_who_can_not_show_that_it_is_theirs_is_told_which_record_to_create(
+def test_b04_who_cannot_show_that_it_is_theirs_is_told_which_record_to_create(
     api_client: ApiClient, shown: str
 ) -> None:
     if shown != "nothing":

@@ -38,7 +38,7 @@ def test_of_two_chains_the_first_is_installed_whole(services: Services, ca: Scri
         ({"foreign_names": ("other.customer.example",)}, f"not for {NAME} alone"),
         ({"foreign_names": (NAME, "other.customer.example")}, f"not for {NAME} alone"),
         ({"not_before": dt.timedelta(days=200)}, "not valid yet"),
-        ({"lifetime": dt.timedelta(minutes=59)}, "expired already"),
+        ({"lifetime": dt.timedelta(minutes=59)}, "already expired"),
     ],
 )
 def test_a_certificate_that_is_not_the_one_asked_for_takes_no_place(
