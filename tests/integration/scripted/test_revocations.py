@@ -1,4 +1,4 @@
-"""Revocation by the account key, when the CA or the way to it has its own ideas."""
+"""Revocation by the account key, with faults of the CA and of the connection."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def given_up(services: Services, reason: int = 1) -> SimulatedFleet:
 
 
 def sent(ca: ScriptedCa) -> list[int | None]:
-    """The reason of each request to revoke; None where it has none."""
+    """The reason of each request to revoke; None for none."""
     bodies = [json.loads(body) for path, body in ca.bodies if path == "/revokeCert"]
     assert all("kid" in json.loads(decode_b64jose(body["protected"])) for body in bodies), "signed by the account"
     return [json.loads(decode_b64jose(body["payload"])).get("reason") for body in bodies]
@@ -60,7 +60,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_it_was_done(services: Ser
 
 
 @pytest.mark.parametrize("type_", ["serverInternal", "malformed", "unauthorized", "rateLimited"])
-def test_a_refusal_is_tried_again(services: Services, ca: ScriptedCa, type_: str) -> None:
+def test_a_refusal_is_retried(services: Services, ca: ScriptedCa, type_: str) -> None:
     ca.add(Fault("/revokeCert", times=2, before=refusal(type_)))
     fleet = given_up(services)
     fleet.run(60)
@@ -69,7 +69,7 @@ def test_a_refusal_is_tried_again(services: Services, ca: ScriptedCa, type_: str
     assert (is_revoked(ca), services.store.load(NAME).domain.revocations) == (True, ())
 
 
-def test_a_reason_that_the_ca_does_not_take_is_left_out(services: Services, ca: ScriptedCa) -> None:
+def test_a_reason_that_the_ca_does_not_accept_is_omitted(services: Services, ca: ScriptedCa) -> None:
     ca.add(Fault("/revokeCert", before=refusal("badRevocationReason")))
     given_up(services, 5).scan()
     assert (sent(ca), is_revoked(ca)) == ([5, None], True)
