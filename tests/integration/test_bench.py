@@ -1,4 +1,4 @@
-"""The bench runs, with few domains; what it takes is measured by `make bench` alone."""
+"""The bench runs, with few domains; `make bench` measures it."""
 
 import subprocess
 import sys
