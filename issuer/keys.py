@@ -175,7 +175,7 @@ def read_chain(pem: str, *, key: bytes, name: str, now: float) -> tuple[str, x50
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in chain), leaf
 
 
-def require_fit(bundle: str, name: str) -> None:
+def verify_bundle(bundle: str, name: str) -> None:
     """Raise Problem(bad-certificate) unless a PEM of chain and key is complete: every certificate is signed by the
     next, and the leaf is for `name` and for the key. An expired certificate is accepted."""
     try:

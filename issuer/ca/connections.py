@@ -49,7 +49,7 @@ class _Wire(io.RawIOBase):
 
 class _Response(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
-        # HTTPResponse uses nothing of a socket but makefile.
+        # HTTPResponse uses only the socket's makefile.
         super().__init__(cast("socket.socket", _Wire(sock)), *args, **more)
 
 

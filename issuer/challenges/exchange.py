@@ -63,7 +63,7 @@ def exchange(
         sock.settimeout(seconds_left())
         sock.sendall(_request(url))
         wire = _Wire(sock, seconds_left)
-        # HTTPResponse uses nothing of a socket but makefile.
+        # HTTPResponse uses only the socket's makefile.
         with closing(HTTPResponse(cast("socket.socket", wire), method="GET")) as answer:
             _begin(answer, wire)
             yield answer

@@ -12,7 +12,7 @@ Rate = tuple[int, float] | None
 
 @dataclass(frozen=True, slots=True)
 class CaLimits:
-    """A CA's limits, known here so that it is not asked in vain: new orders of our account, certificates below one
+    """A CA's limits, known here so that we do not exceed them: new orders of our account, certificates below one
     registered domain and for one name, failed authorizations of one name, requests per second (0: no limit)."""
 
     new_orders: Rate = None

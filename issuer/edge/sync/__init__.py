@@ -16,7 +16,7 @@ from issuer.edge import bundle
 from issuer.edge.sync.files import Folder, Refused
 from issuer.edge.sync.haproxy import HAProxy
 from issuer.edge.sync.reload import Reload
-from issuer.keys import require_fit
+from issuer.keys import verify_bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
@@ -149,7 +149,7 @@ class Sync:
             self._name_failed(name, str(error) or type(error).__name__)
 
     def _put(self, current: bundle.EdgeBundle) -> None:
-        require_fit(current.bundle, current.name)
+        verify_bundle(current.bundle, current.name)
         self._folder.put(current, self._services.clock())
         self._changed(current.name)
         until = datetime.fromtimestamp(current.not_after, UTC)

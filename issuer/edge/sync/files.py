@@ -30,7 +30,7 @@ from typing import Any, Self
 from issuer.edge.bundle import EdgeBundle
 from issuer.edge.sync import lists
 from issuer.edge.sync.lists import Held, pem_of
-from issuer.keys import PLACEHOLDER_NAME, placeholder_bundle, require_fit
+from issuer.keys import PLACEHOLDER_NAME, placeholder_bundle, verify_bundle
 from issuer.problem import Problem
 
 VERSIONS = "versions"
@@ -165,7 +165,7 @@ class Folder:
         with suppress(OSError, Problem):
             path = self.path / lists.PLACEHOLDER
             if self._has_permissions(path.stat()):
-                require_fit(path.read_text(), PLACEHOLDER_NAME)
+                verify_bundle(path.read_text(), PLACEHOLDER_NAME)
                 return
         self._write(lists.PLACEHOLDER, placeholder_bundle())
 

@@ -9,7 +9,7 @@ import pytest
 from issuer.domain import Hsts
 from issuer.edge import sync
 from issuer.edge.sync import Refused
-from issuer.keys import PLACEHOLDER_NAME, Vault, new_encryption_key, require_fit
+from issuer.keys import PLACEHOLDER_NAME, Vault, new_encryption_key, verify_bundle
 from issuer.ports import Services
 from tests.edge.records import Records
 from tests.edge.runs import Run
@@ -87,7 +87,7 @@ def test_d01_there_is_a_placeholder_certificate(records: Records, path: Path, ru
     was_valid = was_valid and (path / "neutral.pem").read_text() == before
     run()
     after = (path / "neutral.pem").read_text()
-    require_fit(after, PLACEHOLDER_NAME)
+    verify_bundle(after, PLACEHOLDER_NAME)
     assert (mode(path / "neutral.pem"), after == before) == (0o600, was_valid)
 
 

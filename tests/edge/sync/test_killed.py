@@ -8,7 +8,7 @@ import pytest
 
 from issuer.config import Settings
 from issuer.domain import Hsts
-from issuer.keys import PLACEHOLDER_NAME, require_fit
+from issuer.keys import PLACEHOLDER_NAME, verify_bundle
 from issuer.ports import Services
 from issuer.sandbox import Sandbox
 from tests.edge.records import Records, edge_settings
@@ -29,7 +29,7 @@ def assert_consistent(path: Path) -> None:
         assert file.is_symlink() or stat.S_IMODE(file.stat().st_mode) & ~allowed == 0, file
     for link in path.glob("*.pem"):
         if link.is_symlink():
-            require_fit(link.read_text(), link.name.removesuffix(".pem"))
+            verify_bundle(link.read_text(), link.name.removesuffix(".pem"))
     crt_list = path / "crt-list.haproxy"
     for line in crt_list.read_text().splitlines() if crt_list.exists() else ():
         assert Path(line.split()[0]).is_file(), line
@@ -44,7 +44,7 @@ def assert_done(path: Path, services: Services) -> None:
     assert {line.split()[0] for line in (path / "names.haproxy").read_text().splitlines()} == expected
     assert f"{NEW} max-age=60\n" in (path / "hsts.haproxy").read_text()
     assert links[NEW].readlink().name.endswith(".60.pem")
-    require_fit((path / "neutral.pem").read_text(), PLACEHOLDER_NAME)
+    verify_bundle((path / "neutral.pem").read_text(), PLACEHOLDER_NAME)
     assert (path / f"{FOREIGN}.pem").read_text() == "somebody else's"
     assert (path / "versions").is_dir()
 
