@@ -1,15 +1,15 @@
 """POST, PUT, DELETE and GET …/status below /v2/x509."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.routing import BaseConverter
 
+from issuer import presenters
 from issuer.actions import eligibility
 from issuer.actions import withdraw as withdrawal
 from issuer.actions.request import request as start
-from issuer.domain import Domain, Record, Status, status
+from issuer.domain import Domain
 from issuer.edge import bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -43,7 +43,7 @@ def show_status(domain: str) -> Response:
     account = caller.account()
     services: Services = current_app.extensions["services"]
     record = eligibility.record_of(services, account, domain)
-    return jsonify(status_body(record, services.clock()))
+    return jsonify(presenters.status_body(record, services.clock()))
 
 
 @api.delete("/<anything:domain>", provide_automatic_options=False)
@@ -54,37 +54,6 @@ def withdraw(domain: str) -> Response:
     reason = _reason(is_revoked=_chosen("revoke"))
     former, left = withdrawal.withdraw(services, account, domain, reason=reason)
     return jsonify(_left_of(services, former, left, is_revoked=reason is not None))
-
-
-def status_body(record: Record, now: float) -> dict[str, Any]:
-    """The contract's status answer."""
-    word, certificate, issuance = status(record, now), record.domain.certificate, record.issuance
-    last = str(issuance.problem) if issuance.problem else None
-    said = {
-        Status.ACTIVE: ("x509 key pair is active", None),
-        Status.PROCESSING: (
-            last or "x509 key pair generation is under way",
-            "Waiting for x509 key pair generation",
-        ),
-        Status.EXPIRED: (last or "x509 certificate has expired", "x509 certificate has expired"),
-        Status.ERROR: (
-            "x509 key pair generation failed" if last else "x509 key pair generation is delayed",
-            last or "the CA is not ready yet and has asked to be left alone until the next attempt",
-        ),
-    }
-    message, error = said[word]
-    body = {
-        "status": word.value,
-        "message": message,
-        "error": error,
-        "certificate": certificate.chain if certificate else None,
-    }
-    if issuance.problem and word is not Status.ACTIVE:
-        body |= {"code": issuance.problem.type.value, "must_act": issuance.problem.actor.value}
-    next_try_at = issuance.next_try_at if issuance.is_open else record.domain.renew_at
-    if next_try_at and word is not Status.ACTIVE:
-        body["next_attempt_at"] = _instant(next_try_at)
-    return body
 
 
 def _begun(domain: str, *, must_exist: bool) -> Response:
@@ -134,14 +103,10 @@ def _left_of(services: Services, former: Domain, left: Domain, *, is_revoked: bo
         said.append("it is held for your account, which may ask for it again by POST; nobody else can meanwhile")
     body = {
         "message": "; ".join(said),
-        "held_until": _instant(left.withdrawn_until or now) if is_held else None,
+        "held_until": presenters.instant(left.withdrawn_until or now) if is_held else None,
         "revocation": "pending" if left.revocations else None,
     }
     until = bundle.policy(services, former).remembered_until(now)
     if former.certificate and until > now:
-        body["warning"] = f"browsers that have been told HSTS keep to HTTPS for it until {_instant(until)}"
+        body["warning"] = f"browsers that have been told HSTS keep to HTTPS for it until {presenters.instant(until)}"
     return body
-
-
-def _instant(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

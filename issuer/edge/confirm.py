@@ -3,16 +3,14 @@
 Its issuance has long been done then, and nothing waits for the answer: it goes into the timeline and the metrics.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-
-import structlog
 
 from issuer import backoff
 from issuer.domain import DAY_SECONDS, Certificate, Record
+from issuer.events import EventType
 from issuer.metrics import EDGE_CONFIRMED, EDGE_GIVEN_UP, EDGE_LOOKS
 from issuer.ports import Finding, Services, Verdict
-
-log = structlog.get_logger(__name__)
 
 
 def confirm(services: Services, name: str) -> None:
@@ -23,30 +21,40 @@ def confirm(services: Services, name: str) -> None:
         return
     certificate = record.domain.certificate
     if certificate is None:
-        services.store.amend(record.with_domain(confirm_at=None), now=services.clock())
+        services.store.update(name, _planned(record, None), now=services.clock())
         return
-    findings = _looked_at(services, name, certificate)
-    lacking = "; ".join(one.summary for one in findings.values() if one.verdict is not Verdict.YES)
+    findings = _looks(services, name, certificate)
+    lacking = "; ".join(finding.summary for finding in findings.values() if finding.verdict is not Verdict.YES)
     now = services.clock()
     for_seconds = max(now - certificate.installed_at, 0.0)  # by two machines' clocks
-    counts = [EDGE_LOOKS.once(edge, one.verdict) for edge, one in findings.items()]
-    again_at = None
+    counts = [EDGE_LOOKS.once(edge, finding.verdict) for edge, finding in findings.items()]
+    again_at, data = None, {"serial": certificate.serial, "lacking": lacking, "seconds": round(for_seconds, 1)}
     if not lacking:
-        seen = f"served everywhere: serial number {certificate.serial}"
+        type_ = EventType.EDGE_CONFIRMED
         counts.append(EDGE_CONFIRMED.observed(for_seconds))
     elif for_seconds >= DAY_SECONDS:
-        seen = f"given up after a day: {lacking}"
+        type_ = EventType.EDGE_GIVEN_UP
         counts.append(EDGE_GIVEN_UP.once())
     else:
-        seen, again_at = lacking, backoff.edge_look_at(now, for_seconds)
-    services.store.amend(_noted(record, now, seen).with_domain(confirm_at=again_at), now=now)
-    # Of two at once, the one whose write was refused tells and counts nothing.
-    tell = log.error if lacking and again_at is None else log.info
-    tell("asked the edges", domain=name, serial=certificate.serial, seen=seen, seconds=round(for_seconds, 1))
-    services.counters.add(*counts)
+        type_, again_at = EventType.EDGE_UNCONFIRMED, backoff.edge_look_at(now, for_seconds)
+    last = record.timeline[-1:]
+    if not (last and (last[0].type, last[0].data.get("lacking")) == (type_, lacking)):
+        record = record.with_event(now, type_, data)
+    if services.store.update(name, _planned(record, again_at), now=now):
+        services.counters.add(*counts)  # of two looks at once, one
 
 
-def _looked_at(services: Services, name: str, certificate: Certificate) -> dict[str, Finding]:
+def _planned(looked_at: Record, again_at: float | None) -> Callable[[Record | None], Record | None]:
+    """The change to a record that was looked at: when to look again. None where it has changed meanwhile."""
+
+    def change(record: Record | None) -> Record | None:
+        is_same = record is not None and record.version == looked_at.version
+        return looked_at.with_domain(confirm_at=again_at) if is_same else None
+
+    return change
+
+
+def _looks(services: Services, name: str, certificate: Certificate) -> dict[str, Finding]:
     """Whether each edge serves the certificate."""
 
     def ask(edge: str) -> Finding:
@@ -54,10 +62,3 @@ def _looked_at(services: Services, name: str, certificate: Certificate) -> dict[
 
     with ThreadPoolExecutor(len(services.edges)) as pool:
         return dict(zip(services.edges, pool.map(ask, services.edges), strict=True))
-
-
-def _noted(record: Record, now: float, text: str) -> Record:
-    """The record with a line in its timeline, unless that says the same already."""
-    events = record.issuance.events
-    noted = record.issuance.note(now, text)
-    return record if events and events[-1].text == noted.events[-1].text else record.with_issuance(noted)

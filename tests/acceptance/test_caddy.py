@@ -63,7 +63,7 @@ def test_d01_from_post_to_https_with_the_ca_validating_through_caddy(
 
 
 def timeline(services: Services) -> list[str]:
-    return [event.text for event in services.store.load(NAME).issuance.events]
+    return [event.text for event in services.store.load(NAME).timeline]
 
 
 def told_within(services: Services, text: str, *, seconds: float) -> bool:

@@ -8,12 +8,13 @@ from structlog.testing import capture_logs
 from issuer.domain import Due, Step
 from issuer.edge import confirm
 from issuer.metrics import EDGE_CONFIRMED, EDGE_LOOKS
-from issuer.ports import Conflict, Services
+from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import confirm_served
 from tests.api_client import issued, renewing
 from tests.fakes import NAME, fake_services
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
+from tests.writes import write
 
 EDGES = ("edge1.platform.example:443", "edge2.platform.example:443")
 FIRST, SECOND = EDGES
@@ -30,7 +31,7 @@ def serve(services: Services, *serials: str) -> None:
 
 
 def timeline(fleet: SimulatedFleet) -> list[str]:
-    return [event.text for event in fleet.record(NAME).issuance.events]
+    return [event.text for event in fleet.record(NAME).timeline]
 
 
 def looks(services: Services) -> int:
@@ -60,7 +61,8 @@ def test_h02_an_edge_that_lags_behind_is_named_and_asked_until_it_serves_the_new
     serial = issued(services).domain.certificate.serial
     serve(services, serial, OLD)
     fleet.run(60)
-    assert timeline(fleet)[-2:] == [f"in force: serial number {serial}", f"{SECOND} serves serial number {OLD}"]
+    assert f"certificate {serial} is in force" in timeline(fleet)
+    assert timeline(fleet)[-1] == f"not served everywhere yet: {SECOND} serves serial number {OLD}"
     serve(services, serial, serial)
     fleet.run(60)
     assert timeline(fleet)[-1] == f"served everywhere: serial number {serial}"
@@ -83,8 +85,8 @@ def test_pauses_grow_to_an_hour_and_after_a_day_it_is_told_once_and_given_up(
     assert 30 < len(pauses) < 45
     errors = [one for one in logs if one["log_level"] == "error"]
     assert [(one["domain"], one["serial"]) for one in errors] == [(NAME, serial)]
-    assert timeline(fleet)[-1] == f"given up after a day: {SECOND} does not answer"
-    assert timeline(fleet)[-2] == f"{SECOND} does not answer"  # said once, not at each look
+    assert timeline(fleet)[-1] == f"not served everywhere after a day: {SECOND} does not answer"
+    assert timeline(fleet).count(f"not served everywhere yet: {SECOND} does not answer") == 1, "not at each look"
     assert fleet.domain(NAME).confirm_at is None
 
 
@@ -122,14 +124,14 @@ def test_addresses_that_are_taken_away_are_not_asked_until_they_are_back(
 def test_where_there_is_nothing_to_confirm_nobody_is_asked(services: Services) -> None:
     confirm.confirm(services, "unknown.customer.example")
     record = issued(services)
-    services.store.amend(record.with_domain(confirm_at=None), now=services.clock())
+    write(services.store, record.with_domain(confirm_at=None), now=services.clock())
     confirm.confirm(services, NAME)
     assert services.handshake.asked == []
 
 
 def test_a_certificate_that_was_withdrawn_is_not_asked_for(services: Services) -> None:
     record = issued(services)
-    services.store.amend(record.with_domain(certificate=None), now=services.clock())
+    write(services.store, record.with_domain(certificate=None), now=services.clock())
     confirm.confirm(services, NAME)
     assert (services.handshake.asked, services.store.load(NAME).domain.confirm_at) == ([], None)
 
@@ -143,8 +145,7 @@ def test_of_two_scans_at_once_one_notes_and_counts_it(fleet: SimulatedFleet, ser
         confirm.confirm(services, NAME)
 
     services.handshake.before = another_has_asked_and_noted
-    with pytest.raises(Conflict):
-        confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
+    confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
     assert timeline(fleet).count(f"served everywhere: serial number {serial}") == 1
     looks = {words[1:]: count for words, count in services.counters.values().items() if words[0] == EDGE_LOOKS.name}
     assert looks == {(FIRST, "yes"): 1, (SECOND, "yes"): 1}
@@ -167,8 +168,10 @@ def test_an_issuance_under_way_is_left_as_it_is(fleet: SimulatedFleet, services:
     assert (found.issuance.step, found.issuance.id) == (Step.ORDER, record.issuance.id)
     assert services.store.names(Due.OPEN_INTERACTIVE, limit=1) == (1, [NAME])
     leased = services.store.lease(record.issuance.id, now=services.clock(), until=services.clock() + 70)
-    with pytest.raises(Conflict):
+    services.clock.forward(1)
+    with pytest.raises(Problem) as caught:
         confirm.confirm(services, NAME)
+    assert caught.value.type is ProblemType.BUSY
     services.store.save(leased)
 
 
@@ -187,7 +190,7 @@ def test_one_look_that_breaks_stops_none_of_the_others(fleet: SimulatedFleet, se
 
 
 def noted(fleet: SimulatedFleet, name: str) -> bool:
-    return fleet.record(name).issuance.events[-1].text.endswith(f"{SECOND} does not answer")
+    return fleet.record(name).timeline[-1].text.endswith(f"{SECOND} does not answer")
 
 
 def test_a_scan_has_an_end_when_edges_are_slow_and_the_rest_comes_back(
