@@ -74,6 +74,9 @@ EDGE_GIVEN_UP = Counter(
     "issuer_edge_given_up_total", "Certificates that some edge did not serve within a day; they are no longer checked."
 )
 EDGE_UNCONFIRMED = "issuer_edge_unconfirmed"
+EVENTS = Counter(
+    "issuer_events_total", "What has happened to domains, by event type and problem code.", ("type", "code")
+)
 
 
 def exposition(counted: CounterValues, *, unconfirmed: int) -> bytes:
@@ -81,7 +84,7 @@ def exposition(counted: CounterValues, *, unconfirmed: int) -> bytes:
 
     class All(Collector):
         def collect(self) -> Iterator[Metric]:
-            yield from (metric.family(counted) for metric in (EDGE_LOOKS, EDGE_CONFIRMED, EDGE_GIVEN_UP))
+            yield from (metric.family(counted) for metric in (EDGE_LOOKS, EDGE_CONFIRMED, EDGE_GIVEN_UP, EVENTS))
             yield GaugeMetricFamily(
                 EDGE_UNCONFIRMED, "Certificates in force that not all edges are known to serve.", unconfirmed
             )

@@ -6,11 +6,10 @@ The one way through: `prepare` says whether the step may run now, and at which C
 
 from dataclasses import replace
 
-import structlog
-
 from issuer import backoff, renewal
 from issuer.authorities import health, limits, selection
 from issuer.domain import Issuance, Record, Step
+from issuer.events import EventType
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.steps import StepResult, Wait
@@ -19,8 +18,6 @@ MAX_TRIES = 10
 """Of an issuance for a name without a certificate; one that has had a certificate is never given up."""
 MAX_ATTEMPTS_STARTED = 5
 """A step that was started this often and never ended kills its worker: it is not started again."""
-
-log = structlog.get_logger(__name__)
 
 
 def prepare(services: Services, record: Record) -> Record:
@@ -40,12 +37,12 @@ def select_ca(services: Services, record: Record) -> Record:
     if issuance.step is not Step.ORDER or issuance.key is None or services.ca_at(issuance.ca):
         return record
     selected = selection.select(services, record)
-    issuance = replace(issuance, ca=selected, is_charged=False)
-    return record.with_issuance(issuance.note(services.clock(), f"to be asked: {selected}"))
+    with_ca = record.with_issuance(replace(issuance, ca=selected, is_charged=False))
+    return with_ca.with_event(services.clock(), EventType.CA_SELECTED, {"ca": selected})
 
 
-def success(services: Services, record: Record, result: StepResult) -> Record:
-    """The record after a step that has ended without a problem: advanced, or waiting for its CA."""
+def success(services: Services, record: Record, result: StepResult, *, seconds: float = 0) -> Record:
+    """The record after a step that has ended without a problem, after so many seconds: advanced, or waiting."""
     after, now = result.record, services.clock()
     if isinstance(result, Wait):
         waits = after.issuance.waits
@@ -54,6 +51,9 @@ def success(services: Services, record: Record, result: StepResult) -> Record:
             return failure(services, record, slow)
         at = backoff.poll_at(now, waits=waits, not_before=result.not_before)
         after = after.with_issuance(after.issuance.wait(at))
+    else:
+        facts = {"step": record.issuance.step.value, "seconds": round(seconds, 4)}
+        after = after.with_event(now, EventType.ISSUANCE_STEP_DONE, facts)
     if ca := services.ca_at(record.issuance.ca):
         health.record_success(services, ca)
     return renewal.with_next_renewal(after, now)
@@ -73,14 +73,17 @@ def failure(services: Services, record: Record, problem: Problem) -> Record:
         failed = _retried_or_failed(record, problem, now)
     if ca:
         limits.refund(services, ca, record, failed)
-    log.warning(
-        "step failed",
-        problem=problem.type.value,
-        reason=str(problem),
-        tries=failed.tries,
-        again_in_seconds=None if failed.next_try_at is None else round(failed.next_try_at - now, 1),
-    )
-    return renewal.with_next_renewal(record.with_issuance(failed.note(now, str(problem))), now)
+    facts = {
+        "step": record.issuance.step.value,
+        "reason": str(problem),
+        "tries": failed.tries,
+        "at": failed.next_try_at,
+    }
+    type_ = EventType.ISSUANCE_RETRY_PLANNED if failed.is_open else EventType.ISSUANCE_FAILED
+    if failed.passed_over:
+        type_, facts["ca"] = EventType.CA_REFUSED, record.issuance.ca
+    after = record.with_issuance(failed).with_event(now, type_, facts, code=problem.type.value)
+    return renewal.with_next_renewal(after, now)
 
 
 def _retried_or_failed(record: Record, problem: Problem, now: float) -> Issuance:

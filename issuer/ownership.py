@@ -7,15 +7,17 @@ somebody else and still points here. If the operator requires proof, DNS must co
 import secrets
 from dataclasses import replace
 
+from issuer.domain import Account
 from issuer.ports import DnsFinding, HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
 
-def points_here(services: Services, name: str, account_id: str) -> DnsFinding:
-    """What DNS says about a name for an account. Raises Problem(not-found) if there is no such account."""
+def points_here(services: Services, name: str, account: Account | str) -> DnsFinding:
+    """What DNS says about a name for an account, given as such or by its id. Raises Problem(not-found) if there is no
+    such account."""
     if services.holder_proof is HolderProof.NONE:
         return services.resolver.points_here(name)
-    own = token(services, account_id)
+    own = token(services, account)
     if services.holder_proof is HolderProof.CNAME:
         return services.resolver.points_here(name, own)
     proof = services.resolver.has_proof(name, own)
@@ -29,16 +31,17 @@ def points_here(services: Services, name: str, account_id: str) -> DnsFinding:
     )
 
 
-def token(services: Services, account_id: str) -> str:
-    """The token of an account. An account from before tokens existed gets one at the first call; concurrent callers all
-    get the same one. Raises Problem(not-found)."""
-    account = services.store.account(account_id)
-    if account and not account.token:
+def token(services: Services, account: Account | str) -> str:
+    """The token of an account, given as such or by its id. An account from before tokens existed gets one at the first
+    call; concurrent callers all get the same one. Raises Problem(not-found)."""
+    account_id = account if isinstance(account, str) else account.id
+    known = services.store.account(account_id) if isinstance(account, str) else account
+    if known and not known.token:
         services.store.change_account(account_id, only_missing=True, token=new_token())
-        account = services.store.account(account_id)
-    if account is None:
+        known = services.store.account(account_id)
+    if known is None:
         raise Problem(ProblemType.NOT_FOUND, account_id, message="there is no such account")
-    return account.token
+    return known.token
 
 
 def new_token() -> str:

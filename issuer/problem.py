@@ -37,6 +37,7 @@ class ProblemType(StrEnum):
     NO_RENEWAL_INFO = "no-renewal-info"
     BAD_CERTIFICATE = "bad-certificate"
     STORE_UNAVAILABLE = "store-unavailable"
+    DAMAGED_RECORD = "damaged-record"
     UNDECRYPTABLE = "undecryptable"
     INTERRUPTED = "interrupted"
     CRASHED = "crashed"
@@ -106,6 +107,7 @@ TABLE: dict[ProblemType, Rule] = {
         "the CA sent a certificate that is not the one asked for", NOBODY, drops_order=True, first_retry_seconds=600
     ),
     ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable", PLATFORM),
+    ProblemType.DAMAGED_RECORD: Rule("the stored record of the domain cannot be read", PLATFORM),
     ProblemType.UNDECRYPTABLE: Rule("a stored key can not be decrypted with the configured encryption keys", PLATFORM),
     ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted", NOBODY),
     ProblemType.BUSY: Rule("another worker is at it", NOBODY, is_counted=False, first_retry_seconds=1),
@@ -114,11 +116,16 @@ TABLE: dict[ProblemType, Rule] = {
 }
 
 
+MEMBERS = ("type", "detail", "message", "hint", "retry_at")
+"""Of a stored problem."""
+
+
 class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     """Something that went wrong, in words its reader can act on.
 
     detail: what was found. hint: what the reader can do. retry_at: epoch seconds before which asking again is
-    of no use, or None. message: the short sentence; the table's when not given.
+    of no use, or None. message: the short sentence; the table's when not given. extra: members of a stored one that a
+    newer release has written.
     """
 
     def __init__(
@@ -129,6 +136,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         message: str = "",
         hint: str = "",
         retry_at: float | None = None,
+        extra: tuple[tuple[str, Any], ...] = (),
     ) -> None:
         super().__init__(type_, detail)
         self.type = type_
@@ -136,6 +144,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         self.message = message or TABLE[type_].message
         self.hint = hint
         self.retry_at = retry_at
+        self.extra = extra
 
     def __str__(self) -> str:
         """The whole story in one line: message, detail, hint."""
@@ -170,6 +179,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, for the record."""
         return {
+            **dict(self.extra),
             "type": self.type.value,
             "detail": self.detail,
             "message": self.message,
@@ -186,4 +196,5 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
             message=values["message"],
             hint=values["hint"],
             retry_at=values["retry_at"],
+            extra=tuple((name, value) for name, value in values.items() if name not in MEMBERS),
         )

@@ -11,8 +11,9 @@ import structlog
 
 from issuer import backoff, keys, ownership
 from issuer.authorities import health
-from issuer.backoff import ASSUMED_LOST, DAY, HOUR, clamp
+from issuer.backoff import DAY, HOUR, clamp
 from issuer.domain import Certificate, Domain, Reason, Record, Step, new_issuance
+from issuer.events import EventType
 from issuer.ports import RenewalInfo, Services, Verdict
 
 SHORT_LIFETIME_SECONDS = 10 * DAY
@@ -31,20 +32,26 @@ def with_next_renewal(record: Record, now: float) -> Record:
     """The record as a step leaves it, with the next renewal planned if the step has ended the issuance."""
     issuance, certificate = record.issuance, record.domain.certificate
     if issuance.key and record.domain.moved_away_since is not None:
-        record = record.with_domain(moved_away_since=None, recheck_at=None)  # a key is made once DNS has said yes
+        # A key is made once DNS has said yes.
+        record = record.with_domain(moved_away_since=None, recheck_at=None).with_event(now, EventType.DOMAIN_RETURNED)
     if certificate is None or issuance.is_open:
         return record
     if issuance.step is Step.DONE:
-        return record.with_domain(renew_at=moment_by_lifetime(certificate), ask_at=now)
-    end, lifetime = certificate.not_after, certificate.lifetime_seconds
-    jitter = backoff.random_jitter()
-    renew_at = backoff.new_renewal_at(now, certificate_end=end, lifetime=lifetime, jitter=jitter)
-    return record.with_domain(renew_at=renew_at)
+        renew_at = moment_by_lifetime(certificate)
+        record = record.with_domain(ask_at=now)
+    else:
+        end, lifetime = certificate.not_after, certificate.lifetime_seconds
+        jitter = backoff.random_jitter()
+        renew_at = backoff.new_renewal_at(now, certificate_end=end, lifetime=lifetime, jitter=jitter)
+    return record.with_domain(renew_at=renew_at).with_event(now, EventType.RENEWAL_PLANNED, {"at": renew_at})
 
 
 def moved_away(record: Record, now: float) -> Record:
     """The record after DNS has said clearly that the name points elsewhere."""
-    since = now if record.domain.moved_away_since is None else record.domain.moved_away_since
+    since = record.domain.moved_away_since
+    if since is None:
+        since = now
+        record = record.with_event(now, EventType.DOMAIN_MOVED_AWAY)
     return record.with_domain(moved_away_since=since, recheck_at=backoff.dns_recheck_at(now, since))
 
 
@@ -61,11 +68,14 @@ def longest_retry_pause(domain: Domain, now: float) -> float:
 
 def start(services: Services, name: str) -> Record | None:
     """Open the renewal of a name if it is still due; the record to be worked on, or None."""
-    record, now = services.store.load(name), services.clock()
-    if record is None or record.issuance.is_open or (record.domain.renew_at or now + 1) > now:
-        return None
-    issuance = new_issuance(name, Reason.RENEWAL, now)
-    return services.store.open(record.domain, issuance, version=record.version, requeue_at=now + ASSUMED_LOST)
+    now = services.clock()
+
+    def change(record: Record | None) -> Record | None:
+        if record is None or record.issuance.is_open or (record.domain.renew_at or now + 1) > now:
+            return None
+        return record.with_issuance(new_issuance(name, Reason.RENEWAL, now)).with_event(now, EventType.RENEWAL_STARTED)
+
+    return services.store.update(name, change, now=now)
 
 
 def moment_by_lifetime(certificate: Certificate) -> float:
@@ -83,11 +93,20 @@ def refresh(services: Services, name: str) -> None:
         return
     ca = services.ca_at(certificate.ca) if certificate.is_valid(now) else None
     certificate_id = keys.certificate_id(certificate.chain) if ca and ca.has_renewal_info() else None
-    if ca is None or certificate_id is None:
-        services.store.amend(record.with_domain(ask_at=None), now=now)
-        return
-    info = health.call_outside_orders(services, ca, "renewalInfo", lambda: ca.renewal_info(certificate_id))
-    services.store.amend(replace(record, domain=with_window(record.domain, info, now)), now=now)
+    info: RenewalInfo | None = None
+    if ca and certificate_id:
+        info = health.call_outside_orders(services, ca, "renewalInfo", lambda: ca.renewal_info(certificate_id))
+
+    def change(current: Record | None) -> Record | None:
+        if current is None or current.domain.certificate != certificate:
+            return None
+        domain = with_window(current.domain, info, now) if info else replace(current.domain, ask_at=None)
+        planned = replace(current, domain=domain)
+        if domain.renew_at == current.domain.renew_at:
+            return planned
+        return planned.with_event(now, EventType.RENEWAL_PLANNED, {"at": domain.renew_at})
+
+    services.store.update(name, change, now=now)
 
 
 def with_window(domain: Domain, info: RenewalInfo, now: float) -> Domain:
@@ -110,33 +129,37 @@ def recheck(services: Services, name: str) -> Record | None:
     record, now = services.store.load(name), services.clock()
     if record is None or record.domain.moved_away_since is None:
         return None
-    finding = ownership.points_here(services, name, record.domain.account)
-    if finding.verdict is not Verdict.YES:
-        recheck_at = backoff.dns_recheck_at(now, record.domain.moved_away_since)
-        services.store.amend(record.with_domain(recheck_at=recheck_at), now=now)
-        return None
-    log.info("points here again", domain=name)
-    back = record.with_domain(moved_away_since=None, recheck_at=None)
-    if not record.issuance.is_open:
-        services.store.amend(back.with_domain(renew_at=now), now=now)
-        return None
-    return services.store.open(
-        back.domain,
-        record.issuance.wake(now, record.issuance.reason),
-        version=record.version,
-        requeue_at=now + ASSUMED_LOST,
-    )
+    points_here = ownership.points_here(services, name, record.domain.account).verdict is Verdict.YES
+
+    def change(current: Record | None) -> Record | None:
+        if current is None or current.domain.moved_away_since is None:
+            return None
+        if not points_here:
+            return current.with_domain(recheck_at=backoff.dns_recheck_at(now, current.domain.moved_away_since))
+        back = current.with_domain(moved_away_since=None, recheck_at=None).with_event(now, EventType.DOMAIN_RETURNED)
+        if not back.issuance.is_open:
+            return back.with_domain(renew_at=now)
+        return back.with_issuance(back.issuance.wake(now, back.issuance.reason))
+
+    updated = services.store.update(name, change, now=now)
+    return updated if updated and points_here and updated.issuance.is_open else None
 
 
 def report_expiry(services: Services, name: str) -> None:
     """Report, once, that the certificate of a name has expired; its renewal goes on being tried."""
-    record, now = services.store.load(name), services.clock()
-    certificate = record.domain.certificate if record else None
-    if record is None or certificate is None or certificate.is_valid(now) or record.domain.is_expiry_reported:
-        return
-    services.store.amend(record.with_domain(is_expiry_reported=True), now=now)
-    problem = record.issuance.problem
-    log.error("certificate expired", domain=name, serial=certificate.serial, reason=str(problem) if problem else None)
+    now = services.clock()
+
+    def change(record: Record | None) -> Record | None:
+        certificate = record.domain.certificate if record else None
+        if record is None or certificate is None or certificate.is_valid(now) or record.domain.is_expiry_reported:
+            return None
+        problem = record.issuance.problem
+        code, reason = (problem.type.value, str(problem)) if problem else ("", None)
+        reported = record.with_domain(is_expiry_reported=True)
+        facts = {"serial": certificate.serial, "reason": reason}
+        return reported.with_event(now, EventType.CERTIFICATE_EXPIRED, facts, code=code)
+
+    services.store.update(name, change, now=now)
 
 
 def _soonest(certificate: Certificate) -> float:

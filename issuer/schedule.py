@@ -125,6 +125,12 @@ def forget_withdrawn(services: Services) -> int:
     return _each(lambda name: withdraw.remove(services, name), _claim(services, Due.REMOVAL, AGAIN_SECONDS))
 
 
+def reindex(services: Services) -> int:
+    """Give records that an older release wrote their indexes, some at a time; none once all have theirs."""
+    progress = services.store.reindex(now=services.clock(), limit=BATCH)
+    return 0 if progress.is_done else progress.seen
+
+
 SCANS = (
     Scan("reconcile", reconcile),
     Scan("renew_due", renew_due),
@@ -134,6 +140,7 @@ SCANS = (
     Scan("confirm_served", confirm_served, is_slow=True),
     Scan("revoke_due", revoke_due, is_slow=True),
     Scan("forget_withdrawn", forget_withdrawn),
+    Scan("reindex", reindex, is_slow=True),
 )
 
 
@@ -193,6 +200,9 @@ def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> in
         except Conflict:
             log.info("left: in other hands", domain=name)
         except Problem as problem:
+            if problem.type is ProblemType.BUSY:
+                log.info("left: in other hands", domain=name)
+                return False
             log.warning("left", domain=name, problem=problem.type.value, reason=str(problem))
             if problem.type in NOBODY_ANSWERS:
                 is_over.set()

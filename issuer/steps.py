@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from issuer import keys, ownership
 from issuer.authorities import limits
-from issuer.domain import Issuance, Record, Step
+from issuer.domain import Record, Step
+from issuer.events import EventType
 from issuer.ports import CertificateAuthority, Challenge, HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
@@ -56,7 +57,7 @@ def order(services: Services, record: Record) -> StepResult:
     ca = _ca(services, record)
     replaces = _replaced(ca, record)
     if not issuance.is_charged:
-        issuance = _require_caa(services, record, ca)
+        record = _require_caa(services, record, ca)
         if limits.spend(services, record, ca, is_renewal=replaces is not None):
             return SaveAndContinue(record.with_issuance(replace(issuance, is_charged=True)))
     placed = ca.new_order(name, replaces, record.domain.profile or "")
@@ -87,9 +88,9 @@ def challenge(services: Services, record: Record) -> StepResult:
     for one in challenges:
         services.solver.present(name, one)
     if not issuance.is_answered:
-        issuance, is_visible = _checked(services, record, challenges)
+        record, is_visible = _checked(services, record, challenges)
         if not is_visible:
-            return Wait(record.with_issuance(issuance), services.clock() + SELF_CHECK_PAUSE_SECONDS)
+            return Wait(record, services.clock() + SELF_CHECK_PAUSE_SECONDS)
         for one in challenges:
             ca.answer(one)
     not_before = max(authorization.ask_again_at or 0 for authorization in pending)
@@ -125,9 +126,10 @@ def install(services: Services, record: Record) -> StepResult:
         vault=services.vault,
         now=services.clock(),
     )
-    noted = issuance.note(services.clock(), f"in force: serial number {certificate.serial}")
-    confirm_at = services.clock() + CONFIRM_SECONDS if services.edges else None
-    return Advance(record.with_issuance(noted).install(certificate, confirm_at=confirm_at))
+    now = services.clock()
+    installed = record.install(certificate, confirm_at=now + CONFIRM_SECONDS if services.edges else None)
+    facts = {"serial": certificate.serial, "ca": certificate.ca, "not_after": certificate.not_after}
+    return Advance(installed.with_event(now, EventType.ISSUANCE_SUCCEEDED, facts))
 
 
 def _require_points_here(services: Services, record: Record) -> None:
@@ -144,13 +146,14 @@ def _require_points_here(services: Services, record: Record) -> None:
         raise Problem(ProblemType.DNS_UNKNOWN, finding.summary, hint=hint)
 
 
-def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Issuance:
+def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Record:
     """Look at the domain's CAA records, and note the result. Raises Problem where they clearly forbid the CA to
     issue."""
     finding = services.resolver.caa(record.domain.name, ca.caa_identities(), ca.account_url())
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.CAA, finding.summary, hint="allow the CA in the domain's CAA records, or remove them")
-    return record.issuance.note(services.clock(), f"CAA, {finding.verdict}: {finding.summary}")
+    facts = {"verdict": finding.verdict.value, "summary": finding.summary}
+    return record.with_event(services.clock(), EventType.CAA_CHECKED, facts)
 
 
 def _ca(services: Services, record: Record) -> CertificateAuthority:
@@ -161,15 +164,16 @@ def _ca(services: Services, record: Record) -> CertificateAuthority:
     return ca
 
 
-def _checked(services: Services, record: Record, challenges: list[Challenge]) -> tuple[Issuance, bool]:
+def _checked(services: Services, record: Record, challenges: list[Challenge]) -> tuple[Record, bool]:
     """The challenges as they show from outside, noted; and whether to go on to the CA. A clear no is looked at again a
     few times, as a failed validation costs more than a little patience; it is advice, so then the CA has a look."""
-    issuance, is_visible = record.issuance, True
+    is_visible = True
     for one in challenges:
         finding = services.solver.check(record.domain.name, one)
         is_visible &= finding.verdict is not Verdict.NO
-        issuance = issuance.note(services.clock(), f"self-check, {finding.verdict}: {finding.summary}")
-    return issuance, is_visible or issuance.waits >= SELF_CHECKS - 1
+        facts = {"verdict": finding.verdict.value, "summary": finding.summary}
+        record = record.with_event(services.clock(), EventType.CHALLENGE_CHECKED, facts)
+    return record, is_visible or record.issuance.waits >= SELF_CHECKS - 1
 
 
 def _replaced(ca: CertificateAuthority, record: Record) -> str | None:

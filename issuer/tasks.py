@@ -103,10 +103,7 @@ def _run(services: Services, record: Record) -> Record:
         return outcomes.failure(services, record, problem)
     except SoftTimeLimitExceeded:
         return outcomes.failure(services, record, Problem(ProblemType.INTERRUPTED))
-    after = outcomes.success(services, record, result)
-    if after.issuance.step is not step:
-        log.info("step done", seconds=round(time.perf_counter() - started, 4), next_step=after.issuance.step.value)
-    return after
+    return outcomes.success(services, record, result, seconds=time.perf_counter() - started)
 
 
 def _outcome(step: Step, record: Record, now: float) -> tuple[Outcome, float]:

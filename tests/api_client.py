@@ -13,6 +13,7 @@ from issuer.celery_app import INTERACTIVE
 from issuer.domain import CHAIN, Issuance, Plan, Reason, Record, Step, new_issuance
 from issuer.ports import Services
 from tests.fakes import NAME, fake_services, opened
+from tests.writes import open_issuance
 from web.app import create_app
 
 SECRETS = (b"PRIVATE KEY", b"gAAAA", b"Traceback")
@@ -116,4 +117,4 @@ def renewing(services: Services, name: str = NAME) -> Record:
     """The record with a certificate in force and another attempt under way."""
     held = issued(services, name)
     again = new_issuance(name, Reason.MANUAL, services.clock())
-    return services.store.open(held.domain, again, version=held.version, requeue_at=services.clock() + 60)
+    return open_issuance(services.store, held.domain, again, version=held.version, requeue_at=services.clock() + 60)

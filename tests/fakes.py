@@ -32,6 +32,7 @@ from issuer.ports import (
 )
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore
+from tests.writes import open_issuance
 
 NOW = 1_790_000_000.0
 TARGET = "edge.platform.example"
@@ -338,7 +339,7 @@ def opened(services: Services, name: str = NAME, account: str = ACCOUNT.id) -> R
     """A record with a first issuance, as a POST leaves it."""
     now = services.clock()
     issuance = new_issuance(name, Reason.FIRST, now)
-    return services.store.open(Domain(name, account, now), issuance, version=0, requeue_at=now + 60)
+    return open_issuance(services.store, Domain(name, account, now), issuance, version=0, requeue_at=now + 60)
 
 
 def below(registered: str, count: int) -> list[str]:

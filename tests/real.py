@@ -12,6 +12,7 @@ from issuer.keys import new_encryption_key
 from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
 from tests.fakes import TARGET
+from tests.writes import open_issuance
 
 A_WHILE_SECONDS = 5
 ENCRYPTION_KEY = new_encryption_key()
@@ -46,7 +47,7 @@ def opened(services: Services, name: str, account: str = "platform") -> Record:
     """A record as a POST leaves it."""
     now = services.clock()
     issuance = new_issuance(name, Reason.FIRST, now)
-    return services.store.open(Domain(name, account, now), issuance, version=0, requeue_at=now + 60)
+    return open_issuance(services.store, Domain(name, account, now), issuance, version=0, requeue_at=now + 60)
 
 
 def run_to_end(services: Services, record: Record, *, at_most: int = 200) -> Record:

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from issuer.celery_app import BULK, HOUSEKEEPING, INTERACTIVE, LOOKUP, QUEUES, RENEWAL, create_celery
-from issuer.config import PREFIX, Settings, load_settings
+from issuer.config import load_settings
 from issuer.domain import CHAIN
 from issuer.keys import new_encryption_key
 from issuer.schedule import SCANS
@@ -62,15 +62,6 @@ def test_limits_are_in_order_soft_hard_lease_visibility() -> None:
         conf.broker_transport_options["visibility_timeout"],
     ]
     assert limits == sorted(set(limits))
-
-
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(ISSUER_\w+)` \|.*\| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert set(rows) == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.default, int | float | bool):
-            assert rows[f"{PREFIX}{name.upper()}"] == f"`{str(field.default).lower()}`"
-    assert Settings.model_fields["acme_directory"].default in rows["ISSUER_ACME_DIRECTORY"]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -5,9 +5,9 @@ import time
 from issuer import renewal, tasks
 from issuer.domain import Record, Status, Step, status
 from issuer.ports import Services
+from issuer.presenters import status_body
 from tests.fakes import NAME
 from tests.real import opened
-from web.api import status_body
 
 HOUR = 3600
 DAY = 86400

@@ -1,15 +1,15 @@
 """POST, PUT, DELETE and GET …/status below /v2/x509."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.routing import BaseConverter
 
+from issuer import presenters
 from issuer.actions import eligibility
 from issuer.actions import withdraw as withdrawal
 from issuer.actions.request import request as start
-from issuer.domain import Domain, Record, Status, status
+from issuer.domain import Domain
 from issuer.edge import bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -43,7 +43,7 @@ def show_status(domain: str) -> Response:
     account = caller.account()
     services: Services = current_app.extensions["services"]
     record = eligibility.record_of(services, account, domain)
-    return jsonify(status_body(record, services.clock()))
+    return jsonify(presenters.status_body(record, services.clock()))
 
 
 @api.delete("/<anything:domain>", provide_automatic_options=False)
@@ -54,37 +54,6 @@ def withdraw(domain: str) -> Response:
     reason = _reason(is_revoked=_flag("revoke"))
     former, withdrawn = withdrawal.withdraw(services, account, domain, reason=reason)
     return jsonify(_withdrawal_body(services, former, withdrawn, is_revoked=reason is not None))
-
-
-def status_body(record: Record, now: float) -> dict[str, Any]:
-    """The body of a status answer."""
-    word, certificate, issuance = status(record, now), record.domain.certificate, record.issuance
-    last = str(issuance.problem) if issuance.problem else None
-    texts = {
-        Status.ACTIVE: ("x509 key pair is active", None),
-        Status.PROCESSING: (
-            last or "x509 key pair generation is in progress",
-            "Waiting for x509 key pair generation",
-        ),
-        Status.EXPIRED: (last or "x509 certificate has expired", "x509 certificate has expired"),
-        Status.ERROR: (
-            "x509 key pair generation failed" if last else "x509 key pair generation is delayed",
-            last or "the CA is not ready yet and has asked to wait until the next attempt",
-        ),
-    }
-    message, error = texts[word]
-    body = {
-        "status": word.value,
-        "message": message,
-        "error": error,
-        "certificate": certificate.chain if certificate else None,
-    }
-    if issuance.problem and word is not Status.ACTIVE:
-        body |= {"code": issuance.problem.type.value, "must_act": issuance.problem.actor.value}
-    next_try_at = issuance.next_try_at if issuance.is_open else record.domain.renew_at
-    if next_try_at and word is not Status.ACTIVE:
-        body["next_attempt_at"] = _instant(next_try_at)
-    return body
 
 
 def _start(domain: str, *, must_exist: bool) -> Response:
@@ -132,7 +101,7 @@ def _withdrawal_body(services: Services, former: Domain, withdrawn: Domain, *, i
         sentences.append("the CA is asked to revoke its certificate")
     elif is_revoked:
         sentences.append("it has no valid certificate to revoke")
-    held_until = None if withdrawn.is_free(now) else _instant(withdrawn.withdrawn_until or now)
+    held_until = None if withdrawn.is_free(now) else presenters.instant(withdrawn.withdrawn_until or now)
     if held_until:
         sentences.append(f"it is reserved for your account until {held_until}, so only you can POST it again")
     body = {
@@ -142,9 +111,6 @@ def _withdrawal_body(services: Services, former: Domain, withdrawn: Domain, *, i
     }
     until = bundle.policy(services, former).remembered_until(now)
     if former.certificate and until > now:
-        body["warning"] = f"browsers that received its HSTS header use only HTTPS for it until {_instant(until)}"
+        warning = f"browsers that received its HSTS header use only HTTPS for it until {presenters.instant(until)}"
+        body["warning"] = warning
     return body
-
-
-def _instant(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

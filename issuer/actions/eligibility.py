@@ -18,23 +18,29 @@ def canonical_name(services: Services, text: str) -> str:
     return names.canonical(text, own_names=services.own_names, allow_reserved=services.allow_reserved_names)
 
 
-def held_record(services: Services, account: Account, name: str) -> Record | None:
-    """The record of a name that the account may ask for: its own, one that it has withdrawn, what is left of somebody's
-    whose hold is over, or None. Raises Problem(not-found) for another's."""
-    record = services.store.load(name)
+def require_free(services: Services, account: Account, record: Record | None) -> None:
+    """Raise Problem(not-found) for a name that another account holds. An account may ask for any other: its own, one
+    that it has withdrawn, or what is left of somebody's whose hold is over."""
     if record and record.domain.account != account.id and not record.domain.is_free(services.clock()):
         raise Problem(
             ProblemType.NOT_FOUND,
-            hint="this name can not be used with your account; ask your provider if it is yours",
+            hint="this name cannot be used with your account; ask your provider if it is yours",
         )
-    return record
+
+
+def known_name(text: str) -> str:
+    """The one form of a name that may be held, also where no other account could ask for it any more."""
+    return names.canonical(text, allow_reserved=True)
 
 
 def record_of(services: Services, account: Account, text: str) -> Record:
-    """The record of a name that the account holds, also where no other account could ask for it any more. Raises
-    Problem(not-initiated) for any other, whoever holds it."""
-    name = names.canonical(text, allow_reserved=True)
-    record = services.store.load(name)
+    """The record of a name that the account holds. Raises Problem(not-initiated) for any other, whoever holds it."""
+    name = known_name(text)
+    return require_held(services.store.load(name), account, name)
+
+
+def require_held(record: Record | None, account: Account, name: str) -> Record:
+    """The record. Raises Problem(not-initiated) unless the account holds the name."""
     if record is None or record.domain.account != account.id or record.domain.is_withdrawn:
         raise not_initiated(name)
     return record
@@ -47,11 +53,13 @@ def not_initiated(name: str) -> Problem:
     )
 
 
-def may_issue(services: Services, account: Account, name: str, *, must_exist: bool) -> Record | None:
-    """Raise the Problem that forbids an issuance for `name` now, else return its record, if it has one."""
+def require_eligible(
+    services: Services, account: Account, name: str, record: Record | None, *, must_exist: bool
+) -> None:
+    """Raise the Problem that forbids an issuance for `name` now; record: its record, if it has one."""
     if account.plan is not Plan.HTTPS:
         raise Problem(ProblemType.PLAN)
-    record = held_record(services, account, name)
+    require_free(services, account, record)
     is_known = record is not None and not record.domain.is_withdrawn
     if must_exist and not is_known:
         raise not_initiated(name)
@@ -59,7 +67,10 @@ def may_issue(services: Services, account: Account, name: str, *, must_exist: bo
         _require_idle(record, services.clock(), is_renewal_asked_for=must_exist)
     if record and must_exist and (retry_at := room_at(services, record.domain)):
         raise Problem(ProblemType.OVER_BUDGET, retry_at=retry_at)
-    return record
+    finding = ownership.points_here(services, name, account)
+    if finding.verdict is Verdict.NO:
+        # An unknown answer is looked at again by the first step.
+        raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=f"create the record {finding.required_record}")
 
 
 def quota(services: Services, account: Account, name: str, held: Record | None) -> Quota:
@@ -84,13 +95,6 @@ def over_quota(services: Services, name: str, held: Record | None, retry_at: flo
         detail = f"too many new names below {names.registered_domain(name)} within a week"
         hint = "ask your provider for more"
     return Problem(ProblemType.RATE_LIMITED, detail, message="too many requests", hint=hint, retry_at=retry_at)
-
-
-def require_cname(services: Services, account: Account, name: str) -> None:
-    """Raise Problem(invalid-cname) for a clear no; an unknown answer is looked at again by the first step."""
-    finding = ownership.points_here(services, name, account.id)
-    if finding.verdict is Verdict.NO:
-        raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=f"create the record {finding.required_record}")
 
 
 def _is_new(services: Services, held: Record | None) -> bool:

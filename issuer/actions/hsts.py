@@ -4,21 +4,18 @@ It outlives what set it: browsers keep to it for its whole max-age, also when th
 has left us. So all that reaches further than the name itself must be asked for, and switching off is told.
 """
 
-import time
 from typing import Any
 
 from issuer.actions import eligibility
 from issuer.domain import Account, Hsts, Record
 from issuer.edge import bundle
-from issuer.ports import Conflict, Services
+from issuer.events import By, EventType
+from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
 LONGEST_SECONDS = 63_072_000
 PRELOAD_SECONDS = 31_536_000
 """The least that browsers' preload list takes."""
-PATIENCE_SECONDS = 3.0
-"""How long a worker that is at the record is waited for: most have it for a fraction of a second."""
-PAUSE_SECONDS = 0.05
 OFF = Hsts(0)
 MEMBERS = ("max_age", "include_subdomains", "preload")
 
@@ -42,20 +39,19 @@ def asked_for(body: dict[str, Any]) -> Hsts:
 
 
 def put(services: Services, account: Account, text: str, wanted: Hsts) -> Record:
-    """Set the policy of a domain that an account holds, whatever else is under way for it.
+    """Set the policy of a domain that an account holds, whatever else is under way for it. Raises
+    Problem(not-initiated) for any other domain."""
+    name, now = eligibility.known_name(text), services.clock()
 
-    Raises Problem(not-initiated) for any other, Problem(busy) where a worker does not let go of the record.
-    """
-    until = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        record, now = eligibility.record_of(services, account, text), services.clock()
-        policy = wanted.after(bundle.policy(services, record.domain), now)
-        try:
-            return services.store.amend(record.with_domain(hsts=policy), now=now)
-        except Conflict:
-            if time.monotonic() >= until:
-                raise Problem(ProblemType.BUSY, hint="nothing was changed; try again in a moment") from None
-            time.sleep(PAUSE_SECONDS)
+    def change(record: Record | None) -> Record:
+        held = eligibility.require_held(record, account, name)
+        policy = wanted.after(bundle.policy(services, held.domain), now)
+        shown = policy.header(now) or "none"
+        return held.with_domain(hsts=policy).with_event(now, EventType.HSTS_CHANGED, {"policy": shown}, by=By.ACCOUNT)
+
+    record = services.store.update(name, change, now=now)
+    assert record
+    return record
 
 
 def warning(name: str, policy: Hsts) -> str:

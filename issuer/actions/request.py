@@ -2,17 +2,10 @@
 
 from dataclasses import replace
 
-import structlog
-
 from issuer.actions import eligibility
-from issuer.backoff import ASSUMED_LOST
 from issuer.domain import Account, Domain, Reason, Record, new_issuance
-from issuer.ports import Conflict, OverQuota, Services
-from issuer.problem import Problem, ProblemType
-
-MAX_CONFLICTS = 5
-
-log = structlog.get_logger(__name__)
+from issuer.events import By, EventType
+from issuer.ports import OverQuota, Quota, Services
 
 
 def request(services: Services, account: Account, text: str, *, must_exist: bool = False) -> Record:
@@ -22,41 +15,41 @@ def request(services: Services, account: Account, text: str, *, must_exist: bool
     Problem(already-initiated).
     """
     name = eligibility.canonical_name(services, text)
-    for _ in range(MAX_CONFLICTS):
-        held = eligibility.may_issue(services, account, name, must_exist=must_exist)
-        eligibility.require_cname(services, account, name)
-        try:
-            record = _open(services, account, name, held)
-        except Conflict:
-            continue
-        except OverQuota as spent:
-            raise eligibility.over_quota(services, name, held, spent.retry_at) from None
-        log.info("issuance started", domain=name, issuance=record.issuance.id, account=account.id)
-        services.queue.enqueue(record)
-        return record
-    raise Problem(ProblemType.STORE_UNAVAILABLE, "too many requests for this name at once")
+    now, share = services.clock(), eligibility.quick_share(account)
+    held: Record | None = None
 
+    def change(record: Record | None) -> Record:
+        nonlocal held
+        held = record
+        eligibility.require_eligible(services, account, name, record, must_exist=must_exist)
+        is_bulk = not services.limits.use(replace(share, cost=0), now=now)
+        return _opened(account, name, record, now, is_bulk=is_bulk)
 
-def _open(services: Services, account: Account, name: str, held: Record | None) -> Record:
-    """A new attempt, or the open one woken: its order and key may still be good. Of a domain that was withdrawn nothing
-    goes on but the version, and what is still to be revoked. Raises Conflict, OverQuota."""
-    now = services.clock()
-    version = held.version if held else 0
-    domain = Domain(name, account.id, now, revocations=held.domain.revocations if held else ())
-    issuance = new_issuance(name, Reason.FIRST, now)
-    if held and not held.domain.is_withdrawn:
-        domain = held.domain
-        is_open = held.issuance.is_open
-        issuance = held.issuance.wake(now, Reason.MANUAL) if is_open else new_issuance(name, Reason.MANUAL, now)
-    share = eligibility.quick_share(account)
-    is_bulk = not services.limits.use(replace(share, cost=0), now=now)
-    record = services.store.open(
-        domain,
-        replace(issuance, is_bulk=is_bulk),
-        version=version,
-        requeue_at=now + ASSUMED_LOST,
-        now=now,
-        quota=eligibility.quota(services, account, name, held),
-    )
+    def quota(record: Record | None) -> Quota:
+        return eligibility.quota(services, account, name, record)
+
+    try:
+        record = services.store.update(name, change, now=now, quota=quota)
+    except OverQuota as spent:
+        raise eligibility.over_quota(services, name, held, spent.retry_at) from None
+    assert record
     services.limits.use(share, now=now)
+    services.queue.enqueue(record)
     return record
+
+
+def _opened(account: Account, name: str, held: Record | None, now: float, *, is_bulk: bool) -> Record:
+    """A new attempt, or the open one woken: its order and key may still be good. Of a domain that was withdrawn nothing
+    goes on but the version, and what is still to be revoked."""
+    if held is None or held.domain.is_withdrawn:
+        domain = Domain(name, account.id, now, revocations=held.domain.revocations if held else ())
+        record = Record(domain, new_issuance(name, Reason.FIRST, now))
+        if held:
+            own = held.timeline if held.domain.account == account.id else ()
+            record = replace(record, version=held.version, timeline=own, schema=held.schema)
+    elif held.issuance.is_open:
+        record = held.with_issuance(held.issuance.wake(now, Reason.MANUAL))
+    else:
+        record = held.with_issuance(new_issuance(name, Reason.MANUAL, now))
+    record = record.with_issuance(replace(record.issuance, is_bulk=is_bulk))
+    return record.with_event(now, EventType.ISSUANCE_STARTED, {"account": account.id}, by=By.ACCOUNT)

@@ -4,14 +4,16 @@ What is left of the record says until when it is held and what is still to be re
 issuance under a new id, so that whoever still works on what was there before can save nothing.
 """
 
+from dataclasses import replace
+
 import structlog
 
 from issuer.actions import eligibility
-from issuer.domain import Account, Domain, Revocation, withdrawn_issuance
-from issuer.ports import Conflict, Services
+from issuer.domain import Account, Certificate, Domain, Record, Revocation, withdrawn_issuance
+from issuer.events import By, EventType
+from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
-MAX_CONFLICTS = 20
 REASONS = {"unspecified": 0, "keyCompromise": 1, "superseded": 4, "cessationOfOperation": 5}
 """Those of RFC 5280 §5.3.1 that public CAs take from whoever holds a certificate."""
 
@@ -36,29 +38,37 @@ def withdraw(services: Services, account: Account, text: str, *, reason: int | N
 
     reason: have the certificate in force revoked for it. Raises Problem(not-initiated) for any other name.
     """
-    for _ in range(MAX_CONFLICTS):
-        record, now = eligibility.record_of(services, account, text), services.clock()
-        former = record.domain
-        revocations = former.revocations
-        certificate = former.certificate
-        if reason is not None and certificate and certificate.is_valid(now):
-            known = certificate.chain, certificate.serial, certificate.ca
-            revocations = (*revocations, Revocation(*known, reason, certificate.not_after, next_try_at=now))
+    name, now = eligibility.known_name(text), services.clock()
+    former: Domain | None = None
+
+    def change(record: Record | None) -> Record:
+        nonlocal former
+        held = eligibility.require_held(record, account, name)
+        former = held.domain
+        revocations = (*former.revocations, *_revocation(former.certificate, reason, now))
         left = former.withdrawn(now + services.hold_seconds, revocations)
-        stopped = withdrawn_issuance(former.name, record.issuance, now)
-        try:
-            services.store.open(left, stopped, version=record.version, requeue_at=now)
-        except Conflict:
-            continue
-        log.info("withdrawn", domain=left.name, account=account.id, revocations=len(revocations))
-        return former, left
-    raise Problem(ProblemType.BUSY, hint="nothing was changed; try again in a moment")
+        stopped = withdrawn_issuance(name, held.issuance, now)
+        withdrawn = replace(held, domain=left, issuance=stopped)
+        return withdrawn.with_event(now, EventType.DOMAIN_WITHDRAWN, {"revocations": len(revocations)}, by=By.ACCOUNT)
+
+    record = services.store.update(name, change, now=now)
+    assert record
+    assert former
+    return former, record.domain
 
 
 def remove(services: Services, name: str) -> None:
     """Remove what is left of a name whose hold is over. Raises Conflict where somebody has just asked for it."""
     record = services.store.load(name)
-    at = record.domain.forget_at if record else None
+    at = record.domain.remove_at if record else None
     if record and at is not None and at <= services.clock():
-        services.store.forget(record)
+        services.store.remove(record)
         log.info("removed", domain=name)
+
+
+def _revocation(certificate: Certificate | None, reason: int | None, now: float) -> list[Revocation]:
+    """What is to be done at the CA, where the certificate is valid and is to be revoked for a reason."""
+    if reason is None or certificate is None or not certificate.is_valid(now):
+        return []
+    known = certificate.chain, certificate.serial, certificate.ca
+    return [Revocation(*known, reason, certificate.not_after, next_try_at=now)]

@@ -6,29 +6,41 @@ import structlog
 
 from issuer import backoff
 from issuer.authorities import health
-from issuer.domain import Revocation
-from issuer.ports import Services
+from issuer.domain import Record, Revocation
+from issuer.events import EventType
+from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 
 log = structlog.get_logger(__name__)
 
 
 def revoke_due(services: Services, name: str) -> None:
-    """Have the certificates of a name revoked whose time has come. Raises Conflict where another worker has changed the
-    record: then a CA is asked once more later, and says that it has done it."""
+    """Have the certificates of a name revoked whose time has come. Raises Conflict where the record has changed
+    meanwhile: then a CA is asked once more later, and says that it has done it."""
     record, now = services.store.load(name), services.clock()
     if record is None or not record.domain.revocations:
         return
-    domain = record.domain
-    left = [_revoked(services, name, one) if one.next_try_at <= now else one for one in domain.revocations]
-    changes: dict[str, object] = {"revocations": tuple(one for one in left if one)}
-    if domain.withdrawn_until is not None:
+    left: list[Revocation] = []
+    changed = record
+    for revocation in record.domain.revocations:
+        again = _asked(services, name, revocation) if revocation.next_try_at <= now else revocation
+        left += [again] if again else []
+        if again is None and now < revocation.not_after + 1:
+            facts = {"serial": revocation.serial, "ca": revocation.ca, "crl_reason": revocation.reason}
+            changed = changed.with_event(now, EventType.CERTIFICATE_REVOKED, facts)
+    changed = changed.with_domain(revocations=tuple(left))
+    if record.domain.withdrawn_until is not None:
         # Held until now, so that the record stays a while after its last change.
-        changes["withdrawn_until"] = max(domain.withdrawn_until, now)
-    services.store.amend(record.with_domain(**changes), now=now)
+        changed = changed.with_domain(withdrawn_until=max(record.domain.withdrawn_until, now))
+
+    def change(current: Record | None) -> Record | None:
+        return changed if current and current.version == record.version else None
+
+    if services.store.update(name, change, now=now) is None:
+        raise Conflict
 
 
-def _revoked(services: Services, name: str, revocation: Revocation) -> Revocation | None:
+def _asked(services: Services, name: str, revocation: Revocation) -> Revocation | None:
     """What is left to do of a revocation: nothing once the CA has done it, or the certificate has expired."""
     now = services.clock()
     if now >= revocation.not_after + 1:
@@ -47,7 +59,6 @@ def _revoked(services: Services, name: str, revocation: Revocation) -> Revocatio
             again_in_seconds=round(again.next_try_at - now, 1),
         )
         return again
-    log.info("revoked", domain=name, serial=revocation.serial, ca=revocation.ca, crl_reason=revocation.reason)
     return None
 
 

@@ -6,8 +6,6 @@ A CA is selected before an order is placed and stands in the issuance; an order 
 import hashlib
 import math
 
-import structlog
-
 from issuer import backoff
 from issuer.authorities.health import pause_of
 from issuer.domain import Domain, Issuance, Record, Step
@@ -20,8 +18,6 @@ BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET, ProblemTy
 BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
 """Once the CSR is sent there may be a certificate: its CA is waited for, and no second one is bought elsewhere."""
 OF_A_CA = REFUSALS | BEFORE_CSR | BEFORE_ORDER
-
-log = structlog.get_logger(__name__)
 
 
 def preferred(services: Services, domain: Domain) -> list[CertificateAuthority]:
@@ -55,7 +51,6 @@ def failover(services: Services, record: Record, problem: Problem) -> Issuance |
         return None
     if not _remaining(services, record.domain, (*issuance.passed_over, issuance.ca)):
         return None
-    log.info("failover to another CA", ca=issuance.ca, reason=str(problem))
     now = services.clock()
     return issuance.failover(_most_hopeful(issuance, problem, now), now)
 

@@ -186,8 +186,8 @@ def show_status(domain: str) -> None:
         console.print(f"{issuance.problem} [must act: {issuance.problem.actor}]", markup=False)
     at = issuance.next_try_at if issuance.is_open else record.domain.renew_at
     console.print(f"next attempt: {_time(at) if at else 'now' if issuance.is_open else 'none planned'}")
-    for event in issuance.events:
-        console.print(f"  {_time(event.at)}  {event.step:<9}  {event.text}", markup=False)
+    for event in record.timeline:
+        console.print(f"  {_time(event.at)}  {event.text}", markup=False)
 
 
 @main.command("prefer")

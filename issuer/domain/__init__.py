@@ -5,13 +5,12 @@ Times are epoch seconds, UTC. Records are frozen: a move returns a new one, whic
 
 from issuer.domain.account import Account, Plan
 from issuer.domain.certificate import Certificate, RenewalWindow, Revocation
-from issuer.domain.domain import DAY_SECONDS, KEPT_SECONDS, Domain, Record
+from issuer.domain.domain import CALLERS_FIELDS, DAY_SECONDS, KEPT_SECONDS, SCHEMA, Domain, Record
 from issuer.domain.hsts import Hsts
-from issuer.domain.indexes import Due
+from issuer.domain.indexes import Due, Index, Listing
 from issuer.domain.issuance import (
     CHAIN,
     MOVES,
-    Event,
     Issuance,
     Reason,
     Step,
@@ -22,18 +21,21 @@ from issuer.domain.issuance import (
 from issuer.domain.status import PROCESSING_WITHIN_SECONDS, Status, status
 
 __all__ = [
+    "CALLERS_FIELDS",
     "CHAIN",
     "DAY_SECONDS",
     "KEPT_SECONDS",
     "MOVES",
     "PROCESSING_WITHIN_SECONDS",
+    "SCHEMA",
     "Account",
     "Certificate",
     "Domain",
     "Due",
-    "Event",
     "Hsts",
+    "Index",
     "Issuance",
+    "Listing",
     "Plan",
     "Reason",
     "Record",

@@ -1,6 +1,10 @@
-"""A certificate in force, and what its CA says or is still to do about it."""
+"""A certificate in force, and what its CA says or is still to do about it.
+
+extra: members that a newer release has written, kept as they are.
+"""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,7 @@ class Certificate:
     not_after: float
     ca: str
     installed_at: float = 0
+    extra: tuple[tuple[str, Any], ...] = ()
 
     @property
     def lifetime_seconds(self) -> float:
@@ -36,6 +41,7 @@ class RenewalWindow:
     start: float
     end: float
     explanation_url: str = ""
+    extra: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +56,4 @@ class Revocation:
     not_after: float
     next_try_at: float
     tries: int = 0
+    extra: tuple[tuple[str, Any], ...] = ()

@@ -1,14 +1,20 @@
 """A domain with its certificate in force, and the record that holds it together with its latest issuance."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from issuer.domain.certificate import Certificate, RenewalWindow, Revocation
 from issuer.domain.hsts import Hsts
-from issuer.domain.indexes import Due
+from issuer.domain.indexes import Due, Index, Listing
 from issuer.domain.issuance import Issuance, Step
+from issuer.events import MAX_TEXT, By, Event, EventType
 
 DAY_SECONDS = 86400
+SCHEMA = 2
+"""The version of the format of records. 1: before events and listings were written with them."""
+CALLERS_FIELDS = ("hsts", "ca", "profile", "preferred_chain")
+"""What callers set for a domain, also while a worker has a lease of it: no step changes these."""
 KEPT_SECONDS = 3600
 """How long a withdrawn name's record outlives its hold: longer than anybody works on what was read of it before, as a
 record made anew counts its versions from the start."""
@@ -26,7 +32,7 @@ class Domain:
     hsts: its own policy; None: the default one. withdrawn_until: it has been given up, and is kept until then for its
     account, so that nobody else gets a name whose CNAME may still lead here. confirm_at: when to ask the edges whether
     they serve the certificate; None once all do, or where there are none to ask. revocations: what CAs are still to
-    revoke of what it had; until then it is kept too.
+    revoke of what it had; until then it is kept too. extra: members that a newer release has written.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Domain:
     withdrawn_until: float | None = None
     confirm_at: float | None = None
     revocations: tuple[Revocation, ...] = ()
+    extra: tuple[tuple[str, Any], ...] = ()
 
     @property
     def is_withdrawn(self) -> bool:
@@ -57,20 +64,24 @@ class Domain:
         return self.withdrawn_until is not None and self.withdrawn_until <= now and not self.revocations
 
     @property
-    def forget_at(self) -> float | None:
+    def remove_at(self) -> float | None:
         """When its record is of no more use; None: not in sight."""
         return None if self.withdrawn_until is None or self.revocations else self.withdrawn_until + KEPT_SECONDS
 
     def withdrawn(self, until: float, revocations: tuple[Revocation, ...]) -> Self:
         """What is left of it when it is given up: nothing that is served, renewed or looked after."""
-        return type(self)(self.name, self.account, self.created_at, withdrawn_until=until, revocations=revocations)
+        return type(self)(
+            self.name, self.account, self.created_at, withdrawn_until=until, revocations=revocations, extra=self.extra
+        )
 
     @property
     def edge_version(self) -> str:
         """What the edges have to do with, in a text that changes when that does; empty where they serve nothing."""
         if self.certificate is None:
             return ""
-        policy = "default" if self.hsts is None else "/".join(str(getattr(self.hsts, one.name)) for one in fields(Hsts))
+        hsts = self.hsts
+        parts = hsts and (hsts.max_age_seconds, hsts.includes_subdomains, hsts.is_preload, hsts.off_until)
+        policy = "/".join(map(str, parts)) if parts else "default"
         return f"{self.certificate.serial} {self.certificate.installed_at:.3f} {policy} {self.is_expiry_reported}"
 
     @property
@@ -90,7 +101,9 @@ class Record:
 
     version: the fencing token, raised by every write and every lease; a save with an old one is refused.
     lease_until: a worker is at it until then. attempts_started: how often the step was started since its end was last
-    saved.
+    saved. timeline: the newest events, oldest first. pending: events that are written with the next save. schema: the
+    version of the format that it was last written in. callers_changes: how often callers have changed their settings
+    while a worker had a lease.
     """
 
     domain: Domain
@@ -98,6 +111,10 @@ class Record:
     version: int = 0
     lease_until: float = 0
     attempts_started: int = 0
+    timeline: tuple[Event, ...] = ()
+    pending: tuple[Event, ...] = ()
+    schema: int = SCHEMA
+    callers_changes: int = 0
 
     @property
     def is_first_run(self) -> bool:
@@ -112,6 +129,20 @@ class Record:
         """The same record with other values in its domain."""
         return replace(self, domain=replace(self.domain, **changes))
 
+    def with_event(
+        self,
+        now: float,
+        type_: EventType,
+        data: Mapping[str, Any] | None = None,
+        *,
+        code: str = "",
+        by: By = By.ISSUER,
+    ) -> Self:
+        """The same record with one more event, which is written with it. data: plain JSON values."""
+        last = max((event.id for event in (*self.timeline[-1:], *self.pending[-1:])), default=0)
+        short = {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in (data or {}).items()}
+        return replace(self, pending=(*self.pending, Event(last + 1, now, type_.value, code, by.value, short)))
+
     def install(self, certificate: Certificate, *, confirm_at: float | None = None) -> Self:
         """Certificate and key into the domain, the issuance done: one value, saved in one write. All that was planned
         for the former certificate is dropped."""
@@ -119,17 +150,38 @@ class Record:
         former = {"renew_at": None, "window": None, "ask_at": None, "is_expiry_reported": False}
         return self.with_domain(certificate=certificate, confirm_at=confirm_at, **former).with_issuance(done)
 
-    def due_times(self, requeue_at: float | None) -> dict[Due, float | None]:
-        """Which lists the record belongs in, and when; requeue_at is for the open issuance."""
+    def indexes(self, requeue_at: float | None) -> dict[Index, float]:
+        """Which indexes the record belongs in, and its score there; requeue_at is for the open issuance."""
+        return self._due(requeue_at) | ({} if self.domain.is_withdrawn else self._listings())
+
+    def _due(self, requeue_at: float | None) -> dict[Index, float]:
         domain, issuance = self.domain, self.issuance
         certificate = None if domain.is_expiry_reported else domain.certificate
-        times = dict.fromkeys(Due) | {
+        times: dict[Due, float | None] = {
             Due.RENEWAL_START: None if issuance.is_open else domain.renew_at,
             Due.EXPIRY: certificate.not_after + 1 if certificate else None,
             Due.RENEWAL_INFO: domain.ask_at,
             Due.DNS_RECHECK: domain.recheck_at,
             Due.EDGE_CONFIRMATION: domain.confirm_at,
             Due.REVOCATION: min((one.next_try_at for one in domain.revocations), default=None),
-            Due.REMOVAL: domain.forget_at,
+            Due.REMOVAL: domain.remove_at,
         }
-        return times | {issuance.queue: requeue_at} if issuance.is_open else times
+        if issuance.is_open:
+            times[issuance.queue] = requeue_at
+        return {(due, ""): at for due, at in times.items() if at is not None}
+
+    def _listings(self) -> dict[Index, float]:
+        domain, issuance = self.domain, self.issuance
+        listings: dict[Index, float] = {(Listing.ACCOUNT, domain.account): 0}
+        if domain.certificate:
+            listings[Listing.CA, domain.certificate.ca] = 0
+            listings[Listing.EXPIRY, ""] = domain.certificate.not_after
+        if issuance.problem and issuance.step is not Step.DONE:
+            listings[Listing.CODE, issuance.problem.type.value] = 0
+        if issuance.is_open:
+            listings[Listing.OPEN, ""] = issuance.next_try_at or 0
+        if issuance.step is Step.FAILED:
+            listings[Listing.FAILED, ""] = 0
+        if domain.moved_away_since is not None:
+            listings[Listing.MOVED_AWAY, ""] = domain.moved_away_since
+        return listings

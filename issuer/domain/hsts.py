@@ -1,7 +1,7 @@
 """The policy that browsers are told to keep to (RFC 6797)."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Hsts:
     includes_subdomains: bool = False
     is_preload: bool = False
     off_until: float | None = None
+    extra: tuple[tuple[str, Any], ...] = ()
 
     def header(self, now: float) -> str | None:
         """The value of Strict-Transport-Security; None where there is nothing to be told."""

@@ -8,9 +8,6 @@ from typing import Any, Self
 from issuer.domain.indexes import Due
 from issuer.problem import Problem, ProblemType
 
-MAX_EVENTS = 12
-MAX_EVENT_TEXT = 300
-
 
 class Step(StrEnum):
     """Where an issuance stands. The first four are task name, function name and log field too."""
@@ -59,15 +56,6 @@ WITHOUT_ORDER: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A line of an issuance's timeline: what was found or done, at which step."""
-
-    at: float
-    step: Step
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Issuance:
     """One attempt to get a certificate.
 
@@ -75,8 +63,8 @@ class Issuance:
     that have failed it since its last try. key is encrypted, csr is PEM; both are saved before the CA is asked for
     anything. is_charged: its order has been counted against the CA's limits. tries counts failures of this attempt,
     waits the times in a row that the CA was asked and was not ready, pauses those that it was put off without a try.
-    next_try_at: not to be looked at before, or None when it is due now. problem: the last one. events: the last lines
-    of its timeline.
+    next_try_at: not to be looked at before, or None when it is due now. problem: the last one. extra: members
+    that a newer release has written.
     """
 
     id: str
@@ -99,7 +87,7 @@ class Issuance:
     pauses: int = 0
     next_try_at: float | None = None
     problem: Problem | None = None
-    events: tuple[Event, ...] = ()
+    extra: tuple[tuple[str, Any], ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -156,11 +144,6 @@ class Issuance:
             passed_over=passed_over,
         )
 
-    def note(self, at: float, text: str) -> Self:
-        """The same with one more line in its timeline; the oldest goes where there are too many."""
-        event = Event(at, self.step, text[:MAX_EVENT_TEXT])
-        return replace(self, events=(*self.events, event)[-MAX_EVENTS:])
-
     def fail(self, problem: Problem) -> Self:
         """Given up for good; its key is of no more use and is forgotten."""
         if not self.is_open:
@@ -188,14 +171,8 @@ def new_issuance(name: str, reason: Reason, now: float) -> Issuance:
 
 def withdrawn_issuance(name: str, former: Issuance, now: float) -> Issuance:
     """In the place of a domain's last attempt when the domain is given up: an end, under an id of its own, so that no
-    message and no lease for the former one counts any more. The timeline goes on."""
-    stopped = replace(
-        new_issuance(name, former.reason, now),
-        step=Step.FAILED,
-        problem=Problem(ProblemType.WITHDRAWN),
-        events=former.events,
-    )
-    return stopped.note(now, "withdrawn by its account")
+    message and no lease for the former one counts any more."""
+    return replace(new_issuance(name, former.reason, now), step=Step.FAILED, problem=Problem(ProblemType.WITHDRAWN))
 
 
 def domain_of(issuance_id: str) -> str:

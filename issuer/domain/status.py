@@ -23,7 +23,7 @@ def status(record: Record, now: float) -> Status:
     issuance = record.issuance
     if issuance.is_open:
         due_at = issuance.next_try_at or now
-        if record.lease_until > now or due_at <= now + PROCESSING_WITHIN_SECONDS:
+        if due_at <= now + PROCESSING_WITHIN_SECONDS:
             return Status.PROCESSING
     certificate = record.domain.certificate
     if certificate is not None and not certificate.is_valid(now):

@@ -3,16 +3,14 @@
 The issuance is already done, and nothing waits for the result: it goes into the timeline and the metrics.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-
-import structlog
 
 from issuer import backoff
 from issuer.domain import DAY_SECONDS, Certificate, Record
+from issuer.events import EventType
 from issuer.metrics import EDGE_CONFIRMED, EDGE_GIVEN_UP, EDGE_LOOKS
 from issuer.ports import Finding, Services, Verdict
-
-log = structlog.get_logger(__name__)
 
 
 def confirm(services: Services, name: str) -> None:
@@ -23,7 +21,7 @@ def confirm(services: Services, name: str) -> None:
         return
     certificate = record.domain.certificate
     if certificate is None:
-        services.store.amend(record.with_domain(confirm_at=None), now=services.clock())
+        services.store.update(name, _planned(record, None), now=services.clock())
         return
     findings = _handshakes(services, name, certificate)
     missing = "; ".join(finding.summary for finding in findings.values() if finding.verdict is not Verdict.YES)
@@ -31,21 +29,30 @@ def confirm(services: Services, name: str) -> None:
     installed_seconds = max(now - certificate.installed_at, 0.0)  # two machines' clocks may differ
     counts = [EDGE_LOOKS.once(edge, finding.verdict) for edge, finding in findings.items()]
     again_at = None
+    data = {"serial": certificate.serial, "lacking": missing, "seconds": round(installed_seconds, 1)}
     if not missing:
-        summary = f"all edges serve serial number {certificate.serial}"
+        type_ = EventType.EDGE_CONFIRMED
         counts.append(EDGE_CONFIRMED.observed(installed_seconds))
     elif installed_seconds >= DAY_SECONDS:
-        summary = f"not served by all edges after a day, and no longer checked: {missing}"
+        type_ = EventType.EDGE_GIVEN_UP
         counts.append(EDGE_GIVEN_UP.once())
     else:
-        summary, again_at = missing, backoff.edge_look_at(now, installed_seconds)
-    services.store.amend(_noted(record, now, summary).with_domain(confirm_at=again_at), now=now)
-    # Of two concurrent calls, the one whose write is refused ends above: it logs and counts nothing.
-    write_log = log.error if missing and again_at is None else log.info
-    write_log(
-        "edges checked", domain=name, serial=certificate.serial, summary=summary, seconds=round(installed_seconds, 1)
-    )
-    services.counters.add(*counts)
+        type_, again_at = EventType.EDGE_UNCONFIRMED, backoff.edge_look_at(now, installed_seconds)
+    last = record.timeline[-1:]
+    if not (last and (last[0].type, last[0].data.get("lacking")) == (type_, missing)):
+        record = record.with_event(now, type_, data)
+    if services.store.update(name, _planned(record, again_at), now=now):
+        services.counters.add(*counts)  # of two concurrent calls, only one counts
+
+
+def _planned(checked: Record, again_at: float | None) -> Callable[[Record | None], Record | None]:
+    """The change that plans the next check of a record; none if the record has changed since it was loaded."""
+
+    def change(record: Record | None) -> Record | None:
+        is_same = record is not None and record.version == checked.version
+        return checked.with_domain(confirm_at=again_at) if is_same else None
+
+    return change
 
 
 def _handshakes(services: Services, name: str, certificate: Certificate) -> dict[str, Finding]:
@@ -56,10 +63,3 @@ def _handshakes(services: Services, name: str, certificate: Certificate) -> dict
 
     with ThreadPoolExecutor(len(services.edges)) as pool:
         return dict(zip(services.edges, pool.map(ask, services.edges), strict=True))
-
-
-def _noted(record: Record, now: float, text: str) -> Record:
-    """The record with a new line in its timeline, unless the last line says the same."""
-    events = record.issuance.events
-    noted = record.issuance.note(now, text)
-    return record if events and events[-1].text == noted.events[-1].text else record.with_issuance(noted)

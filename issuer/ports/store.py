@@ -1,10 +1,10 @@
 """What keeps the records, and what all workers know together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from issuer.domain import Account, Domain, Due, Issuance, Record
+from issuer.domain import Account, Due, Listing, Record
 from issuer.metrics import CounterValues
 
 
@@ -53,26 +53,58 @@ class Pause:
     is_cooldown: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DamagedRecord:
+    """A record that cannot be read, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCounts:
+    """How many domains have which status, computed for one moment."""
+
+    processing: int
+    active: int
+    expired: int
+    error: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """How far `Store.reindex` has come: records looked at so far, of those, damaged ones; is_done: all of them."""
+
+    seen: int
+    damaged: int
+    is_done: bool
+
+
 class Store(Protocol):
-    """The records. Every method raises Problem(store-unavailable) when the store does not answer."""
+    """The records. Every method raises Problem(store-unavailable) when the store does not answer, and those that read a
+    record Problem(damaged-record) where it cannot be read."""
 
     def load(self, name: str) -> Record | None:
         """The record of a domain, or None."""
 
-    def open(
+    def update(
         self,
-        domain: Domain,
-        issuance: Issuance,
+        name: str,
+        change: Callable[[Record | None], Record | None],
         *,
-        version: int,
-        requeue_at: float,
-        now: float = 0,
-        quota: Quota = NO_QUOTA,
-    ) -> Record:
-        """Save a domain with an issuance to work on, if its version is still `version` (0: not there yet).
+        now: float,
+        quota: Callable[[Record | None], Quota] | None = None,
+        requeue_at: float | None = None,
+    ) -> Record | None:
+        """Load the record of a domain, change it, and save it; again where somebody else came before, within a bound.
+        The one way to write a record without a lease. Returns what was saved.
 
-        requeue_at: when `claim` is to return it should its message get lost. The quota is spent in the same write.
-        Raises Conflict, OverQuota.
+        change: gets the record, or None where there is none; returns it changed, or None to leave it as it is. May be
+        called several times; whatever it raises ends the update. What callers set (`CALLERS_FIELDS`) may be changed
+        while a worker has a lease; another issuance in its place ends that lease; for all else Problem(busy) is raised
+        then, and also where it could not be saved. quota: of the record as it was read, spent in the same write; raises
+        OverQuota. requeue_at: when
+        `claim` is to return an issuance that this opens, should its message get lost; None: a minute after it is due.
         """
 
     def lease(self, issuance_id: str, *, now: float, until: float) -> Record | None:
@@ -84,15 +116,11 @@ class Store(Protocol):
     def save_and_release(self, record: Record, *, requeue_at: float | None) -> Record:
         """Write and give the lease back; requeue_at None closes the issuance. Raises Conflict as `save`."""
 
-    def amend(self, record: Record, *, now: float) -> Record:
-        """Write a record that nobody has a lease of, its issuance at the step where it was. Raises Conflict when
-        somebody has, or it has moved on."""
-
-    def forget(self, record: Record) -> None:
+    def remove(self, record: Record) -> None:
         """Remove a record that nobody has a lease of, and all that is due for it. Raises Conflict when it has moved
         on."""
 
-    def claim(self, due_index: Due, *, now: float, limit: int, requeue_at: float) -> list[str]:
+    def claim(self, due: Due, *, now: float, limit: int, requeue_at: float) -> list[str]:
         """At most `limit` names for which something is due, the longest due first; each is put off to
         `requeue_at`, so that two callers do not get the same ones."""
 
@@ -106,8 +134,25 @@ class Store(Protocol):
     def planned_renewals(self) -> Iterator[PlannedRenewal]:
         """Every renewal that is planned, in no order."""
 
-    def names(self, due_index: Due, *, limit: int) -> tuple[int, list[str]]:
-        """How many names an due_index holds, and the first of them."""
+    def names(self, due: Due, *, limit: int) -> tuple[int, list[str]]:
+        """How many names a due index holds, and the first of them."""
+
+    def names_of(self, listing: Listing, value: str, *, after: str, limit: int) -> list[str]:
+        """At most `limit` names of a listing for a value, by name, those after one ('': from the start)."""
+
+    def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
+        """At most `limit` names with the notAfter of their certificate, the earliest first, up to `until`; those after
+        one such pair (None: from the start)."""
+
+    def records(self, names: Sequence[str]) -> list[Record | DamagedRecord]:
+        """The records of names, in their order, without those that are not there any more."""
+
+    def count_by_status(self, now: float) -> StatusCounts:
+        """How many domains have which status at `now`."""
+
+    def reindex(self, *, now: float, limit: int) -> Reindexed:
+        """Give records that an older release wrote their indexes, about `limit` of them in one call; the next call
+        goes on from there, in whatever process."""
 
     def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
         """Publish an HTTP-01 answer for all web processes (RFC 8555 §8.3)."""

@@ -7,8 +7,7 @@ import redis
 
 from issuer.metrics import CounterValues
 from issuer.store.connection import redis_errors
-
-METRICS = "issuer:metrics"
+from issuer.store.keys import METRICS
 
 
 class RedisCounters:
@@ -20,12 +19,17 @@ class RedisCounters:
     def add(self, *counts: CounterValues) -> None:
         """See `ports.Counters`."""
         with redis_errors(), self._redis.pipeline() as pipeline:
-            for key, value in [one for each in counts for one in each.items()]:
-                pipeline.hincrbyfloat(METRICS, json.dumps(key), value)
+            for key, value in [entry for each in counts for entry in each.items()]:
+                pipeline.hincrbyfloat(METRICS, counter_field(key), value)
             pipeline.execute()
 
     def values(self) -> CounterValues:
         """See `ports.Counters`."""
         with redis_errors():
-            found = cast("dict[str, str]", self._redis.hgetall(METRICS))
-        return {tuple(json.loads(key)): float(value) for key, value in found.items()}
+            fields = cast("dict[str, str]", self._redis.hgetall(METRICS))
+        return {tuple(json.loads(field)): float(value) for field, value in fields.items()}
+
+
+def counter_field(key: tuple[str, ...]) -> str:
+    """Under which field a metric with its labels is counted."""
+    return json.dumps(key)

@@ -11,9 +11,8 @@ import redis
 
 from issuer.ports import Change
 from issuer.store.connection import redis_errors
+from issuer.store.keys import CHANGES, RECORDS, record_key
 
-CHANGES = "issuer:changes"
-DOMAINS = "issuer:domain:"
 START = "0-0"
 PAGE = 1000
 
@@ -46,10 +45,10 @@ class RedisFeed:
     def edge_version(self, name: str) -> str:
         """See `ports.Feed`."""
         with redis_errors():
-            return cast("str | None", self._redis.hget(f"{DOMAINS}{name}", "served")) or ""
+            return cast("str | None", self._redis.hget(record_key(name), "served")) or ""
 
     def names(self) -> Iterator[str]:
         """See `ports.Feed`."""
         with redis_errors():
-            for key in self._redis.scan_iter(match=f"{DOMAINS}*", count=PAGE):
-                yield key.removeprefix(DOMAINS)
+            for key in self._redis.scan_iter(match=f"{RECORDS}*", count=PAGE):
+                yield key.removeprefix(RECORDS)

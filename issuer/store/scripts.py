@@ -1,18 +1,35 @@
-"""The scripts of `scripts.lua`: each is one write that nobody comes between."""
+"""The scripts in `lua/`: each is one write that nobody comes between."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from issuer.domain import Due
 from issuer.store.connection import redis_errors
+from issuer.store.keys import OPEN, ROOT
 
-SHARED, *_SCRIPTS = Path(__file__).with_name("scripts.lua").read_text().split("-- script: ")[1:]
-SCRIPTS = {name: SHARED.partition("\n")[2] + text for name, _, text in (one.partition("\n") for one in _SCRIPTS)}
+FOLDER = Path(__file__).with_name("lua")
 
 
-def run(client: redis.Redis, script: str, keys: list[str], *args: str | float) -> Any:
-    """What a script answers. Raises Problem(store-unavailable)."""
+def _set(members: list[str]) -> str:
+    return "{" + ", ".join(f"['{member}'] = true" for member in members) + "}"
+
+
+HEADER = (
+    f"local ROOT = '{ROOT}'\n"
+    f"local DUE = {_set([f'agenda:{due}' for due in Due])}\n"
+    f"local OPEN = {_set([f'agenda:{due}' for due in OPEN])}\n"
+)
+SHARED = HEADER + (FOLDER / "shared.lua").read_text()
+SCRIPTS = {path.stem: SHARED + path.read_text() for path in sorted(FOLDER.glob("*.lua")) if path.stem != "shared"}
+
+
+def run(client: redis.Redis, script: str, keys: Mapping[str, str], args: Mapping[str, Any]) -> Any:
+    """What a script answers; it sees keys, and arguments (texts and numbers), by their names. Raises
+    Problem(store-unavailable)."""
+    named = [part for pair in args.items() for part in pair]
     with redis_errors():
         # The text goes along each time: no first call that is refused because the server does not know it yet.
-        return client.eval(SCRIPTS[script], len(keys), *keys, *args)
+        return client.eval(SCRIPTS[script], len(keys), *keys.values(), " ".join(keys), *named)

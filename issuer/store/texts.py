@@ -1,16 +1,21 @@
-"""Records as the texts that Redis holds, and back. A field that is missing has its default; one that this version does
-not know is passed over, as a newer version beside it may have written it."""
+"""Records as the texts that Redis holds, and back.
+
+A member that is missing has its default, and one that has its default is left out. One that this release does not know
+is kept as it is (`extra`): a newer release beside it may have written it. Some members have an older name than the
+fields that they are for.
+"""
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, fields
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
+from enum import StrEnum
+from typing import Any, TypeVar, cast
 
 from issuer.domain import (
+    SCHEMA,
     Account,
     Certificate,
     Domain,
-    Event,
     Hsts,
     Issuance,
     Plan,
@@ -20,25 +25,33 @@ from issuer.domain import (
     Revocation,
     Step,
 )
+from issuer.events import Event, EventType
 from issuer.ports import CaAccount
-from issuer.problem import Problem
+from issuer.problem import Problem, ProblemType
 
-DOMAIN_MEMBERS = {"moved_away_since": "away_since", "is_expiry_reported": "is_end_told"}
-"""Fields whose members in JSON have kept an older name."""
-DOMAIN_FIELDS = {member: field for field, member in DOMAIN_MEMBERS.items()}
+MEMBERS = {"moved_away_since": "away_since", "is_expiry_reported": "is_end_told"}
+FIELDS = {member: field for field, member in MEMBERS.items()}
+ALWAYS = frozenset({"step", "renew_at"})
+"""Members that are written also where they have their default: older releases read them without one."""
+Part = TypeVar("Part")
+
+FORMER_EVENTS = "events"
+"""The member of an issuance in which releases before the timeline kept their lines."""
 
 
 def domain_text(domain: Domain) -> str:
     """JSON of a domain."""
-    return json.dumps({DOMAIN_MEMBERS.get(name, name): value for name, value in asdict(domain).items()})
+    return _text(_values(domain))
 
 
 def issuance_text(issuance: Issuance) -> str:
     """JSON of an issuance."""
-    problem = issuance.problem
-    values = {one.name: getattr(issuance, one.name) for one in fields(issuance)}
-    told = {"problem": problem.as_dict() if problem else None, "events": [asdict(one) for one in issuance.events]}
-    return json.dumps(values | told)
+    return _text(_values(issuance))
+
+
+def timeline_text(events: tuple[Event, ...]) -> str:
+    """JSON of a timeline."""
+    return _text([_values(event) for event in events])
 
 
 def account_text(account: Account | CaAccount) -> str:
@@ -47,30 +60,26 @@ def account_text(account: Account | CaAccount) -> str:
     return json.dumps({name: value for name, value in asdict(account).items() if value != defaults[name]})
 
 
-def record(values: dict[str, str]) -> Record:
-    """The record of a domain's hash."""
-    stored = json.loads(values["domain"])
-    domain = _known(Domain, {DOMAIN_FIELDS.get(name, name): value for name, value in stored.items()})
-    issuance = _known(Issuance, json.loads(values["issuance"]))
-    if certificate := domain.get("certificate"):
-        domain["certificate"] = Certificate(**_known(Certificate, certificate))
-    if window := domain.get("window"):
-        domain["window"] = RenewalWindow(**_known(RenewalWindow, window))
-    if hsts := domain.get("hsts"):
-        domain["hsts"] = Hsts(**_known(Hsts, hsts))
-    domain["revocations"] = tuple(Revocation(**_known(Revocation, one)) for one in domain.get("revocations") or ())
-    if problem := issuance.get("problem"):
-        issuance["problem"] = Problem.from_dict(problem)
-    issuance |= {"step": Step(issuance["step"]), "reason": Reason(issuance["reason"])}
-    issuance |= {one: tuple(issuance.get(one) or ()) for one in ("authorization_urls", "passed_over")}
-    issuance["events"] = tuple(_event(one) for one in issuance.get("events") or ())
-    return Record(
-        Domain(**domain),
-        Issuance(**issuance),
-        version=int(values["version"]),
-        lease_until=float(values.get("lease_until", 0)),
-        attempts_started=int(values["begun"]),
-    )
+def record(name: str, values: Mapping[str, str]) -> Record:
+    """The record of a domain's hash. Raises Problem(damaged-record) where it cannot be read."""
+    try:
+        issuance = json.loads(values["issuance"])
+        former = issuance.pop(FORMER_EVENTS, None) or []
+        timeline = [_event(one) for one in json.loads(values.get("timeline", "[]"))]
+        timeline += _former(former, timeline[-1].id if timeline else 0)
+        return Record(
+            _domain(json.loads(values["domain"])),
+            _issuance(issuance),
+            version=int(values["version"]),
+            lease_until=float(values.get("lease_until", 0)),
+            attempts_started=int(values["begun"]),
+            timeline=tuple(timeline),
+            callers_changes=int(values.get("callers_changes", 0)),
+            schema=max(int(values.get("schema", 1)), SCHEMA),
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        detail = f"{name}: {type(error).__name__} in its record"
+        raise Problem(ProblemType.DAMAGED_RECORD, detail) from None
 
 
 def account(text: str) -> Account:
@@ -84,10 +93,81 @@ def ca_account(text: str) -> CaAccount:
     return CaAccount(**_known(CaAccount, json.loads(text)))
 
 
+def _text(values: Any) -> str:
+    return json.dumps(values, separators=(",", ":"))
+
+
+def _values(item: Any) -> dict[str, Any]:
+    """JSON values of a part of a record, under the names of its members."""
+    values: dict[str, Any] = dict(item.extra)
+    for one in fields(item):
+        value = getattr(item, one.name)
+        if one.name != "extra" and (one.name in ALWAYS or value != _default(one)):
+            values[MEMBERS.get(one.name, one.name)] = _value(value)
+    return values
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Problem):
+        return value.as_dict()
+    if is_dataclass(value):
+        return _values(value)
+    if isinstance(value, tuple):
+        return [_value(part) for part in value]
+    return value.value if isinstance(value, StrEnum) else value
+
+
+def _default(one: Field[Any]) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
+
+
+def _domain(values: dict[str, Any]) -> Domain:
+    parts = _parts(Domain, values)
+    for name, kind in (("certificate", Certificate), ("window", RenewalWindow), ("hsts", Hsts)):
+        if part := parts.get(name):
+            parts[name] = kind(**_parts(kind, part))
+    parts["revocations"] = tuple(Revocation(**_parts(Revocation, one)) for one in parts.get("revocations") or ())
+    return _checked(Domain(**parts), name=str, account=str, created_at=float)
+
+
+def _issuance(values: dict[str, Any]) -> Issuance:
+    parts = _parts(Issuance, values)
+    if problem := parts.get("problem"):
+        parts["problem"] = Problem.from_dict(problem)
+    parts |= {"step": Step(parts["step"]), "reason": Reason(parts["reason"])}
+    parts |= {name: tuple(parts.get(name) or ()) for name in ("authorization_urls", "passed_over")}
+    return _checked(Issuance(**parts), id=str, created_at=float, tries=float, waits=float)
+
+
 def _event(values: dict[str, Any]) -> Event:
-    return Event(**_known(Event, values) | {"step": Step(values["step"])})
+    return Event(**_parts(Event, values))
+
+
+def _former(lines: list[dict[str, Any]], last_id: int) -> list[Event]:
+    """Events of the lines of a release before the timeline."""
+    return [
+        Event(last_id + number, line["at"], EventType.NOTE.value, data={"text": line["text"], "step": line["step"]})
+        for number, line in enumerate(lines, 1)
+    ]
+
+
+def _parts(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a part of a record, by the names of this release; the others in `extra`."""
+    named = {FIELDS.get(member, member): value for member, value in values.items()}
+    known = _known(kind, named)
+    known["extra"] = tuple((name, value) for name, value in named.items() if name not in known)
+    return known
 
 
 def _known(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in fields(cast("Any", kind))}
+    names = {one.name for one in fields(cast("Any", kind))} - {"extra"}
     return {name: value for name, value in values.items() if name in names}
+
+
+def _checked(part: Part, **types: type) -> Part:
+    """The part. Raises TypeError where a field that everything builds on is of another type."""
+    for name, kind in types.items():
+        value = getattr(part, name)
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise TypeError(name)
+    return part

@@ -17,6 +17,7 @@ from issuer.sandbox import Dns
 from issuer.schedule import FEW
 from tests.acceptance.conftest import Platform, Running
 from tests.real import published
+from tests.writes import open_issuance
 
 BACKLOG = 20_000
 A_FEW_SECONDS = 10
@@ -34,7 +35,7 @@ def due(services: Services, number: int, now: float, *, is_begun: bool) -> None:
     else:
         issuance = replace(issuance, step=Step.DONE)
     domain = Domain(name, "platform", now, certificate, renew_at=now - 60)
-    services.store.open(domain, issuance, version=0, requeue_at=now)
+    open_issuance(services.store, domain, issuance, version=0, requeue_at=now)
 
 
 @pytest.mark.parametrize("is_begun", [False, True], ids=["due", "retries"])
@@ -78,7 +79,7 @@ def test_a_post_is_not_kept_waiting_by_20_000_of_another_account(
     def posted(number: int) -> None:
         now, name = time.time(), f"{number}.backlog.example"
         issuance = replace(new_issuance(name, Reason.FIRST, now), is_bulk=True)
-        services.store.open(Domain(name, "flood", now), issuance, version=0, requeue_at=now)
+        open_issuance(services.store, Domain(name, "flood", now), issuance, version=0, requeue_at=now)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(posted, range(BACKLOG)))

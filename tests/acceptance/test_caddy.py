@@ -59,11 +59,11 @@ def test_d01_from_post_to_https_with_the_ca_validating_through_caddy(
     assert caddy.http(NAME).status == (308 if plain_http == "redirect" else 200)
     said = timeline(services)
     assert any(text.startswith(f"self-check, yes: http://{NAME}") for text in said), said
-    assert told_within(services, f"all edges serve serial number {serial}", seconds=20)
+    assert told_within(services, f"served everywhere: serial number {serial}", seconds=20)
 
 
 def timeline(services: Services) -> list[str]:
-    return [event.text for event in services.store.load(NAME).issuance.events]
+    return [event.text for event in services.store.load(NAME).timeline]
 
 
 def told_within(services: Services, text: str, *, seconds: float) -> bool:

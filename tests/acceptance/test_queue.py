@@ -13,6 +13,7 @@ from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
 from tests.acceptance.conftest import Platform, Running
 from tests.real import issued, opened, published
+from tests.writes import open_issuance
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_e02_a_message_that_never_came_is_sent_by_reconcile(
 ) -> None:
     name = published(dns, "never.customer.example")
     record = opened(services, name)
-    services.store.open(record.domain, record.issuance, version=record.version, requeue_at=services.clock())
+    open_issuance(services.store, record.domain, record.issuance, version=record.version, requeue_at=services.clock())
     assert platform.wait_until(name, "active")["certificate"]
     assert services.store.load(name).issuance.id == record.issuance.id
 

@@ -25,6 +25,7 @@ from issuer.sandbox import Sandbox
 from issuer.store import RedisStore, connect
 from tests.fakes import NOW, FakeClock, fake_services
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
+from tests.writes import open_issuance
 
 MILLION = 1_000_000
 SCAN_SECONDS = 10
@@ -115,7 +116,7 @@ def _fill(store: RedisStore, ca: Ca, number: int, count: int) -> None:
     ask_at = NOW + RETRY_AFTER * ((number * 7919) % count) / count
     domain = Domain(name, "platform", NOW, certificate, renew_at=ends_at - LIFETIME / 3, ask_at=ask_at)
     done = replace(new_issuance(name, Reason.FIRST, NOW), step=Step.DONE)
-    store.open(domain, done, version=0, requeue_at=NOW)
+    open_issuance(store, domain, done, version=0, requeue_at=NOW)
 
 
 def _run(fleet: SimulatedFleet, ca: Ca, count: int) -> Outcome:

@@ -11,6 +11,7 @@ from issuer.store import RedisFeed, RedisStore
 from issuer.store.feed import CHANGES, START
 from tests.contracts.test_store import BARE, CERTIFICATE
 from tests.fakes import NAME, NOW
+from tests.writes import open_issuance, write
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def installed(store: RedisStore, name: str = NAME, serial: str = "0f") -> Record
     domain, known = replace(BARE, name=name), store.load(name)
     began_at = replace(new_issuance(name, Reason.FIRST, NOW), step=Step.INSTALL)
     version = known.version if known else 0
-    opened = store.open(known.domain if known else domain, began_at, version=version, requeue_at=NOW)
+    opened = open_issuance(store, known.domain if known else domain, began_at, version=version, requeue_at=NOW)
     leased = store.lease(opened.issuance.id, now=NOW, until=NOW + 70)
     return store.save_and_release(leased.install(replace(CERTIFICATE, serial=serial)), requeue_at=None)
 
@@ -36,8 +37,8 @@ def test_what_the_edges_have_to_do_with_is_told_and_nothing_else(store: RedisSto
     record = installed(store)
     assert names(feed) == [NAME]
     end = feed.position()
-    record = store.amend(record.with_domain(renew_at=NOW + 9, ask_at=NOW), now=NOW)
-    store.open(record.domain, new_issuance(NAME, Reason.MANUAL, NOW), version=record.version, requeue_at=NOW)
+    record = write(store, record.with_domain(renew_at=NOW + 9, ask_at=NOW), now=NOW)
+    open_issuance(store, record.domain, new_issuance(NAME, Reason.MANUAL, NOW), version=record.version, requeue_at=NOW)
     assert names(feed, end) == []
     installed(store, serial="10")
     assert names(feed, end) == [NAME]
@@ -47,7 +48,7 @@ def test_what_the_edges_have_to_do_with_is_told_and_nothing_else(store: RedisSto
 def test_a_policy_an_end_and_a_withdrawal_are_told(store: RedisStore, feed: RedisFeed, change) -> None:
     record = installed(store)
     end = feed.position()
-    amended = store.amend(record.with_domain(**change), now=NOW)
+    amended = write(store, record.with_domain(**change), now=NOW)
     (told,) = feed.changes(end, limit=9, wait_seconds=0.01)
     assert (told.name, told.edge_version) == (NAME, amended.domain.edge_version)
     assert feed.edge_version(NAME) == amended.domain.edge_version
@@ -96,7 +97,7 @@ def test_all_names(store: RedisStore, feed: RedisFeed) -> None:
 
 
 def test_a_new_issuance_does_not_wait_for_the_lease_of_one_that_is_no_more(store: RedisStore) -> None:
-    began_at = store.open(BARE, new_issuance(NAME, Reason.FIRST, NOW), version=0, requeue_at=NOW)
+    began_at = open_issuance(store, BARE, new_issuance(NAME, Reason.FIRST, NOW), version=0, requeue_at=NOW)
     leased = store.lease(began_at.issuance.id, now=NOW, until=NOW + 70)
-    other = store.open(BARE, new_issuance(NAME, Reason.FIRST, NOW), version=leased.version, requeue_at=NOW)
+    other = open_issuance(store, BARE, new_issuance(NAME, Reason.FIRST, NOW), version=leased.version, requeue_at=NOW)
     assert store.lease(other.issuance.id, now=NOW, until=NOW + 70)

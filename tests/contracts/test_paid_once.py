@@ -78,7 +78,7 @@ def run_to_the_end(fleet: SimulatedFleet, faults: Faults) -> int:
         run(fleet, 3 * HOUR)
         faults.are_over = True
         run(fleet, 1.5 * DAY)
-    return sum(one["event"] == "failover to another CA" for one in logs)
+    return sum(one["event"] == "ca.refused" for one in logs)
 
 
 @pytest.mark.parametrize("hosts", [("a.example",), ("a.example", "b.example")], ids=len)

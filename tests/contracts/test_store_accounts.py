@@ -16,6 +16,7 @@ from issuer.sandbox import CHECKOUT
 from issuer.store import RedisStore
 from issuer.store.scripts import SCRIPTS
 from tests.fakes import NAME, NOW
+from tests.writes import open_issuance
 
 DIRECTORY = "https://ca.example/directory"
 ALICE = Account("alice", Plan.HTTPS, "a" * 64, NOW + 0.25)
@@ -183,7 +184,7 @@ def test_fields_of_a_newer_version_are_left_out(store: RedisStore) -> None:
 def test_e16_scripts_that_the_server_has_forgotten_are_sent_again(store: RedisStore) -> None:
     store._redis.script_flush()
     issuance = new_issuance(NAME, Reason.FIRST, NOW)
-    store.open(Domain(NAME, "alice", NOW), issuance, version=0, requeue_at=NOW)
+    open_issuance(store, Domain(NAME, "alice", NOW), issuance, version=0, requeue_at=NOW)
     for _ in range(2):
         store._redis.script_flush()
         assert store.claim(Due.OPEN_INTERACTIVE, now=NOW, limit=1, requeue_at=NOW) == [NAME]
@@ -192,13 +193,13 @@ def test_e16_scripts_that_the_server_has_forgotten_are_sent_again(store: RedisSt
 
 
 def test_every_key_is_below_issuer(store: RedisStore) -> None:
-    store.open(Domain(NAME, "alice", NOW), new_issuance(NAME, Reason.FIRST, NOW), version=0, requeue_at=NOW)
+    open_issuance(store, Domain(NAME, "alice", NOW), new_issuance(NAME, Reason.FIRST, NOW), version=0, requeue_at=NOW)
     store.put_token("token", "token.thumbprint", seconds=9)
     store.create_account(ALICE)
     store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=None)
     store.lock_ca_account(DIRECTORY, seconds=9)
     kept = store._redis.keys()
-    assert len(kept) == 7
+    assert len(kept) == 9
     assert all(key.startswith("issuer:") for key in kept)
 
 

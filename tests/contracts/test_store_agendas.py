@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 
 from issuer.domain import Certificate, Domain, Due, Issuance, Reason, Record, RenewalWindow, Step, new_issuance
+from issuer.events import EventType
 from issuer.ports import Conflict, OverQuota, PlannedRenewal, Quota
-from issuer.store import DUE_INDEXES, READY_INDEX, RedisStore
+from issuer.store import RedisStore
+from issuer.store.keys import DUE_INDEXES, READY_INDEX
 from tests.fakes import NAME, NOW
+from tests.writes import open_issuance, write
 
 DAY = 86400.0
 CA = "https://ca.example/directory"
@@ -27,14 +30,14 @@ def held(
 
 def closed(store: RedisStore, domain: Domain) -> Record:
     issuance = new_issuance(domain.name, Reason.FIRST, NOW)
-    store.open(domain, issuance, version=0, requeue_at=NOW)
+    open_issuance(store, domain, issuance, version=0, requeue_at=NOW)
     record = store.lease(issuance.id, now=NOW, until=NOW + 9)
     return store.save_and_release(record.with_issuance(replace(issuance, step=Step.DONE)), requeue_at=None)
 
 
 def renew(store: RedisStore, record: Record, requeue_at: float = NOW) -> Record:
     issuance = new_issuance(record.domain.name, Reason.RENEWAL, NOW)
-    return store.open(record.domain, issuance, version=record.version, requeue_at=requeue_at)
+    return open_issuance(store, record.domain, issuance, version=record.version, requeue_at=requeue_at)
 
 
 def due_times(store: RedisStore, name: str = NAME) -> dict[str, float]:
@@ -56,7 +59,7 @@ def test_a_record_is_in_the_agendas_that_its_times_say(store: RedisStore) -> Non
     record = renew(store, record, NOW + 60)
     assert due_times(store) == others | {"renewal": NOW + 60}
     manual = replace(record.issuance, reason=Reason.MANUAL)
-    record = store.open(record.domain, manual, version=record.version, requeue_at=NOW + 61)
+    record = open_issuance(store, record.domain, manual, version=record.version, requeue_at=NOW + 61)
     assert due_times(store) == others | {"interactive": NOW + 61}
     record = store.lease(manual.id, now=NOW, until=NOW + 70)
     assert due_times(store) == others | {"interactive": NOW + 70}
@@ -68,7 +71,7 @@ def test_a_record_is_in_the_agendas_that_its_times_say(store: RedisStore) -> Non
 @pytest.mark.parametrize("reason", list(Reason))
 def test_a_lease_is_held_in_the_agenda_of_its_lane(store: RedisStore, reason: Reason) -> None:
     issuance = new_issuance(NAME, reason, NOW)
-    store.open(Domain(NAME, "platform", NOW), issuance, version=0, requeue_at=NOW + 60)
+    open_issuance(store, Domain(NAME, "platform", NOW), issuance, version=0, requeue_at=NOW + 60)
     store.lease(issuance.id, now=NOW, until=NOW + 70)
     assert due_times(store) == {issuance.queue.value: NOW + 70}
 
@@ -76,10 +79,10 @@ def test_a_lease_is_held_in_the_agenda_of_its_lane(store: RedisStore, reason: Re
 def test_amend_writes_the_domain_and_the_timeline_and_leaves_an_open_issuance_in_its_lane(store: RedisStore) -> None:
     record = renew(store, held(store), NOW + 60)
     window = RenewalWindow("id", NOW, NOW + 9)
-    noted = record.with_issuance(record.issuance.note(NOW, "seen"))
-    amended = store.amend(noted.with_domain(renew_at=NOW + 99, window=window, ask_at=NOW + 50), now=NOW)
+    noted = record.with_event(NOW, EventType.NOTE, {"text": "seen"})
+    amended = write(store, noted.with_domain(renew_at=NOW + 99, window=window, ask_at=NOW + 50), now=NOW)
     assert store.load(NAME) == amended
-    assert (amended.version, amended.issuance.events[-1].text) == (record.version + 1, "seen")
+    assert (amended.version, amended.timeline[-1].text) == (record.version + 1, "seen")
     assert due_times(store) == {"renewal": NOW + 60, "renewal_info": NOW + 50, "expire": NOW + 30 * DAY + 1}
 
 
@@ -88,7 +91,7 @@ def test_e06_amend_of_what_has_moved_on_is_refused(store: RedisStore) -> None:
     renew(store, record)
     before = store.load(NAME), due_times(store)
     with pytest.raises(Conflict):
-        store.amend(record.with_domain(renew_at=NOW + 99), now=NOW)
+        write(store, record.with_domain(renew_at=NOW + 99), now=NOW)
     assert (store.load(NAME), due_times(store)) == before
 
 
@@ -96,9 +99,9 @@ def test_amend_never_takes_the_record_from_the_hands_of_a_worker(store: RedisSto
     record = renew(store, held(store))
     leased = store.lease(record.issuance.id, now=NOW, until=NOW + 70)
     with pytest.raises(Conflict):
-        store.amend(leased.with_domain(renew_at=NOW + 99), now=NOW + 69)
+        write(store, leased.with_domain(renew_at=NOW + 99), now=NOW + 69)
     assert store.save(leased).version == leased.version + 1
-    store.amend(store.load(NAME).with_domain(renew_at=NOW + 99), now=NOW + 70)
+    write(store, store.load(NAME).with_domain(renew_at=NOW + 99), now=NOW + 70)
     with pytest.raises(Conflict):
         store.save_and_release(leased, requeue_at=NOW)
 
@@ -106,7 +109,7 @@ def test_amend_never_takes_the_record_from_the_hands_of_a_worker(store: RedisSto
 def test_amend_of_a_name_that_is_not_there_is_refused(store: RedisStore) -> None:
     record = Record(Domain(NAME, "platform", NOW), Issuance(f"{NAME}/1", Reason.FIRST, NOW), version=1)
     with pytest.raises(Conflict):
-        store.amend(record, now=NOW)
+        write(store, record, now=NOW)
     assert store._redis.keys() == []
 
 
@@ -154,7 +157,7 @@ def test_a_renewal_that_waits_for_its_turn_leaves_the_line_when_it_is_begun_or_p
     assert claimed(store, at_once=0) == []
     assert "ready" in due_times(store, "one.example")
     renew(store, one)
-    store.amend(other.with_domain(renew_at=NOW + DAY), now=NOW)
+    write(store, other.with_domain(renew_at=NOW + DAY), now=NOW)
     assert claimed(store) == []
     assert claimed(store, NOW + DAY) == ["other.example"]
 
@@ -214,7 +217,7 @@ def test_e09_of_8_that_claim_renewals_at_once_each_gets_others_and_the_pace_hold
 
 
 def test_more_than_a_batch_that_is_due_at_once_lines_up_by_urgency(store: RedisStore, monkeypatch) -> None:
-    monkeypatch.setattr("issuer.store.LINE_UP", 7)
+    monkeypatch.setattr("issuer.store.records.LINE_UP", 7)
     names = [f"{number:02}.example" for number in range(40)]
     for number, name in enumerate(names):
         held(store, name, renew_at=NOW - number, ends=3600 + number)
@@ -226,7 +229,7 @@ def test_a_quota_is_spent_with_the_write_and_refuses_beyond(store: RedisStore) -
 
     def opened(name: str, now: float) -> None:
         issuance = new_issuance(name, Reason.FIRST, now)
-        store.open(Domain(name, "platform", now), issuance, version=0, requeue_at=now, now=now, quota=quota)
+        open_issuance(store, Domain(name, "platform", now), issuance, version=0, requeue_at=now, now=now, quota=quota)
 
     opened("a.example", NOW)
     with pytest.raises(Conflict):
@@ -251,7 +254,7 @@ def test_e10_of_16_that_spend_at_once_as_many_as_allowed_get_through(store: Redi
         issuance = new_issuance(f"{number}.example", Reason.FIRST, NOW)
         domain = Domain(f"{number}.example", "platform", NOW)
         try:
-            store.open(domain, issuance, version=0, requeue_at=NOW, now=NOW, quota=quota)
+            open_issuance(store, domain, issuance, version=0, requeue_at=NOW, now=NOW, quota=quota)
         except OverQuota:
             return False
         return True

@@ -12,9 +12,11 @@ from issuer import keys
 from issuer.domain import Certificate, Domain, Due, Reason, Record, Step, new_issuance
 from issuer.keys import KeyType, Vault, new_encryption_key
 from issuer.ports import CaAccount, Conflict
-from issuer.store import OPEN_INDEXES, RedisStore
+from issuer.store import RedisStore
+from issuer.store.keys import OPEN_INDEXES
 from tests.fakes import NAME, NOW, FakeCa, FakeClock
 from tests.threads import at_once
+from tests.writes import open_issuance
 
 UNTIL = NOW + 70
 DIRECTORY = "https://ca.example/directory"
@@ -23,7 +25,7 @@ BARE = Domain(NAME, "platform", NOW)
 
 def first(store: RedisStore, name: str = NAME, requeue_at: float = NOW) -> Record:
     issuance = new_issuance(name, Reason.FIRST, NOW)
-    return store.open(replace(BARE, name=name), issuance, version=0, requeue_at=requeue_at)
+    return open_issuance(store, replace(BARE, name=name), issuance, version=0, requeue_at=requeue_at)
 
 
 def test_g10_of_50_that_open_at_once_one_wins(store: RedisStore) -> None:
@@ -37,7 +39,7 @@ def test_g10_of_50_that_open_at_once_one_wins(store: RedisStore) -> None:
 def test_g10_of_20_that_open_anew_at_once_one_wins(store: RedisStore) -> None:
     old = first(store)
     again = [new_issuance(NAME, Reason.MANUAL, NOW) for _ in range(20)]
-    results = at_once(20, lambda n: store.open(BARE, again[n], version=old.version, requeue_at=NOW))
+    results = at_once(20, lambda n: open_issuance(store, BARE, again[n], version=old.version, requeue_at=NOW))
     won = [one for one in results if one is not Conflict]
     assert len(won) == 1
     assert store._redis.zrange(OPEN_INDEXES[0], 0, -1) == [NAME]
@@ -61,7 +63,8 @@ def test_e06_of_16_that_write_the_same_version_one_wins(store: RedisStore, way: 
             return store.save(record)
         if way == "save_and_release":
             return store.save_and_release(record, requeue_at=NOW)
-        return store.open(record.domain, record.issuance, version=record.version, requeue_at=NOW)
+        other = replace(record.issuance, id=f"{NAME}/{number}")
+        return open_issuance(store, record.domain, other, version=record.version, requeue_at=NOW)
 
     won = [one for one in at_once(16, write) if one is not Conflict]
     assert len(won) == 1
@@ -93,7 +96,9 @@ def test_f01_readers_see_the_old_pair_or_the_new_and_never_a_mix(store: RedisSto
             seen.append(store.load(NAME).domain.certificate)
 
     record = first(store)
-    record = store.open(replace(BARE, certificate=pairs[1][0]), record.issuance, version=record.version, requeue_at=NOW)
+    record = open_issuance(
+        store, replace(BARE, certificate=pairs[1][0]), record.issuance, version=record.version, requeue_at=NOW
+    )
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
@@ -103,7 +108,8 @@ def test_f01_readers_see_the_old_pair_or_the_new_and_never_a_mix(store: RedisSto
             ready = replace(held.issuance, step=Step.INSTALL, key="the new key", csr="CSR")
             installed = held.with_issuance(ready).install(certificate)
             store.save_and_release(replace(installed, attempts_started=0), requeue_at=None)
-            record = store.open(
+            record = open_issuance(
+                store,
                 installed.domain,
                 new_issuance(NAME, Reason.MANUAL, NOW),
                 version=store.load(NAME).version,

@@ -17,6 +17,7 @@ from issuer.store import RedisStore, connect
 from tests.edge.caddy import Caddy, started
 from tests.fakes import EDGE_TOKEN, TARGET, fake_services
 from tests.real import ENCRYPTION_KEY
+from tests.writes import open_issuance
 
 
 @dataclass
@@ -84,7 +85,7 @@ def issue(services: Services, name: str, *, ago: float = 0, change: Callable[[Do
     reason = Reason.RENEWAL if known else Reason.FIRST
     version = known.version if known else 0
     domain = change(domain) if change else domain
-    services.store.open(domain, new_issuance(name, reason, now), version=version, requeue_at=now + 60)
+    open_issuance(services.store, domain, new_issuance(name, reason, now), version=version, requeue_at=now + 60)
     while (record := services.store.load(name)).issuance.step in CHAIN:
         services.clock.now = max(services.clock.now, record.issuance.next_try_at or 0)
         tasks.attempt(services, record.issuance.step, record.issuance.id)

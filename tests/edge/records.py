@@ -14,6 +14,7 @@ from issuer.wiring import build_services
 from tests.fakes import TARGET
 from tests.real import ENCRYPTION_KEY
 from tests.scripted.chains import Signing
+from tests.writes import open_issuance, write
 
 
 def edge_settings(redis_url: str, **more: object) -> Settings:
@@ -41,7 +42,7 @@ class Records:
         now, store, known = time.time(), self.services.store, self.services.store.load(name)
         started_at = replace(new_issuance(name, Reason.FIRST, now), step=Step.INSTALL)
         domain = known.domain if known else Domain(name, "platform", now)
-        opened = store.open(domain, started_at, version=known.version if known else 0, requeue_at=now)
+        opened = open_issuance(store, domain, started_at, version=known.version if known else 0, requeue_at=now)
         leased = store.lease(opened.issuance.id, now=now, until=now + 70)
         store.save_and_release(leased.install(certificate), requeue_at=None)
         return certificate.serial
@@ -58,7 +59,7 @@ class Records:
     def change(self, name: str, **changes: object) -> None:
         """Change values of a domain: its policy, or its certificate."""
         record = self.services.store.load(name)
-        self.services.store.amend(record.with_domain(**changes), now=time.time())
+        write(self.services.store, record.with_domain(**changes), now=time.time())
 
     def withdraw(self, name: str) -> None:
         self.change(name, certificate=None)

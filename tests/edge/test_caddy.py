@@ -20,6 +20,7 @@ from tests.edge.caddy import ALERT, CADDYFILE, Answer, Caddy, asked, started, va
 from tests.edge.platform import Edge, issue, running
 from tests.fakes import EDGE_TOKEN
 from tests.integration.raw_server import raw_server
+from tests.writes import write
 
 HSTS = "Strict-Transport-Security"
 HOUR, DAY = 3600, 86400
@@ -215,7 +216,7 @@ def test_what_is_withdrawn_is_refused_within_two_seconds(edge: Edge) -> None:
     record = issue(edge.services, name)
     edge.caddy.served_within(name, record.domain.certificate.serial)
     began = time.monotonic()
-    edge.services.store.amend(record.with_domain(certificate=None, renew_at=None, ask_at=None), now=time.time())
+    write(edge.services.store, record.with_domain(certificate=None, renew_at=None, ask_at=None), now=time.time())
     while not edge.caddy.shows_placeholder(name):
         assert time.monotonic() - began < 2
     assert edge.caddy.https(name).status == 421

@@ -10,6 +10,7 @@ from issuer.domain import Hsts
 from issuer.sandbox import Sandbox
 from tests.edge.chromium import Chromium
 from tests.edge.platform import Edge, issue, running
+from tests.writes import write
 
 NAME = "track.customer.example"
 PAGE = f"GET {NAME} 0"
@@ -37,7 +38,7 @@ def test_h03_a_browser_comes_back_over_https_by_itself_until_hsts_is_switched_of
     assert pages(edge, "https") == ["/hsts-on", "/second"]
 
     off = Hsts(0, off_until=time.time() + 3600)
-    edge.services.store.amend(record.with_domain(hsts=off), now=time.time())
+    write(edge.services.store, record.with_domain(hsts=off), now=time.time())
     assert PAGE in browser.visit(f"http://{NAME}/hsts-off")[0]
     assert PAGE in browser.visit(f"http://{NAME}/third")[0]
     assert pages(edge, "https") == ["/hsts-on", "/second", "/hsts-off"]

@@ -17,6 +17,7 @@ from issuer.sandbox import Dns, free_port
 from issuer.wiring import build_services
 from tests.fakes import TARGET
 from tests.real import settings_for
+from tests.writes import open_issuance
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_name_that_was_given_up_is_shown_as_such(services: Services) -> None:
     now, name = services.clock(), "gone.customer.example"
     certificate = Certificate("CHAIN", "key", "0f", now, now + 90 * 86400, "https://ca.example/directory", now)
     issuance = new_issuance(name, Reason.FIRST, now)
-    services.store.open(Domain(name, "alice", now, certificate), issuance, version=0, requeue_at=now)
+    open_issuance(services.store, Domain(name, "alice", now, certificate), issuance, version=0, requeue_at=now)
     withdraw.withdraw(services, Account("alice", Plan.HTTPS, "", now), name, reason=1)
     shown = said("status", name)
     assert "gone.customer.example: withdrawn, held by alice" in shown
@@ -148,7 +149,7 @@ def test_plan_shows_stored_renewals_by_day(services: Services) -> None:
         certificate = Certificate("", "", "0f", now, now + 90 * 86400, "https://ca.example/directory", now)
         domain = Domain(name, "alice", now, certificate, renew_at=now + 86400, recheck_at=now)
         done = replace(new_issuance(name, Reason.FIRST, now), step=Step.DONE)
-        services.store.open(domain, done, version=0, requeue_at=now)
+        open_issuance(services.store, domain, done, version=0, requeue_at=now)
     output = said("plan")
     assert "3 certificates with a renewal planned, 0 renewals under way" in output
     assert "moved away: 3 names lead elsewhere (0.customer.example, 1.customer.example," in output

@@ -16,6 +16,7 @@ from issuer.wiring import build_services
 from tests.any_ca import LOSABLE, AnyCa
 from tests.real import opened, published, run_to_end, run_to_step, settings_for, verified
 from tests.wire import Fault, Wire, cut
+from tests.writes import open_issuance
 from web.app import create_app
 
 DAY = 86400
@@ -50,7 +51,7 @@ def expire_wait(services: Services, name: str) -> None:
     record = services.store.load(name)
     if record.issuance.is_open and (record.issuance.next_try_at or 0) > services.clock():
         soon = replace(record.issuance, next_try_at=services.clock())
-        services.store.open(record.domain, soon, version=record.version, requeue_at=services.clock())
+        open_issuance(services.store, record.domain, soon, version=record.version, requeue_at=services.clock())
 
 
 def finish(services: Services, name: str) -> Record:
@@ -212,7 +213,7 @@ def test_c07_authorizations_that_the_ca_reuses(
     first = finish(services, name)
     answers = wire.count("/chalZ/")
     fresh = replace(first.issuance, step=Step.ORDER, key=None, csr=None)
-    services.store.open(first.domain, fresh, version=first.version, requeue_at=0)
+    open_issuance(services.store, first.domain, fresh, version=first.version, requeue_at=0)
     second = finish(services, name)
     assert second.domain.certificate.serial != first.domain.certificate.serial
     assert wire.count("/chalZ/") == answers

@@ -17,7 +17,8 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
 from issuer.schedule import reconcile
-from issuer.store import OPEN_INDEXES, RedisStore, connect
+from issuer.store import RedisStore, connect
+from issuer.store.keys import OPEN_INDEXES
 from tests.api_client import ApiClient, worked
 from tests.fakes import FakeResolver, fake_services, queue_at
 

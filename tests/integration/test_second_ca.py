@@ -20,6 +20,7 @@ from issuer.sandbox import Sandbox
 from issuer.wiring import build_services
 from tests.acme2certifier import WEB_PORT, SecondCa, second_ca, why_not
 from tests.real import opened, published, run_to_end, settings_for
+from tests.writes import open_issuance
 from web.app import create_app
 
 DAY = 86400
@@ -132,7 +133,7 @@ def test_it_takes_any_replaces_and_minds_none(services: Services, other_ca: Seco
         assert services.cas[0].new_order(name, replaces).authorization_urls
     record = services.store.load(name)
     again = new_issuance(name, Reason.RENEWAL, services.clock())
-    record = services.store.open(record.domain, again, version=record.version, requeue_at=0)
+    record = open_issuance(services.store, record.domain, again, version=record.version, requeue_at=0)
     assert active(services, record).serial != first.serial
     assert window(asked(other_ca, id_)) == before
     assert services.cas[0].new_order(name, id_).authorization_urls

@@ -249,13 +249,6 @@ def test_status_processing(api_client: ApiClient) -> None:
     assert "timed out" in body["message"]
 
 
-def test_status_processing_while_a_worker_has_the_lease(api_client: ApiClient) -> None:
-    waiting(api_client, 3600)
-    now = api_client.services.clock()
-    api_client.services.store.lease(api_client.load().issuance.id, now=now, until=now + 70)
-    assert status_of(api_client)["status"] == "processing"
-
-
 def test_status_processing_never_hides_the_certificate_in_force(api_client: ApiClient) -> None:
     chain = renewing(api_client.services).domain.certificate.chain
     body = status_of(api_client)

@@ -8,12 +8,13 @@ from structlog.testing import capture_logs
 from issuer.domain import Due, Step
 from issuer.edge import confirm
 from issuer.metrics import EDGE_CONFIRMED, EDGE_LOOKS
-from issuer.ports import Conflict, Services
+from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import confirm_served
 from tests.api_client import issued, renewing
 from tests.fakes import NAME, fake_services
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
+from tests.writes import write
 
 EDGES = ("edge1.platform.example:443", "edge2.platform.example:443")
 FIRST, SECOND = EDGES
@@ -30,7 +31,7 @@ def serve(services: Services, *serials: str) -> None:
 
 
 def timeline(fleet: SimulatedFleet) -> list[str]:
-    return [event.text for event in fleet.record(NAME).issuance.events]
+    return [event.text for event in fleet.record(NAME).timeline]
 
 
 def looks(services: Services) -> int:
@@ -48,7 +49,7 @@ def test_h02_two_seconds_after_an_issuance_each_edge_is_asked_and_the_timeline_h
     assert services.handshake.asked == []
     fleet.run(2)
     assert sorted(services.handshake.asked) == [(FIRST, NAME), (SECOND, NAME)]
-    assert timeline(fleet)[-1] == f"all edges serve serial number {serial}"
+    assert timeline(fleet)[-1] == f"served everywhere: serial number {serial}"
     assert (fleet.domain(NAME).confirm_at, services.store.names(Due.EDGE_CONFIRMATION, limit=1)[0]) == (None, 0)
     fleet.run(DAY)
     assert looks(services) == 1
@@ -60,10 +61,11 @@ def test_h02_an_edge_that_lags_behind_is_named_and_asked_until_it_serves_the_new
     serial = issued(services).domain.certificate.serial
     serve(services, serial, OLD)
     fleet.run(60)
-    assert timeline(fleet)[-2:] == [f"in force: serial number {serial}", f"{SECOND} serves serial number {OLD}"]
+    assert f"certificate {serial} is in force" in timeline(fleet)
+    assert timeline(fleet)[-1] == f"not served everywhere yet: {SECOND} serves serial number {OLD}"
     serve(services, serial, serial)
     fleet.run(60)
-    assert timeline(fleet)[-1] == f"all edges serve serial number {serial}"
+    assert timeline(fleet)[-1] == f"served everywhere: serial number {serial}"
     assert fleet.domain(NAME).confirm_at is None
 
 
@@ -83,10 +85,8 @@ def test_pauses_grow_to_an_hour_and_after_a_day_one_error_is_logged_and_no_edge_
     assert 30 < len(pauses) < 45
     errors = [line for line in logs if line["log_level"] == "error"]
     assert [(line["domain"], line["serial"]) for line in errors] == [(NAME, serial)]
-    assert (
-        timeline(fleet)[-1] == f"not served by all edges after a day, and no longer checked: {SECOND} does not answer"
-    )
-    assert timeline(fleet)[-2] == f"{SECOND} does not answer"  # once, not at each check
+    assert timeline(fleet)[-1] == f"not served everywhere after a day: {SECOND} does not answer"
+    assert timeline(fleet).count(f"not served everywhere yet: {SECOND} does not answer") == 1, "once, not at each check"
     assert fleet.domain(NAME).confirm_at is None
 
 
@@ -98,7 +98,7 @@ def test_a_renewal_is_confirmed_again(fleet: SimulatedFleet, services: Services)
     second = fleet.domain(NAME).certificate.serial
     serve(services, second, second)
     fleet.run(10)
-    assert timeline(fleet)[-1] == f"all edges serve serial number {second}"
+    assert timeline(fleet)[-1] == f"served everywhere: serial number {second}"
 
 
 def test_without_addresses_nothing_is_asked_nor_planned() -> None:
@@ -124,14 +124,14 @@ def test_addresses_that_are_taken_away_are_not_asked_until_they_are_back(
 def test_where_there_is_nothing_to_confirm_nobody_is_asked(services: Services) -> None:
     confirm.confirm(services, "unknown.customer.example")
     record = issued(services)
-    services.store.amend(record.with_domain(confirm_at=None), now=services.clock())
+    write(services.store, record.with_domain(confirm_at=None), now=services.clock())
     confirm.confirm(services, NAME)
     assert services.handshake.asked == []
 
 
 def test_a_certificate_that_was_withdrawn_is_not_asked_for(services: Services) -> None:
     record = issued(services)
-    services.store.amend(record.with_domain(certificate=None), now=services.clock())
+    write(services.store, record.with_domain(certificate=None), now=services.clock())
     confirm.confirm(services, NAME)
     assert (services.handshake.asked, services.store.load(NAME).domain.confirm_at) == ([], None)
 
@@ -145,9 +145,8 @@ def test_of_two_scans_at_once_one_notes_and_counts_it(fleet: SimulatedFleet, ser
         confirm.confirm(services, NAME)
 
     services.handshake.before = another_has_asked_and_noted
-    with pytest.raises(Conflict):
-        confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
-    assert timeline(fleet).count(f"all edges serve serial number {serial}") == 1
+    confirm.confirm(replace(services, edges=EDGES[:1]), NAME)
+    assert timeline(fleet).count(f"served everywhere: serial number {serial}") == 1
     looks = {words[1:]: count for words, count in services.counters.values().items() if words[0] == EDGE_LOOKS.name}
     assert looks == {(FIRST, "yes"): 1, (SECOND, "yes"): 1}
 
@@ -169,8 +168,10 @@ def test_an_issuance_under_way_is_left_as_it_is(fleet: SimulatedFleet, services:
     assert (found.issuance.step, found.issuance.id) == (Step.ORDER, record.issuance.id)
     assert services.store.names(Due.OPEN_INTERACTIVE, limit=1) == (1, [NAME])
     leased = services.store.lease(record.issuance.id, now=services.clock(), until=services.clock() + 70)
-    with pytest.raises(Conflict):
+    services.clock.forward(1)
+    with pytest.raises(Problem) as caught:
         confirm.confirm(services, NAME)
+    assert caught.value.type is ProblemType.BUSY
     services.store.save(leased)
 
 
@@ -189,7 +190,7 @@ def test_one_look_that_breaks_stops_none_of_the_others(fleet: SimulatedFleet, se
 
 
 def noted(fleet: SimulatedFleet, name: str) -> bool:
-    return fleet.record(name).issuance.events[-1].text.endswith(f"{SECOND} does not answer")
+    return fleet.record(name).timeline[-1].text.endswith(f"{SECOND} does not answer")
 
 
 def test_a_scan_has_an_end_when_edges_are_slow_and_the_rest_comes_back(

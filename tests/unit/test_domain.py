@@ -17,6 +17,7 @@ from issuer.domain import (
     new_issuance,
     status,
 )
+from issuer.events import EventType, newest
 from issuer.problem import TABLE, Problem, ProblemType
 from tests.fakes import NAME, NOW
 
@@ -144,11 +145,25 @@ def test_only_an_open_issuance_with_a_ca_fails_over(issuance: Issuance) -> None:
 
 
 def test_the_timeline_keeps_its_last_lines_and_no_endless_text() -> None:
-    issuance = FULL
-    for number in range(20):
-        issuance = issuance.note(NOW + number, f"{number} " + "x" * 1000)
-    assert [event.at for event in issuance.events] == [NOW + number for number in range(8, 20)]
-    assert all(event.step is FULL.step and len(event.text) == 300 for event in issuance.events)
+    record = Record(Domain(NAME, "platform", NOW), FULL)
+    for number in range(80):
+        record = record.with_event(NOW + number, EventType.NOTE, {"text": f"{number} " + "x" * 1000})
+        record = replace(record, timeline=newest((*record.timeline, *record.pending)), pending=())
+    assert [event.at for event in record.timeline] == [NOW + number for number in range(30, 80)]
+    assert [event.id for event in record.timeline] == list(range(31, 81))
+    assert all(len(event.text) == 300 for event in record.timeline)
+
+
+def test_failures_refusals_and_withdrawals_leave_the_timeline_last() -> None:
+    record = Record(Domain(NAME, "platform", NOW), FULL)
+    kept = [EventType.CA_REFUSED, EventType.ISSUANCE_FAILED, EventType.DOMAIN_WITHDRAWN]
+    for type_ in kept + [EventType.ISSUANCE_STEP_DONE] * 100:
+        record = record.with_event(NOW, type_)
+    timeline = newest(record.pending)
+    assert [event.type for event in timeline] == kept + [EventType.ISSUANCE_STEP_DONE] * 47
+    for _ in range(100):
+        record = record.with_event(NOW, EventType.ISSUANCE_RETRY_PLANNED)
+    assert [event.id for event in newest(record.pending)] == list(range(154, 204)), "then the oldest of these"
 
 
 def test_c01_a_retry_that_needs_a_new_order_has_no_old_key() -> None:
@@ -251,7 +266,7 @@ def record(step: Step, due: float | None = AT_ONCE, lease: float = FREE, not_aft
 @pytest.mark.parametrize("not_after", [NEVER, VALID, LAST_SECOND, EXPIRED])
 @pytest.mark.parametrize("step", OPEN)
 @pytest.mark.parametrize(
-    ("due", "lease"), [(AT_ONCE, FREE), (-999, FREE), (0, FREE), (SOON, FREE), (FAR, LEASED), (AT_ONCE, JUST_OVER)]
+    ("due", "lease"), [(AT_ONCE, FREE), (-999, FREE), (0, FREE), (SOON, FREE), (AT_ONCE, LEASED), (AT_ONCE, JUST_OVER)]
 )
 def test_at_work_or_due_within_two_minutes_is_processing(
     step: Step, due: float | None, lease: float, not_after: float | None
@@ -263,7 +278,7 @@ def test_at_work_or_due_within_two_minutes_is_processing(
     ("not_after", "word"),
     [(NEVER, Status.ERROR), (VALID, Status.ERROR), (LAST_SECOND, Status.ERROR), (EXPIRED, Status.EXPIRED)],
 )
-@pytest.mark.parametrize("lease", [FREE, JUST_OVER])
+@pytest.mark.parametrize("lease", [FREE, LEASED, JUST_OVER])
 @pytest.mark.parametrize("step", OPEN)
 def test_between_attempts_that_are_further_off_it_is_not_processing(
     step: Step, lease: float, not_after: float | None, word: Status
@@ -290,12 +305,6 @@ def test_closed_it_is_active_expired_or_error(
     step: Step, due: float | None, lease: float, not_after: float | None, word: Status
 ) -> None:
     assert status(record(step, due, lease, not_after), NOW) is word
-
-
-def test_g05_a_dead_workers_lease_does_not_read_processing_for_ever() -> None:
-    held = record(Step.FINALIZE, FAR, lease=70)
-    assert status(held, NOW + 0.05) is Status.PROCESSING
-    assert status(replace(held, issuance=replace(held.issuance, next_try_at=NOW + 9999)), NOW + 70) is Status.ERROR
 
 
 @pytest.mark.parametrize("step", [Step.DONE, Step.FAILED])

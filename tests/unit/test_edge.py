@@ -16,6 +16,7 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.api_client import issued
 from tests.fakes import EDGE_TOKEN, NAME
+from tests.writes import write
 from web.app import create_app
 
 DAY = 86400
@@ -93,7 +94,7 @@ def test_h02_a_renewal_is_served_at_once(services: Services, edge: Edge) -> None
     before = edge.get(f"certificate?server_name={NAME}").data
     other = issued(services, "other.customer.example").domain.certificate
     moved = replace(other, serial="0ddba11", installed_at=services.clock())
-    services.store.amend(record.with_domain(certificate=moved), now=services.clock())
+    write(services.store, record.with_domain(certificate=moved), now=services.clock())
     after = edge.get(f"certificate?server_name={NAME}").data
     assert (before != after, after.startswith(other.chain.encode())) == (True, True)
 
@@ -149,7 +150,7 @@ def test_h04_one_caller_tries_the_store_and_the_others_do_not_wait(
     feed.is_unavailable = True
     assert cache.bundle_for(NAME) == before
     feed.is_unavailable, feed.asked = False, 0
-    services.store.amend(record.with_domain(hsts=Hsts(60)), now=services.clock())
+    write(services.store, record.with_domain(hsts=Hsts(60)), now=services.clock())
     meanwhile = []
     feed.before = lambda: meanwhile.extend(cache.bundle_for(NAME) for _ in range(3) if feed.asked == 1)
     assert cache.bundle_for(NAME).policy == Hsts(60)
@@ -186,13 +187,13 @@ def test_a_key_is_decrypted_once(services: Services, edge: Edge) -> None:
 )
 def test_h03_the_header_of_a_policy(services: Services, policy: Hsts | None, header: str | None) -> None:
     record = issued(services)
-    services.store.amend(record.with_domain(hsts=policy), now=services.clock())
+    write(services.store, record.with_domain(hsts=policy), now=services.clock())
     assert bundle_for(services, NAME).header(services.clock()) == header
 
 
 def test_h03_max_age_0_is_sent_only_as_long_as_necessary(services: Services, edge: Edge) -> None:
     record, now = issued(services), services.clock()
-    services.store.amend(record.with_domain(hsts=Hsts(0, off_until=now + 60)), now=now)
+    write(services.store, record.with_domain(hsts=Hsts(0, off_until=now + 60)), now=now)
     for services.clock.now, header in ((now, "max-age=0"), (now + 59, "max-age=0"), (now + 60, None)):
         answer = edge.get(f"headers?domain={NAME}")
         assert (answer.status_code, answer.headers.get("Strict-Transport-Security")) == (204, header)
@@ -203,9 +204,9 @@ def test_h03_no_header_without_a_valid_certificate(services: Services) -> None:
     end = record.domain.certificate.not_after + 1
     bundle = bundle_for(services, NAME)
     assert (bundle.is_valid(end - 0.1), bundle.is_valid(end), bundle.header(end)) == (True, False, None)
-    services.store.amend(record.with_domain(is_expiry_reported=True), now=services.clock())
+    write(services.store, record.with_domain(is_expiry_reported=True), now=services.clock())
     assert bundle_for(services, NAME).header(services.clock()) is None, "an edge with a slow clock knows it, too"
-    services.store.amend(services.store.load(NAME).with_domain(certificate=None), now=services.clock())
+    write(services.store, services.store.load(NAME).with_domain(certificate=None), now=services.clock())
     assert bundle_for(services, NAME) is None
 
 

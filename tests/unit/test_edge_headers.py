@@ -9,6 +9,7 @@ from issuer.domain import Hsts
 from issuer.ports import Services
 from tests.api_client import issued
 from tests.fakes import EDGE_TOKEN, NAME
+from tests.writes import write
 from web.app import create_app
 
 HSTS = "Strict-Transport-Security"
@@ -38,7 +39,7 @@ def test_h03_a_valid_certificate_is_204_with_the_domains_policy(services: Servic
 def test_h03_a_changed_policy_applies_at_once(services: Services, get_answer, policy: Hsts, header: str | None) -> None:
     record = issued(services)
     assert get_answer().headers[HSTS] == "max-age=5184000"
-    services.store.amend(record.with_domain(hsts=policy), now=services.clock())
+    write(services.store, record.with_domain(hsts=policy), now=services.clock())
     assert (get_answer().status_code, get_answer().headers.get(HSTS)) == (204, header)
 
 

@@ -157,7 +157,7 @@ def test_the_second_after_not_after_it_is_expired_and_told_once_and_goes_on(
             words.append(word(fleet))
         assert set(words) - {Status.PROCESSING} == {Status.EXPIRED}
         fleet.run(3 * DAY)
-    told = [one for one in logs if one["event"] == "certificate expired"]
+    told = [one for one in logs if one["event"] == "certificate.expired"]
     assert [(one["domain"], "away" in one["reason"], one["log_level"]) for one in told] == [(NAME, True, "error")]
     services.cas[0].before = lambda _: None
     fleet.run(2 * DAY)
@@ -165,7 +165,7 @@ def test_the_second_after_not_after_it_is_expired_and_told_once_and_goes_on(
     services.cas[0].before = failing(Problem(ProblemType.CA_MISUNDERSTOOD, "away"))
     with capture_logs() as logs:
         fleet.run(100 * DAY)
-    assert len([one for one in logs if one["event"] == "certificate expired"]) == 1
+    assert len([one for one in logs if one["event"] == "certificate.expired"]) == 1
 
 
 def test_g01_names_that_moved_away_cost_the_ca_nothing_and_the_healthy_one_is_renewed(

@@ -11,6 +11,7 @@ from issuer.domain import Reason, new_issuance
 from issuer.ports import CaLimits, CaPolicy, Services, Verdict
 from tests.fakes import NOW, fake_services, opened
 from tests.simulated_fleet import DAY, SimulatedFleet
+from tests.writes import open_issuance, write
 
 
 def day(at: float) -> date:
@@ -28,9 +29,9 @@ def test_stored_domains_by_day_and_ca(services: Services) -> None:
         record = fleet.record(name)
         ca = "https://other.example/dir" if name == names[4] else record.domain.certificate.ca
         certificate = replace(record.domain.certificate, ca=ca)
-        store.amend(record.with_domain(renew_at=at, certificate=certificate), now=now)
+        write(store, record.with_domain(renew_at=at, certificate=certificate), now=now)
     last = fleet.record(names[5])
-    store.open(last.domain, new_issuance(names[5], Reason.RENEWAL, now), version=last.version, requeue_at=now)
+    open_issuance(store, last.domain, new_issuance(names[5], Reason.RENEWAL, now), version=last.version, requeue_at=now)
     opened(services, "new.customer.example")
     found = forecast.of_stored(services)
     assert dict(found.renewals) == {

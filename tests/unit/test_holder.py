@@ -11,6 +11,7 @@ from issuer.ports import HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, issued
 from tests.fakes import NAME, TARGET, fake_services, opened
+from tests.writes import write
 
 PROOFS = [HolderProof.CNAME, HolderProof.TXT]
 
@@ -111,7 +112,7 @@ def test_b04_a_name_that_moved_away_comes_back_only_with_its_proof(api_client: A
     prove(api_client)
     record = issued(api_client.services)
     moved_away = {"moved_away_since": api_client.services.clock(), "recheck_at": api_client.services.clock()}
-    api_client.services.store.amend(record.with_domain(**moved_away), now=api_client.services.clock())
+    write(api_client.services.store, record.with_domain(**moved_away), now=api_client.services.clock())
     prove(api_client, "other")
     renewal.recheck(api_client.services, NAME)
     assert api_client.load().domain.moved_away_since is not None

@@ -1,12 +1,13 @@
 """…/hsts: what an account may set for its domains, and the header that browsers get (H03)."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from issuer.actions import hsts
 from issuer.domain import Hsts
 from issuer.edge.bundle import bundle_for
+from issuer.events import EventType
 from tests.api_client import ApiClient, issued, opened, renewing
 from tests.fakes import NAME, NOW
 
@@ -190,20 +191,24 @@ def test_it_is_set_while_an_issuance_is_open(state) -> None:
     assert api_client.services.store.lease(record.issuance.id, now=now, until=now + 70), "and it goes on"
 
 
-def test_a_leased_record_is_waited_for_and_then_503(api_client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("how", ["save", "save_and_release"])
+def test_a_worker_with_the_lease_neither_delays_nor_undoes_it(api_client: ApiClient, how: str, times: int) -> None:
+    store = api_client.services.store
     record = renewing(api_client.services, other := "other.customer.example")
     now, path = api_client.services.clock(), f"/v2/x509/{other}/hsts"
-    held = api_client.services.store.lease(record.issuance.id, now=now, until=now + 70)
-    monkeypatch.setattr(hsts, "PATIENCE_SECONDS", 0.1)
-    answer = api_client.call("PUT", path, data=b'{"max_age": 60}')
-    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "busy", "5")
-    assert api_client.services.store.load(other) == held
-
-    def let_go(_: float) -> None:
-        api_client.services.store.save_and_release(held, requeue_at=now)
-
-    monkeypatch.setattr(hsts.time, "sleep", let_go)
-    assert api_client.call("PUT", path, data=b'{"max_age": 60}').status_code == 200
+    leased = store.lease(record.issuance.id, now=now, until=now + 70)
+    for number in range(times):
+        assert api_client.call("PUT", path, data=b'{"max_age": %d}' % (60 + number)).status_code == 200
+    at_work = leased.with_issuance(replace(leased.issuance, waits=3)).with_event(now, EventType.NOTE, {"text": "seen"})
+    after = store.save(at_work) if how == "save" else store.save_and_release(at_work, requeue_at=now)
+    stored = store.load(other)
+    assert (stored.domain.hsts.max_age_seconds, stored.issuance.waits) == (59 + times, 3)
+    assert [event.type for event in stored.timeline[-times - 1 :]] == ["hsts.changed"] * times + ["note"]
+    assert [event.id for event in stored.timeline] == list(range(1, len(stored.timeline) + 1))
+    assert (after.version, after.domain.hsts) == (stored.version, stored.domain.hsts)
+    if how == "save":
+        assert store.save_and_release(after, requeue_at=None).version == stored.version + 1
 
 
 def test_the_edges_get_the_change(api_client: ApiClient) -> None:

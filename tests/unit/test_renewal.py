@@ -7,13 +7,26 @@ import pytest
 from structlog.testing import capture_logs
 
 from issuer import keys, renewal
-from issuer.domain import Certificate, Domain, Due, Reason, Record, RenewalWindow, Status, Step, new_issuance, status
+from issuer.domain import (
+    Certificate,
+    Domain,
+    Due,
+    Listing,
+    Reason,
+    Record,
+    RenewalWindow,
+    Status,
+    Step,
+    new_issuance,
+    status,
+)
 from issuer.ports import RenewalInfo, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import THREADS
 from tests.fakes import NAME, NOW
 from tests.faults import window
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
+from tests.writes import write
 
 LIFETIMES = [HOUR, 160 * HOUR, 45 * DAY, 64 * DAY, 90 * DAY, 200 * DAY]
 
@@ -115,7 +128,7 @@ def test_ari_what_was_planned_is_dropped_at_the_swap(fleet: SimulatedFleet, serv
     fleet.run(60)
     old = fleet.domain(NAME)
     services.cas[0].renewal_infos = window(NOW + 60 * DAY, NOW + 61 * DAY)
-    fleet.services.store.amend(replace(fleet.record(NAME), domain=replace(old, ask_at=NOW + 30 * DAY)), now=NOW)
+    write(fleet.services.store, replace(fleet.record(NAME), domain=replace(old, ask_at=NOW + 30 * DAY)), now=NOW)
     fleet.run(4 * DAY)
     new = fleet.domain(NAME)
     assert new.certificate.serial != old.certificate.serial
@@ -194,7 +207,7 @@ def test_ari_is_not_asked_about_a_certificate_that_has_ended_or_is_of_another_ca
     fleet.issued(NAME, other := "other.customer.example")
     record = fleet.record(other)
     elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
-    services.store.amend(record.with_domain(certificate=elsewhere), now=services.clock())
+    write(services.store, record.with_domain(certificate=elsewhere), now=services.clock())
     fleet.scan()
     assert services.cas[0].calls.count("renewal_info") == 1
     services.cas[0].before = lambda method: raise_for(method, "new_order")
@@ -243,7 +256,7 @@ def test_replaces_is_sent_where_the_ca_is_the_issuer(fleet: SimulatedFleet, serv
     expected = fleet.domain(NAME).window.certificate_id
     record = fleet.record(other)
     elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
-    services.store.amend(record.with_domain(certificate=elsewhere, renew_at=NOW + 4.5 * DAY), now=services.clock())
+    write(services.store, record.with_domain(certificate=elsewhere, renew_at=NOW + 4.5 * DAY), now=services.clock())
     fleet.run(4 * DAY)
     assert services.cas[0].replaced == [None, None, expected]
     fleet.run(DAY)
@@ -390,8 +403,8 @@ def test_every_open_issuance_is_in_one_agenda() -> None:
     record = done()
     for reason in Reason:
         for step in Step:
-            times = record.with_issuance(replace(record.issuance, reason=reason, step=step)).due_times(NOW)
-            queues = [times[Due.OPEN_INTERACTIVE], times[Due.OPEN_RENEWAL]]
+            indexes = record.with_issuance(replace(record.issuance, reason=reason, step=step)).indexes(NOW)
+            queues = [indexes.get((due, "")) for due in (Due.OPEN_INTERACTIVE, Due.OPEN_RENEWAL)]
             is_open = step not in {Step.DONE, Step.FAILED}
             assert sorted(map(str, queues)) == sorted(map(str, [NOW, None] if is_open else [None, None]))
-            assert list(times) == list(Due)
+            assert ((Listing.OPEN, "") in indexes, (Listing.FAILED, "") in indexes) == (is_open, step is Step.FAILED)

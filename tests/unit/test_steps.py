@@ -11,6 +11,7 @@ from issuer.ports import Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.api_client import reach
 from tests.fakes import NAME, as_asked, opened
+from tests.writes import open_issuance
 
 
 class Lost(BaseException):
@@ -223,7 +224,7 @@ def test_f01_a_renewal_that_fails_leaves_the_pair_in_force_alone(services: Servi
     opened(services)
     before = finish(services)
     again = replace(before.issuance, step=Step.ORDER, next_try_at=None)
-    services.store.open(before.domain, again, version=before.version, requeue_at=services.clock())
+    open_issuance(services.store, before.domain, again, version=before.version, requeue_at=services.clock())
     for method in ("new_order", "finalize", "chain"):
         services.cas[0].before = _failing_at(method)
         record = services.store.load(NAME)

@@ -11,6 +11,7 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.tasks import Outcome
 from tests.fakes import NAME, opened
+from tests.writes import open_issuance
 
 
 def raising(error: BaseException):
@@ -105,7 +106,7 @@ def test_f06_a_step_of_an_issuance_that_was_replaced_saves_nothing(services: Ser
     def replaced(_: str) -> None:
         held = services.store.load(NAME)
         newer = new_issuance(NAME, Reason.MANUAL, services.clock())
-        services.store.open(held.domain, newer, version=held.version, requeue_at=services.clock())
+        open_issuance(services.store, held.domain, newer, version=held.version, requeue_at=services.clock())
 
     services.cas[0].before = replaced
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Outcome.STOP, 0)

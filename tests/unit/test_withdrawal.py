@@ -13,6 +13,7 @@ from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, issued, renewing, worked
 from tests.fakes import NAME, fake_services, opened
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
+from tests.writes import write
 
 PATH = f"/v2/x509/{NAME}"
 NOT_INITIATED = f"Please initiate x509 key pair generation at POST {PATH}"
@@ -130,7 +131,7 @@ def test_the_answer_says_how_long_browsers_use_only_https(api_client: ApiClient)
     assert "warning" not in delete(api_client).json
     api_client.post()
     record = issued_again(api_client)
-    api_client.services.store.amend(record.with_domain(hsts=Hsts(DAY)), now=api_client.services.clock())
+    write(api_client.services.store, record.with_domain(hsts=Hsts(DAY)), now=api_client.services.clock())
     until = datetime.fromtimestamp(int(api_client.services.clock() + DAY), UTC).isoformat()
     assert until in delete(api_client).json["warning"]
 
@@ -273,7 +274,7 @@ def test_a_hold_lasts_until_it_is_revoked_or_the_certificate_has_ended(
     assert api_client.post(account="other").status_code == 404
     fleet.run(2)
     assert api_client.load().domain.revocations == ()
-    assert api_client.load().domain.forget_at == pytest.approx(api_client.services.clock() + HOUR, abs=3)
+    assert api_client.load().domain.remove_at == pytest.approx(api_client.services.clock() + HOUR, abs=3)
     assert api_client.post(account="other").status_code == 202
 
 

@@ -20,6 +20,7 @@ from tests.scripted import ScriptedCa
 from tests.scripted.answers import Refused, malformed, problem
 from tests.time_travel import DAY, issued, lived, renewed, shown
 from tests.wire import FOR_GOOD, Fault, cut
+from tests.writes import open_issuance
 
 FOR_EVER = 10**6
 SUBPROBLEMS = [problem("dns", "SERVFAIL for A"), problem("connection", "no route to 192.0.2.1")]
@@ -273,7 +274,7 @@ def test_d03_a_try_with_another_token_leaves_the_first_in_place(services: Servic
     tasks.attempt(services, Step.CHALLENGE, services.store.load(NAME).issuance.id)
     began_at = services.store.load(NAME)
     again = began_at.issuance.retry(Problem(ProblemType.VALIDATION_FAILED), services.clock())
-    services.store.open(began_at.domain, again, version=began_at.version, requeue_at=0)
+    open_issuance(services.store, began_at.domain, again, version=began_at.version, requeue_at=0)
     assert run_to_end(services, began_at).issuance.step is Step.DONE
     assert len({token for token, _ in ca.authorizations.fetches}) == 2
     assert [code for _, code in ca.authorizations.fetches] == [200] * 6

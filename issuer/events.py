@@ -1,0 +1,150 @@
+"""What happens to a domain: the one list of event types, and the one way to tell of them.
+
+An event is built on a record (`Record.with_event`) and written with it in one script, which counts it too. Then the
+store calls `emit`, which logs it. The sentence that people read is made from type and data when it is shown.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+MAX_EVENTS = 50
+MAX_TEXT = 300
+"""Characters of one text in an event's data."""
+
+
+class EventType(StrEnum):
+    """`subject.verb`: the stable machine word of an event, also its log line and a label of its counter."""
+
+    ISSUANCE_STARTED = "issuance.started"
+    ISSUANCE_STEP_DONE = "issuance.step_done"
+    ISSUANCE_SUCCEEDED = "issuance.succeeded"
+    ISSUANCE_RETRY_PLANNED = "issuance.retry_planned"
+    ISSUANCE_FAILED = "issuance.failed"
+    CA_SELECTED = "ca.selected"
+    CA_REFUSED = "ca.refused"
+    CAA_CHECKED = "caa.checked"
+    CHALLENGE_CHECKED = "challenge.checked"
+    RENEWAL_PLANNED = "renewal.planned"
+    RENEWAL_STARTED = "renewal.started"
+    CERTIFICATE_EXPIRED = "certificate.expired"
+    CERTIFICATE_REVOKED = "certificate.revoked"
+    DOMAIN_MOVED_AWAY = "domain.moved_away"
+    DOMAIN_RETURNED = "domain.returned"
+    DOMAIN_WITHDRAWN = "domain.withdrawn"
+    DOMAIN_PREFERENCES_CHANGED = "domain.preferences_changed"
+    HSTS_CHANGED = "hsts.changed"
+    EDGE_CONFIRMED = "edge.confirmed"
+    EDGE_UNCONFIRMED = "edge.unconfirmed"
+    EDGE_GIVEN_UP = "edge.given_up"
+    NOTE = "note"  # a line that a release before 0.2 wrote
+
+
+class By(StrEnum):
+    """Who did it."""
+
+    ISSUER = "issuer"
+    ACCOUNT = "account"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What follows from a type. sentence: over the members of data. level: of its log line. is_kept: goes last where a
+    timeline is too long."""
+
+    sentence: str
+    level: int = logging.INFO
+    is_kept: bool = False
+
+
+WARNING, ERROR = logging.WARNING, logging.ERROR
+TABLE: dict[EventType, Kind] = {
+    EventType.ISSUANCE_STARTED: Kind("the account asked for a certificate"),
+    EventType.ISSUANCE_STEP_DONE: Kind("{step} done in {seconds} s"),
+    EventType.ISSUANCE_SUCCEEDED: Kind("certificate {serial} is in force"),
+    EventType.ISSUANCE_RETRY_PLANNED: Kind("{step} failed: {reason}; will be retried at {at}", WARNING, is_kept=True),
+    EventType.ISSUANCE_FAILED: Kind("{step} failed for good: {reason}", WARNING, is_kept=True),
+    EventType.CA_SELECTED: Kind("the CA is {ca}"),
+    EventType.CA_REFUSED: Kind("{ca} failed, so the next CA is asked: {reason}", WARNING, is_kept=True),
+    EventType.CAA_CHECKED: Kind("CAA records, {verdict}: {summary}"),
+    EventType.CHALLENGE_CHECKED: Kind("self-check, {verdict}: {summary}"),
+    EventType.RENEWAL_PLANNED: Kind("the next renewal is planned for {at}"),
+    EventType.RENEWAL_STARTED: Kind("the renewal has started"),
+    EventType.CERTIFICATE_EXPIRED: Kind("certificate {serial} has expired", ERROR, is_kept=True),
+    EventType.CERTIFICATE_REVOKED: Kind("{ca} has revoked certificate {serial}", is_kept=True),
+    EventType.DOMAIN_MOVED_AWAY: Kind("the domain points elsewhere", WARNING, is_kept=True),
+    EventType.DOMAIN_RETURNED: Kind("the domain points here again"),
+    EventType.DOMAIN_WITHDRAWN: Kind("the account has withdrawn the domain", is_kept=True),
+    EventType.DOMAIN_PREFERENCES_CHANGED: Kind("the operator has chosen CA, profile or chain"),
+    EventType.HSTS_CHANGED: Kind("the HSTS policy has changed: {policy}"),
+    EventType.EDGE_CONFIRMED: Kind("served everywhere: serial number {serial}"),
+    EventType.EDGE_UNCONFIRMED: Kind("not served everywhere yet: {lacking}", is_kept=True),
+    EventType.EDGE_GIVEN_UP: Kind("not served everywhere after a day: {lacking}", ERROR, is_kept=True),
+    EventType.NOTE: Kind("{text}"),
+}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of a domain's timeline.
+
+    id: ascending within a domain. at: epoch seconds. type: one of EventType, or one that a newer release has. code: of
+    the problem, where there is one. by: who did it. data: plain JSON values, for the sentence and for machines.
+    """
+
+    id: int
+    at: float
+    type: str
+    code: str = ""
+    by: str = By.ISSUER
+    data: Mapping[str, Any] = field(default_factory=dict)
+    extra: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The sentence that people read."""
+        kind = TABLE.get(self.type)  # type: ignore[call-overload]  # a word that is none of ours is not there
+        shown = {name: _shown(name, value) for name, value in self.data.items()}
+        try:
+            return kind.sentence.format_map(shown) if kind else self.type
+        except (KeyError, ValueError, IndexError):
+            return self.type
+
+    @property
+    def is_kept(self) -> bool:
+        """True for failures, refusals and withdrawals, which go last where a timeline is too long."""
+        kind = TABLE.get(self.type)  # type: ignore[call-overload]
+        return kind is not None and kind.is_kept
+
+
+def newest(timeline: tuple[Event, ...]) -> tuple[Event, ...]:
+    """The newest events, MAX_EVENTS of them at most; those that matter less go first."""
+    excess = len(timeline) - MAX_EVENTS
+    if excess <= 0:
+        return timeline
+    leaving = {event.id for event in [one for one in timeline if not one.is_kept][:excess]}
+    return tuple(event for event in timeline if event.id not in leaving)[-MAX_EVENTS:]
+
+
+def emit(name: str, issuance_id: str, events: Iterable[Event]) -> None:
+    """Log events of a domain that have just been written. Called by the store, and by nobody else."""
+    for event in events:
+        kind = TABLE[EventType(event.type)]
+        more = {"code": event.code} if event.code else {}
+        data = {name: value for name, value in event.data.items() if value is not None}
+        log.log(kind.level, event.type, **{"domain": name, "issuance": issuance_id, "by": event.by} | more | data)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A value in a sentence: members called `at` are times."""
+    if name == "at" and isinstance(value, int | float):
+        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M} UTC"
+    return value

@@ -1,0 +1,100 @@
+"""Records as plain JSON values, for the API, the command line and a page. The words are the contract's."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from issuer.domain import Record, Status, status
+from issuer.events import Event
+from issuer.ports import DamagedRecord
+from issuer.problem import Problem, ProblemType
+
+DELAYED = "the CA is not ready yet and has asked to wait until the next attempt"
+
+
+def instant(at: float) -> str:
+    """A time (epoch seconds) in ISO 8601, UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def status_body(record: Record, now: float) -> dict[str, Any]:
+    """The contract's status answer, computed for `now`."""
+    word, certificate, issuance = status(record, now), record.domain.certificate, record.issuance
+    last = str(issuance.problem) if issuance.problem else None
+    message, error = _words(word, last)
+    body = {
+        "status": word.value,
+        "message": message,
+        "error": error,
+        "certificate": certificate.chain if certificate else None,
+    }
+    if word is Status.ACTIVE:
+        return body
+    if issuance.problem:
+        body |= {"code": issuance.problem.type.value, "must_act": issuance.problem.actor.value}
+    if next_try_at := next_attempt_at(record):
+        body["next_attempt_at"] = instant(next_try_at)
+    return body
+
+
+def next_attempt_at(record: Record) -> float | None:
+    """When the domain's certificate is tried for next (epoch seconds); None: at once, or not planned."""
+    return record.issuance.next_try_at if record.issuance.is_open else record.domain.renew_at
+
+
+def entry(record: Record | DamagedRecord, now: float) -> dict[str, Any]:
+    """A line of a list of domains."""
+    if isinstance(record, DamagedRecord):
+        damaged = Problem(ProblemType.DAMAGED_RECORD, record.reason)
+        return {
+            "domain": record.name,
+            "status": Status.ERROR.value,
+            "code": damaged.type.value,
+            "message": str(damaged),
+        }
+    certificate, problem = record.domain.certificate, record.issuance.problem
+    word = status(record, now)
+    line: dict[str, Any] = {
+        "domain": record.domain.name,
+        "account": record.domain.account,
+        "status": word.value,
+        "ca": certificate.ca if certificate else None,
+        "not_after": instant(certificate.not_after) if certificate else None,
+    }
+    if problem and word is not Status.ACTIVE:
+        line |= {"code": problem.type.value, "must_act": problem.actor.value, "message": str(problem)}
+    return line
+
+
+def timeline(record: Record) -> list[dict[str, Any]]:
+    """The events of a domain, oldest first."""
+    return [event_body(record.domain.name, event) for event in record.timeline]
+
+
+def event_body(name: str, event: Event) -> dict[str, Any]:
+    """One event, with the sentence that people read."""
+    return {
+        "id": event.id,
+        "at": instant(event.at),
+        "type": event.type,
+        "domain": name,
+        "code": event.code or None,
+        "by": event.by,
+        "data": dict(event.data),
+        "text": event.text,
+    }
+
+
+def _words(word: Status, last: str | None) -> tuple[str, str | None]:
+    """`message` and `error` of a status; last: the last problem in words."""
+    match word:
+        case Status.ACTIVE:
+            return "x509 key pair is active", None
+        case Status.PROCESSING:
+            return last or "x509 key pair generation is in progress", "Waiting for x509 key pair generation"
+        case Status.EXPIRED:
+            return last or "x509 certificate has expired", "x509 certificate has expired"
+        case Status.ERROR:
+            delayed = "the CA is not ready yet and has asked to wait until the next attempt"
+            return (
+                ("x509 key pair generation failed", last) if last else ("x509 key pair generation is delayed", delayed)
+            )

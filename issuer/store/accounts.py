@@ -1,0 +1,82 @@
+"""Customers' accounts, and ours at the CAs."""
+
+import json
+import secrets
+from typing import cast
+
+import redis
+
+from issuer.domain import Account
+from issuer.ports import CaAccount
+from issuer.problem import Problem, ProblemType
+from issuer.store import keys, texts
+from issuer.store.connection import redis_errors
+from issuer.store.scripts import run
+
+
+class RedisAccounts:
+    """Part of `RedisStore`."""
+
+    _redis: redis.Redis
+
+    def account(self, account_id: str) -> Account | None:
+        """See `ports.Store`."""
+        text = self._text(keys.account_key(account_id))
+        return texts.account(text) if text else None
+
+    def accounts(self) -> list[Account]:
+        """See `ports.Store`."""
+        with redis_errors():
+            ids = sorted(cast("set[str]", self._redis.smembers(keys.ACCOUNTS)))
+            found = self._redis.mget([keys.account_key(one) for one in ids]) if ids else []
+        return [texts.account(text) for text in cast("list[str | None]", found) if text]
+
+    def create_account(self, account: Account) -> None:
+        """See `ports.Store`."""
+        with redis_errors():
+            pipeline = self._redis.pipeline()
+            pipeline.set(keys.account_key(account.id), texts.account_text(account), nx=True)
+            pipeline.sadd(keys.ACCOUNTS, account.id)
+            is_new = pipeline.execute()[0]
+        if not is_new:
+            raise Problem(ProblemType.ACCOUNT_EXISTS, account.id)
+
+    def change_account(self, account_id: str, *, only_missing: bool = False, **changes: str) -> None:
+        """See `ports.Store`."""
+        key = keys.account_key(account_id)
+
+        def change(watched: redis.client.Pipeline) -> None:
+            text = cast("str | None", watched.get(key))
+            watched.multi()
+            if text:
+                held = json.loads(text)
+                watched.set(key, json.dumps(changes | held if only_missing else held | changes))
+
+        with redis_errors():
+            self._redis.transaction(change, key)
+
+    def ca_account(self, directory_url: str) -> CaAccount | None:
+        """See `ports.CaAccounts`."""
+        text = self._text(keys.ca_account_key(directory_url))
+        return texts.ca_account(text) if text else None
+
+    def keep_ca_account(self, directory_url: str, account: CaAccount, *, instead_of: CaAccount | None) -> CaAccount:
+        """See `ports.CaAccounts`."""
+        expected = texts.account_text(instead_of) if instead_of else ""
+        key = {"account": keys.ca_account_key(directory_url)}
+        kept = run(self._redis, "keep_ca_account", key, {"expected": expected, "new": texts.account_text(account)})
+        return texts.ca_account(kept)
+
+    def lock_ca_account(self, directory_url: str, *, seconds: int) -> str | None:
+        """See `ports.CaAccounts`."""
+        mine = secrets.token_hex(16)
+        with redis_errors():
+            return mine if self._redis.set(keys.ca_lock_key(directory_url), mine, nx=True, ex=seconds) else None
+
+    def unlock_ca_account(self, directory_url: str, lock: str) -> None:
+        """See `ports.CaAccounts`."""
+        run(self._redis, "unlock", {"lock": keys.ca_lock_key(directory_url)}, {"holder": lock})
+
+    def _text(self, key: str) -> str | None:
+        with redis_errors():
+            return cast("str | None", self._redis.get(key))

@@ -1,0 +1,126 @@
+"""What all workers know together of each CA: its health, and how much of what it allows is used.
+
+Keys, all below `issuer:ca:{hash of the directory URL}:`
+  rest                 hash: failures in a row, cooldowns in a row (`rests`), until when it has one
+  pace                 string with an end: how much of the requests in a second is spent
+  quota:{what}         the same of an allowance
+  refused              sorted set: registered domains below which it has refused an order, by until when
+  refused:{registered} sorted set: the names below one, by until when
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import redis
+
+from issuer.names import registered_domain
+from issuer.ports import Pause, Quota
+from issuer.store.connection import redis_errors
+from issuer.store.keys import ca_key, quota_key
+from issuer.store.scripts import run
+
+FAILURES_IN_A_ROW, REPEATED_IN_A_ROW = 3, 2
+FIRST_COOLDOWN_SECONDS, FIRST_CERTAIN_COOLDOWN_SECONDS = 30, 600
+LONGEST_COOLDOWN_SECONDS = 600
+LONGEST_ASKED_FOR_SECONDS = 3600
+"""The longest of all: where the CA asks for it, or its operator must act."""
+TRIAL_SECONDS = 10
+"""How long the one that tries a CA after its cooldown keeps the others waiting."""
+REQUESTS_OF_A_STEP = 2
+PACE_BURST_SECONDS = 1
+MANY_NAMES, MANY_DOMAINS = 2, 3
+"""A CA that has refused so many names below one registered domain, or below so many of these, is not asked for
+another: its limit is as wide as that, and which one it is stands in its prose alone."""
+
+
+class RedisLimits:
+    """The `Limits` port over one Redis database."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def admit(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
+        """See `ports.Limits`."""
+        step_seconds = REQUESTS_OF_A_STEP / requests_per_second if requests_per_second else 0
+        known = {"health": ca_key(ca, "rest"), "pace": ca_key(ca, "pace")}
+        args = {
+            "now": now,
+            "seconds": step_seconds,
+            "burst_seconds": max(PACE_BURST_SECONDS, step_seconds),
+            "longest": LONGEST_ASKED_FOR_SECONDS,
+            "trial": TRIAL_SECONDS,
+        }
+        until, is_cooldown = run(self._redis, "admit", known, args)
+        return Pause(float(until), bool(is_cooldown)) if until else None
+
+    def record_failure(
+        self,
+        ca: str,
+        *,
+        now: float,
+        until: float | None = None,
+        is_repeated: bool = False,
+        is_certain: bool = False,
+    ) -> float | None:
+        """See `ports.Limits`."""
+        args = {
+            "now": now,
+            "asked_for": until or "",
+            "failures": 1 if is_certain else REPEATED_IN_A_ROW if is_repeated else FAILURES_IN_A_ROW,
+            "first": FIRST_CERTAIN_COOLDOWN_SECONDS if is_certain else FIRST_COOLDOWN_SECONDS,
+            "longest": LONGEST_ASKED_FOR_SECONDS if until or is_certain else LONGEST_COOLDOWN_SECONDS,
+            "longest_of_all": LONGEST_ASKED_FOR_SECONDS,
+        }
+        cooldown_until = run(self._redis, "record_failure", {"health": ca_key(ca, "rest")}, args)
+        return float(cooldown_until) if cooldown_until else None
+
+    def cooldown_until(self, ca: str, *, now: float) -> float | None:
+        """See `ports.Limits`."""
+        with redis_errors():
+            until = float(cast("str | None", self._redis.hget(ca_key(ca, "rest"), "until")) or 0)
+        return until if until > now else None
+
+    def record_success(self, ca: str) -> None:
+        """See `ports.Limits`."""
+        with redis_errors():
+            self._redis.delete(ca_key(ca, "rest"))
+
+    def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
+        """See `ports.Limits`."""
+        counted = [quota for quota in quotas if quota.burst]
+        known = _refusals(ca, name) | _named([ca_key(ca, f"quota:{quota.of}") for quota in counted])
+        refusals = {"name": name, "many_names": MANY_NAMES, "many_domains": MANY_DOMAINS}
+        room_at = run(self._redis, "spend", known, {"now": now} | refusals | _rates(counted))
+        return float(room_at) if room_at else None
+
+    def use(self, quota: Quota, *, now: float) -> bool:
+        """See `ports.Limits`."""
+        return not run(self._redis, "spend", _named([quota_key(quota.of)]), {"now": now} | _rates([quota]))
+
+    def refund(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
+        """See `ports.Limits`."""
+        counted = [quota for quota in quotas if quota.burst]
+        known = _named([ca_key(ca, f"quota:{quota.of}") for quota in counted])
+        run(self._redis, "refund", known, {"now": now} | _rates(counted))
+
+    def record_refusal(self, ca: str, name: str, *, now: float, until: float) -> None:
+        """See `ports.Limits`."""
+        args: dict[str, Any] = {"now": now, "until": until, "name": name, "domain": registered_domain(name)}
+        run(self._redis, "record_refusal", _refusals(ca, name), args)
+
+
+def _named(allowances: list[str]) -> dict[str, str]:
+    return {f"quota{number}": key for number, key in enumerate(allowances, 1)}
+
+
+def _rates(quotas: Sequence[Quota]) -> dict[str, Any]:
+    rates: dict[str, Any] = {"quotas": len(quotas)}
+    for number, quota in enumerate(quotas, 1):
+        parts = {"seconds": quota.seconds, "burst": quota.burst, "cost": quota.cost, "reserve": quota.reserve}
+        rates |= {f"{part}{number}": value for part, value in parts.items()}
+    return rates
+
+
+def _refusals(ca: str, name: str) -> dict[str, str]:
+    refused = f"refused:{registered_domain(name)}"
+    return {"refused_names": ca_key(ca, refused), "refused_domains": ca_key(ca, "refused")}

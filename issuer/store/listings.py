@@ -1,0 +1,89 @@
+"""Names by facts: a page of a listing costs the same at its start and at its end."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import redis
+
+from issuer.domain import PROCESSING_WITHIN_SECONDS, Due, Listing, Record
+from issuer.ports import DamagedRecord, StatusCounts
+from issuer.problem import Problem
+from issuer.store import keys, texts
+from issuer.store.connection import redis_errors
+
+CHUNK = 1000
+
+
+class RedisListings:
+    """Part of `RedisStore`."""
+
+    _redis: redis.Redis
+
+    def names(self, due: Due, *, limit: int) -> tuple[int, list[str]]:
+        """See `ports.Store`."""
+        index = keys.index_key((due, ""))
+        with redis_errors():
+            return self._redis.zcard(index), cast("list[str]", self._redis.zrange(index, 0, limit - 1))
+
+    def names_of(self, listing: Listing, value: str, *, after: str, limit: int) -> list[str]:
+        """See `ports.Store`."""
+        index = keys.index_key((listing, value))
+        with redis_errors():
+            found = self._redis.zrangebylex(index, f"({after}" if after else "-", "+", start=0, num=limit)
+        return cast("list[str]", found)
+
+    def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
+        """See `ports.Store`."""
+        index = keys.index_key((Listing.EXPIRY, ""))
+        with redis_errors():
+            start = 0
+            if after:
+                at, name = after
+                rank = cast("int | None", self._redis.zrank(index, name))
+                if rank is None or self._redis.zscore(index, name) != at:
+                    rank = self._redis.zcount(index, "-inf", f"({at}") - 1
+                start = rank + 1
+            entries = cast("Any", self._redis.zrange(index, start, start + limit - 1, withscores=True))
+        return [(at, name) for name, at in entries if at <= until and (after is None or (at, name) > after)]
+
+    def records(self, names: Sequence[str]) -> list[Record | DamagedRecord]:
+        """See `ports.Store`."""
+        with redis_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.hgetall(keys.record_key(name))
+            found = cast("list[dict[str, str]]", pipeline.execute())
+        return [_readable(name, values) for name, values in zip(names, found, strict=True) if values]
+
+    def count_by_status(self, now: float) -> StatusCounts:
+        """See `ports.Store`."""
+        open_, failed = keys.index_key((Listing.OPEN, "")), keys.index_key((Listing.FAILED, ""))
+        expiry, soon = keys.index_key((Listing.EXPIRY, "")), now + PROCESSING_WITHIN_SECONDS
+        with redis_errors():
+            ids = sorted(cast("set[str]", self._redis.smembers(keys.ACCOUNTS)))
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.zcount(open_, "-inf", soon)
+            pipeline.zcard(open_)
+            pipeline.zcard(failed)
+            pipeline.zrangebyscore(expiry, "-inf", now - 1)
+            for one in ids:
+                pipeline.zcard(keys.index_key((Listing.ACCOUNT, one)))
+            processing, opened, failures, ended, *owned = cast("Any", pipeline.execute())
+            expired = expired_errors = 0
+            for start in range(0, len(ended), CHUNK):
+                chunk = ended[start : start + CHUNK]
+                next_try_at = self._redis.zmscore(open_, chunk)
+                has_failed = self._redis.zmscore(failed, chunk)
+                for at, gone in zip(next_try_at, has_failed, strict=True):
+                    is_processing = at is not None and at <= soon
+                    expired += not is_processing
+                    expired_errors += not is_processing and (at is not None or gone is not None)
+        errors = opened - processing + failures - expired_errors
+        return StatusCounts(processing, sum(owned) - processing - expired - errors, expired, errors)
+
+
+def _readable(name: str, values: dict[str, str]) -> Record | DamagedRecord:
+    try:
+        return texts.record(name, values)
+    except Problem as problem:
+        return DamagedRecord(name, problem.detail)

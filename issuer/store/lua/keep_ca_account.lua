@@ -1,0 +1,8 @@
+-- Save our account at a CA where the stored one is still the expected one ('': none); answers the one stored now.
+-- args: expected, new
+local current = redis.call('GET', key.account) or ''
+if current == '' or current == arg.expected then
+  redis.call('SET', key.account, arg.new)
+  return arg.new
+end
+return current

@@ -1,0 +1,8 @@
+-- Renewals that are due, from the due index into the line of those that wait for their turn, by urgency.
+-- args: now, limit, records (what the keys of records start with)
+local names = redis.call('ZRANGEBYSCORE', key.renew, '-inf', arg.now, 'LIMIT', 0, arg.limit)
+for _, name in ipairs(names) do
+  redis.call('ZADD', key.ready, redis.call('HGET', arg.records .. name, 'urgent_by') or 0, name)
+  redis.call('ZREM', key.renew, name)
+end
+return #names

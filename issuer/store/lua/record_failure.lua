@@ -1,0 +1,20 @@
+-- A CA did not answer: answers until when its cooldown is, '' where it has none.
+-- args: now, asked_for ('' or an end), failures (that lead to a cooldown), first, longest (seconds of these cooldowns),
+-- longest_of_all
+local now, longest = tonumber(arg.now), tonumber(arg.longest_of_all)
+local held = redis.call('HMGET', key.health, 'until', 'is_trial', 'rests')
+local cooldown_until, cooldowns = tonumber(held[1] or 0), tonumber(held[3] or 0)
+-- Those that had asked before the cooldown say nothing new; the one that tries it again does. An end that is too far off
+-- comes from before the clock was set back.
+if cooldown_until > now and cooldown_until <= now + longest and not held[2] then
+  return string.format('%.3f', cooldown_until)
+end
+local failures = redis.call('HINCRBY', key.health, 'failures', 1)
+redis.call('EXPIRE', key.health, 86400)
+if failures < tonumber(arg.failures) and cooldowns == 0 then return '' end
+local asked_for = tonumber(arg.asked_for ~= '' and arg.asked_for or now) - now
+local seconds = math.min(math.max(arg.first * 2 ^ math.min(cooldowns, 20), asked_for), tonumber(arg.longest))
+cooldown_until = string.format('%.3f', now + seconds)
+redis.call('HSET', key.health, 'until', cooldown_until, 'rests', cooldowns + 1)
+redis.call('HDEL', key.health, 'is_trial')
+return cooldown_until

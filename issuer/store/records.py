@@ -1,0 +1,226 @@
+"""The records of domains, their leases, and what is due for them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import redis
+
+from issuer import backoff, events
+from issuer.domain import CALLERS_FIELDS, Due, Record, domain_of
+from issuer.metrics import EVENTS
+from issuer.ports import NO_QUOTA, Conflict, OverQuota, PlannedRenewal, Quota
+from issuer.problem import Problem, ProblemType
+from issuer.store import keys, texts
+from issuer.store.connection import redis_errors
+from issuer.store.counters import counter_field
+from issuer.store.scripts import run
+
+PACE_BURST_SECONDS = 60
+"""What a pause of the scheduler may save up: as much as is handed out in this time, and one at least."""
+LINE_UP = 1000
+MAX_LINE_UPS = 50
+PAGE = 1000
+MAX_CONFLICTS = 20
+"""How often a change is tried again that somebody else came before."""
+CHANGED, LEASED = 0, -1
+"""What the scripts answer that write a record, in place of its new version."""
+
+
+class RedisRecords:
+    """Part of `RedisStore`."""
+
+    _redis: redis.Redis
+
+    def load(self, name: str) -> Record | None:
+        """See `ports.Store`."""
+        with redis_errors():
+            values = cast("dict[str, str]", self._redis.hgetall(keys.record_key(name)))
+        return texts.record(name, values) if values else None
+
+    def update(
+        self,
+        name: str,
+        change: Callable[[Record | None], Record | None],
+        *,
+        now: float,
+        quota: Callable[[Record | None], Quota] | None = None,
+        requeue_at: float | None = None,
+    ) -> Record | None:
+        """See `ports.Store`."""
+        for _ in range(MAX_CONFLICTS):
+            held = self.load(name)
+            changed = change(held)
+            if changed is None:
+                return None
+            answer = self._update(held, changed, now, quota(held) if quota else NO_QUOTA, requeue_at)
+            if isinstance(answer, str):
+                raise OverQuota(float(answer))
+            if answer == LEASED:
+                raise Problem(ProblemType.BUSY, hint="nothing was changed; try again in a moment", retry_at=now + 1)
+            if answer != CHANGED:
+                return _written(changed, answer, lease_until=_lease(held, changed))
+        raise Problem(ProblemType.BUSY, hint="nothing was changed; try again in a moment")
+
+    def _update(
+        self, held: Record | None, changed: Record, now: float, quota: Quota, requeue_at: float | None
+    ) -> int | str:
+        issuance = changed.issuance
+        is_other = held is None or held.issuance.id != issuance.id
+        opens = is_other or requeue_at is not None or (held and held.issuance.next_try_at) != issuance.next_try_at
+        if issuance.is_open and opens and requeue_at is None:
+            requeue_at = backoff.requeue_at(issuance.next_try_at, now, is_queued=True)
+        args = _args(changed, requeue_at) | {
+            "read_version": held.version if held else 0,
+            "now": now,
+            "opens": "1" if opens else "",
+            "during_lease": "1" if held and _is_callers_change(held, changed) else "",
+            "seconds": quota.seconds,
+            "burst": quota.burst,
+        }
+        answer: int | str = run(self._redis, "update", _keys(changed, quota=keys.quota_key(quota.of)), args)
+        return answer
+
+    def lease(self, issuance_id: str, *, now: float, until: float) -> Record | None:
+        """See `ports.Store`."""
+        name = domain_of(issuance_id)
+        args = {"name": name, "id": issuance_id, "now": now, "until": until}
+        values = run(self._redis, "lease", {"record": keys.record_key(name)}, args)
+        if not values:
+            return None
+        fields = values if isinstance(values, dict) else dict(zip(values[::2], values[1::2], strict=True))
+        return texts.record(name, fields)
+
+    def save(self, record: Record) -> Record:
+        """See `ports.Store`."""
+        return self._save(record, None, {"release": ""})
+
+    def save_and_release(self, record: Record, *, requeue_at: float | None) -> Record:
+        """See `ports.Store`."""
+        released = self._save(record, requeue_at, {"release": "1", "begun": record.attempts_started})
+        return replace(released, lease_until=0)
+
+    def _save(self, record: Record, requeue_at: float | None, how: dict[str, Any]) -> Record:
+        for _ in range(MAX_CONFLICTS):
+            fence: dict[str, Any] = {"read_version": record.version, "callers_changes": record.callers_changes}
+            fence["lease_until"] = record.lease_until
+            answer = run(self._redis, "save", _keys(record), _args(record, requeue_at) | fence | how)
+            if answer == CHANGED:
+                break
+            if answer != LEASED:
+                return _written(record, answer, lease_until=record.lease_until)
+            record = _with_callers_changes(record, self.load(record.domain.name))
+        raise Conflict
+
+    def remove(self, record: Record) -> None:
+        """See `ports.Store`."""
+        name = record.domain.name
+        args = {"name": name, "id": record.issuance.id, "read_version": record.version}
+        if not run(self._redis, "remove", {"record": keys.record_key(name), "ready": keys.READY_INDEX}, args):
+            raise Conflict
+
+    def claim(self, due: Due, *, now: float, limit: int, requeue_at: float) -> list[str]:
+        """See `ports.Store`."""
+        args = {"now": now, "limit": limit, "requeue_at": requeue_at}
+        return cast("list[str]", run(self._redis, "claim", {"due": keys.index_key((due, ""))}, args))
+
+    def claim_renewals(
+        self, *, now: float, limit: int, requeue_at: float, per_second: float, at_once: int
+    ) -> list[str]:
+        """See `ports.Store`."""
+        renew = keys.index_key((Due.RENEWAL_START, ""))
+        line = {"renew": renew, "ready": keys.READY_INDEX}
+        for _ in range(MAX_LINE_UPS):
+            args: dict[str, Any] = {"now": now, "limit": LINE_UP, "records": keys.RECORDS}
+            if run(self._redis, "line_up", line, args) < LINE_UP:
+                break
+        line |= {"renewals": keys.index_key((Due.OPEN_RENEWAL, "")), "pace": keys.PACE}
+        args = {
+            "now": now,
+            "requeue_at": requeue_at,
+            "limit": limit,
+            "per_second": per_second,
+            "burst_seconds": max(PACE_BURST_SECONDS, 1 / per_second),
+            "at_once": at_once,
+        }
+        return cast("list[str]", run(self._redis, "claim_renewals", line, args))
+
+    def planned_renewals(self) -> Iterator[PlannedRenewal]:
+        """See `ports.Store`."""
+        for index in (keys.index_key((Due.RENEWAL_START, "")), keys.READY_INDEX):
+            cursor = None
+            while cursor != 0:
+                with redis_errors():
+                    cursor, entries = cast("Any", self._redis.zscan(index, cursor or 0, count=PAGE))
+                    pipeline = self._redis.pipeline(transaction=False)
+                    for name, _ in entries:
+                        pipeline.hget(keys.record_key(name), "ca")
+                    cas = pipeline.execute()
+                for (name, at), ca in zip(entries, cas, strict=True):
+                    yield PlannedRenewal(name, 0 if index == keys.READY_INDEX else at, ca or "")
+
+    def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
+        """See `ports.Store`."""
+        with redis_errors():
+            self._redis.set(keys.token_key(token), key_authorization, ex=seconds)
+
+    def key_authorization(self, token: str) -> str | None:
+        """See `ports.Store`."""
+        with redis_errors():
+            return cast("str | None", self._redis.get(keys.token_key(token)))
+
+
+def _keys(record: Record, **more: str) -> dict[str, str]:
+    """The keys of the scripts that write a record."""
+    name = record.domain.name
+    own = {"record": keys.record_key(name), "ready": keys.READY_INDEX}
+    return own | {"changes": keys.CHANGES, "metrics": keys.METRICS} | more
+
+
+def _args(record: Record, requeue_at: float | None) -> dict[str, Any]:
+    """The arguments of `write` in `shared.lua`."""
+    domain = record.domain
+    counts = [counter_field(key) for event in record.pending for key in EVENTS.once(event.type, event.code)]
+    indexes = record.indexes(requeue_at).items()
+    return {
+        "name": domain.name,
+        "id": record.issuance.id,
+        "domain": texts.domain_text(domain),
+        "issuance": texts.issuance_text(record.issuance),
+        "timeline": texts.timeline_text(events.newest((*record.timeline, *record.pending))),
+        "schema": record.schema,
+        "urgent_by": domain.urgent_by,
+        "ca": domain.certificate.ca if domain.certificate else "",
+        "served": domain.edge_version,
+        "indexes": "\n".join(f"{keys.index_key(index).removeprefix(keys.ROOT)}={at}" for index, at in indexes),
+        "counts": "\n".join(counts),
+    }
+
+
+def _written(record: Record, version: int, *, lease_until: float) -> Record:
+    """The record as it stands in Redis now, and its events told."""
+    events.emit(record.domain.name, record.issuance.id, record.pending)
+    timeline = events.newest((*record.timeline, *record.pending))
+    return replace(record, version=version, lease_until=lease_until, timeline=timeline, pending=())
+
+
+def _lease(held: Record | None, changed: Record) -> float:
+    is_other = held is None or held.issuance.id != changed.issuance.id
+    return 0 if is_other else changed.lease_until
+
+
+def _is_callers_change(held: Record, changed: Record) -> bool:
+    """Whether a change is of what callers set alone, so that a lease does not matter."""
+    settings = {name: getattr(changed.domain, name) for name in CALLERS_FIELDS}
+    return changed.issuance == held.issuance and changed.domain == replace(held.domain, **settings)
+
+
+def _with_callers_changes(record: Record, current: Record | None) -> Record:
+    """The record of a lease in hand, with what callers have set meanwhile."""
+    if current is None:
+        raise Conflict
+    settings = {name: getattr(current.domain, name) for name in CALLERS_FIELDS}
+    last = max((event.id for event in current.timeline), default=0)
+    pending = tuple(replace(event, id=last + number) for number, event in enumerate(record.pending, 1))
+    mine = replace(record, version=current.version, callers_changes=current.callers_changes)
+    return replace(mine, timeline=current.timeline, pending=pending).with_domain(**settings)

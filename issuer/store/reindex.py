@@ -1,0 +1,56 @@
+"""Indexes for records that an older release wrote: a scan over all, in parts, which any process may go on with."""
+
+from typing import Any, cast
+
+import redis
+
+from issuer.domain import SCHEMA, Record
+from issuer.ports import Reindexed
+from issuer.problem import Problem, ProblemType
+from issuer.store.connection import redis_errors
+from issuer.store.keys import RECORDS, REINDEX
+from issuer.store.records import RedisRecords
+
+
+class RedisReindex(RedisRecords):
+    """Part of `RedisStore`."""
+
+    _redis: redis.Redis
+
+    def reindex(self, *, now: float, limit: int) -> Reindexed:
+        """See `ports.Store`."""
+        with redis_errors():
+            state = cast("dict[str, str]", self._redis.hgetall(REINDEX))
+        seen, damaged = int(state.get("seen", 0)), int(state.get("damaged", 0))
+        if state.get("schema") == str(SCHEMA):
+            return Reindexed(seen, damaged, is_done=True)
+        with redis_errors():
+            cursor, found = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in found:
+                pipeline.hmget(key, "indexed", "version")
+            versions = cast("list[list[str | None]]", pipeline.execute())
+        pairs = zip(found, versions, strict=True)
+        stale = [key.removeprefix(RECORDS) for key, (indexed, version) in pairs if indexed != version]
+        failed = sum(not self._is_indexed(name, now) for name in stale)
+        is_done = cursor == 0
+        seen, damaged = seen + len(found), damaged + failed
+        progress = ["cursor", cursor, "seen", seen, "damaged", damaged, *(["schema", SCHEMA] if is_done else [])]
+        with redis_errors():
+            self._redis.hset(REINDEX, items=progress)
+        return Reindexed(seen, damaged, is_done=is_done)
+
+    def _is_indexed(self, name: str, now: float) -> bool:
+        """Write a record as it is, which gives it its indexes. False where it is damaged."""
+
+        def unchanged(record: Record | None) -> Record | None:
+            return record
+
+        try:
+            self.update(name, unchanged, now=now)
+        except Problem as problem:
+            if problem.type is ProblemType.DAMAGED_RECORD:
+                return False
+            if problem.type is not ProblemType.BUSY:  # a lease: its end writes the record
+                raise
+        return True
