@@ -9,6 +9,7 @@ DOMAIN ?=
 ROOT ?=
 DEMO_PORT ?=
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 4
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -19,9 +20,10 @@ demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 
 	@$(VENV)/bin/issuer demo $(if $(ONCE),--once) $(if $(DOMAIN),--domain $(DOMAIN)) $(if $(ROOT),--root $(ROOT)) \
 		$(if $(DEMO_PORT),--port $(DEMO_PORT))
 
-test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs
+test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs (PYTEST_WORKERS=0: one after the other)
 	@sh deploy/debian.sh redis-server pebble caddy nginx-light haproxy chromium libnss3-tools systemd
-	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pytest \
+		--numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: $(READY) ## mass revocation, simulated on a real Redis (DOMAINS=100000)
 	@sh deploy/debian.sh redis-server

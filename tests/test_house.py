@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -111,3 +113,11 @@ def test_the_second_ca_is_pinned_and_nowhere_among_our_own_dependencies() -> Non
 def test_ci_runs_the_command_of_the_readme_and_allows_no_skip() -> None:
     assert "make test" in (ROOT / "README.md").read_text()
     assert re.search(r"^make test .*--no-skips", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_a_skip_is_a_failure_in_a_parallel_run_too(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text("import pytest\n\ndef test_it():\n    pytest.skip('not today')\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-n1", "--no-skips", f"--rootdir={tmp_path}"]
+    ended = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.returncode == pytest.ExitCode.TESTS_FAILED, ended.stdout + ended.stderr
+    assert "1 skipped" in ended.stdout
