@@ -30,9 +30,18 @@ bench: $(READY) ## mass revocation, simulated on a real Redis (DOMAINS=100000)
 	@$(VENV)/bin/python -m tests.bench.mass_revocation --domains $(or $(DOMAINS),100000)
 
 lint: $(READY) ## style, types, and which module may import which
+	@$(MAKE) --no-print-directory --jobs --keep-going --output-sync=target lint-rules lint-format lint-types lint-layers
+
+lint-rules:
 	@$(VENV)/bin/ruff check .
+
+lint-format:
 	@$(VENV)/bin/ruff format --check .
+
+lint-types:
 	@$(VENV)/bin/mypy
+
+lint-layers:
 	@$(VENV)/bin/lint-imports
 
 lock: ## pin the newest versions that pyproject.toml allows
@@ -64,4 +73,4 @@ $(SECOND_CA_READY): tests/acme2certifier.txt | $(READY)
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help demo test bench lint lock clean
+.PHONY: help demo test bench lint lint-rules lint-format lint-types lint-layers lock clean
