@@ -12,6 +12,7 @@ from issuer import sandbox as sandboxes
 from issuer.sandbox import LOOPBACK, Dns, Pebble, Sandbox, free_port
 from issuer.store import RedisStore, connect
 from tests.acme2certifier import NEEDS_ROOT
+from tests.clocks import has_dates
 from tests.parallel import PORTS, WORKERS, Once, own, spread
 from tests.wire import Wire
 
@@ -24,7 +25,11 @@ def pytest_configure() -> None:
     sandboxes.PORTS = Once(own(PORTS))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if has_dates(item.path):
+            item.add_marker("clock")
     if WORKERS > 1:
         items[:] = spread(items)
 

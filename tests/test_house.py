@@ -16,6 +16,7 @@ from issuer.config import PREFIX, Settings, load_settings
 from issuer.domain import CHAIN
 from issuer.keys import new_encryption_key
 from issuer.schedule import SCANS
+from tests.clocks import has_dates
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("issuer", "web") for path in (ROOT / folder).rglob("*.py"))
@@ -121,3 +122,23 @@ def test_a_skip_is_a_failure_in_a_parallel_run_too(tmp_path: Path) -> None:
     ended = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
     assert ended.returncode == pytest.ExitCode.TESTS_FAILED, ended.stdout + ended.stderr
     assert "1 skipped" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from issuer.ca import problems\n", True),
+        ("from issuer import keys\n", True),
+        ("import web.api\n", True),
+        ("x = record.not_valid_after_utc\n", True),
+        ("x = datetime.fromisoformat(y)\n", True),
+        ("from issuer import names\nfrom issuer.problem import Problem\n", False),
+    ],
+)
+def test_what_has_to_do_with_dates_is_tested_in_a_second_time_zone(
+    tmp_path: Path, text: str, *, expected: bool
+) -> None:
+    file = tmp_path / "test_some.py"
+    file.write_text(text)
+    assert has_dates(file) is expected
+    assert re.search(r"^TZ=\S+ make test .*-m clock", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
