@@ -10,9 +10,11 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from issuer.domain import Step
 from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
-from tests.acceptance.conftest import Platform, Running
+from tests.acceptance.conftest import Platform, Running, for_a_whole_file
 from tests.real import issued, published
 from tests.wire import Fault, Hold, Wire
+
+own_sandbox, settings, services, running, platform_key, redis_url, wire = for_a_whole_file()
 
 WHERE = {
     Step.ORDER: "/order-plz",

@@ -11,8 +11,10 @@ from issuer.config import Settings
 from issuer.domain import Step
 from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
-from tests.acceptance.conftest import Platform, Running
+from tests.acceptance.conftest import Platform, Running, for_a_whole_file
 from tests.real import issued, opened, published
+
+own_sandbox, settings, services, running, platform_key, redis_url, wire = for_a_whole_file()
 
 
 @pytest.fixture
