@@ -1,7 +1,7 @@
 """Which tests have to do with dates, and so could come out otherwise in another time zone: `pytest -m clock`.
 
-Found by what is written, so that there is no list to keep: a test's file turns times into dates or back, or imports a
-module of ours that does.
+Found by what is written, so that there is no list to keep: a test, or what it names in its file, turns times into dates
+or back, or uses what it has from a module of ours that does.
 """
 
 import ast
@@ -17,24 +17,43 @@ CONVERSIONS = re.compile(
 
 
 @cache
-def has_dates(path: Path) -> bool:
-    """Whether what is tested there has to do with them."""
-    return _converts(path) or any(_converts(ours) for ours in _imported(path))
+def with_dates(path: Path) -> frozenset[str]:
+    """Of what a file defines, that which has to do with them."""
+    text = path.read_text()
+    found: set[str] = set()
+    names: dict[str, set[str]] = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= _imported_with_dates(node)
+            continue
+        first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+        used = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+        used |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}  # fixtures
+        has_some = CONVERSIONS.search("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
+        for name in [node.name] if hasattr(node, "name") else _assigned(node):
+            names[name] = used
+            found |= {name} if has_some else set()
+    while more := {name for name, used in names.items() if name not in found and used & found}:
+        found |= more
+    return frozenset(found)
+
+
+def _assigned(node: ast.stmt) -> list[str]:
+    return [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]
+
+
+def _imported_with_dates(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """The names that an import gives to modules of ours with dates, or to what is in them."""
+    if isinstance(node, ast.Import):
+        return {one.name.split(".")[0] for one in node.names if _converts(one.name)}
+    if _converts(node.module or ""):
+        return {one.asname or one.name for one in node.names}
+    return {one.asname or one.name for one in node.names if _converts(f"{node.module}.{one.name}")}
 
 
 @cache
-def _converts(path: Path) -> bool:
-    return bool(CONVERSIONS.search(path.read_text()))
-
-
-def _imported(path: Path) -> list[Path]:
-    """Our own modules that a file names in its imports, and of a package the one that is meant."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
-        elif isinstance(node, ast.Import):
-            names |= {one.name for one in node.names}
-    places = [ROOT.joinpath(*name.split(".")) for name in names if name.split(".")[0] in {"issuer", "web"}]
-    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
-    return [file for file in files if file.is_file()]
+def _converts(module: str) -> bool:
+    package, *rest = module.split(".")
+    place = ROOT.joinpath(package, *rest)
+    files = (place.with_suffix(".py"), place / "__init__.py") if package in {"issuer", "web"} else ()
+    return any(file.is_file() and CONVERSIONS.search(file.read_text()) for file in files)
