@@ -9,6 +9,7 @@ DOMAIN ?=
 ROOT ?=
 DEMO_PORT ?=
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 4
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -19,18 +20,28 @@ demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 
 	@$(VENV)/bin/issuer demo $(if $(ONCE),--once) $(if $(DOMAIN),--domain $(DOMAIN)) $(if $(ROOT),--root $(ROOT)) \
 		$(if $(DEMO_PORT),--port $(DEMO_PORT))
 
-test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs
+test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs (PYTEST_WORKERS=0: one after the other)
 	@sh deploy/debian.sh redis-server pebble caddy nginx-light haproxy chromium libnss3-tools systemd
-	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pytest \
+		--numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: $(READY) ## mass revocation, simulated on a real Redis (DOMAINS=100000)
 	@sh deploy/debian.sh redis-server
 	@$(VENV)/bin/python -m tests.bench.mass_revocation --domains $(or $(DOMAINS),100000)
 
 lint: $(READY) ## style, types, and which module may import which
+	@$(MAKE) --no-print-directory --jobs --keep-going --output-sync=target lint-rules lint-format lint-types lint-layers
+
+lint-rules:
 	@$(VENV)/bin/ruff check .
+
+lint-format:
 	@$(VENV)/bin/ruff format --check .
+
+lint-types:
 	@$(VENV)/bin/mypy
+
+lint-layers:
 	@$(VENV)/bin/lint-imports
 
 lock: ## pin the newest versions that pyproject.toml allows
@@ -62,4 +73,4 @@ $(SECOND_CA_READY): tests/acme2certifier.txt | $(READY)
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help demo test bench lint lock clean
+.PHONY: help demo test bench lint lint-rules lint-format lint-types lint-layers lock clean

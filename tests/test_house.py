@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from issuer.config import load_settings
 from issuer.domain import CHAIN
 from issuer.keys import new_encryption_key
 from issuer.schedule import SCANS
+from tests.clocks import with_dates
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("issuer", "web") for path in (ROOT / folder).rglob("*.py"))
@@ -102,3 +105,29 @@ def test_the_second_ca_is_pinned_and_nowhere_among_our_own_dependencies() -> Non
 def test_ci_runs_the_command_of_the_readme_and_allows_no_skip() -> None:
     assert "make test" in (ROOT / "README.md").read_text()
     assert re.search(r"^make test .*--no-skips", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_a_skip_is_a_failure_in_a_parallel_run_too(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text("import pytest\n\ndef test_it():\n    pytest.skip('not today')\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-n1", "--no-skips", f"--rootdir={tmp_path}"]
+    ended = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.returncode == pytest.ExitCode.TESTS_FAILED, ended.stdout + ended.stderr
+    assert "1 skipped" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from issuer.ca import problems\ndef test_it(): problems.x()", True),
+        ("from issuer import keys\n@pytest.mark.parametrize('x', keys.X)\ndef test_it(x): pass", True),
+        ("import web.api\ndef test_it(): web.api.x()", True),
+        ("from issuer.keys import Vault\nX = Vault()\ndef helper(): X\ndef test_it(helper): pass", True),
+        ("def test_it(): datetime.fromisoformat(x)", True),
+        ("from issuer import keys, names\ndef helper(): keys.x()\ndef test_it(): names.x()", False),
+    ],
+)
+def test_what_has_dates_is_tested_in_another_time_zone_too(tmp_path: Path, text: str, *, expected: bool) -> None:
+    file = tmp_path / "test_some.py"
+    file.write_text(text)
+    assert ("test_it" in with_dates(file)) is expected
+    assert re.search(r"^TZ=\S+ make test .*-m clock", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
