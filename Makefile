@@ -33,6 +33,9 @@ lint: $(READY) ## style, types, and which module may import which
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
+settings: $(READY) ## write docs/settings.md anew, after a change of issuer/config
+	@$(VENV)/bin/issuer settings --markdown > docs/settings.md
+
 lock: ## pin the newest versions that pyproject.toml allows
 	@$(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/pip install --quiet uv
@@ -62,4 +65,4 @@ $(SECOND_CA_READY): tests/acme2certifier.txt | $(READY)
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help demo test bench lint lock clean
+.PHONY: help demo test bench lint settings lock clean
