@@ -3,16 +3,20 @@
 import ast
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from issuer.celery_app import BULK, HOUSEKEEPING, INTERACTIVE, LOOKUP, QUEUES, RENEWAL, create_celery
-from issuer.config import PREFIX, Settings, load_settings
+from issuer.cli.run import PROCESSES, command_line
+from issuer.config import ProcessSettings, Settings, load_settings, settings_markdown
 from issuer.domain import CHAIN
 from issuer.keys import new_encryption_key
+from issuer.ports import Policy
 from issuer.schedule import SCANS
 
 ROOT = Path(__file__).parents[1]
@@ -26,10 +30,15 @@ def procfile() -> dict[str, str]:
     return dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
 
 
-def test_the_procfile_names_the_declared_queues_and_no_other() -> None:
-    named = {name: re.search(r"--queues (\S+)", procfile()[name])[1].split(",") for name in ("worker", "renewals")}
+def queues_of(process: str) -> list[str]:
+    command = command_line(process, ProcessSettings())
+    return command[command.index("--queues") + 1].split(",")
+
+
+def test_every_queue_has_a_process_and_every_route_a_queue() -> None:
+    named = {name: queues_of(name) for name in ("worker", "renewals")}
     assert named == {"worker": [INTERACTIVE, HOUSEKEEPING], "renewals": [BULK, RENEWAL, LOOKUP]}
-    assert {one for queues in named.values() for one in queues} == set(QUEUES)
+    assert {queue for queues in named.values() for queue in queues} == set(QUEUES)
     settings = load_settings(encryption_keys=new_encryption_key(), cname_targets="edge.platform.example")
     celery = create_celery(settings, lambda: None)
     assert sorted(queue.name for queue in celery.conf.task_queues) == sorted(QUEUES)
@@ -47,9 +56,9 @@ def test_each_queue_has_a_key_of_its_own() -> None:
     assert {(queue.exchange.name, queue.routing_key) for queue in queues} == {(name, name) for name in QUEUES}
 
 
-def test_the_procfile_has_web_workers_and_beat() -> None:
-    assert list(procfile()) == ["web", "worker", "renewals", "beat"]
-    assert "web.wsgi:app" in procfile()["web"]
+def test_the_procfile_runs_web_workers_and_beat() -> None:
+    assert procfile() == {name: f"issuer run {name}" for name in ("web", "worker", "renewals", "beat")}
+    assert set(procfile()) | {"edge-sync"} == set(PROCESSES)
 
 
 def test_limits_are_in_order_soft_hard_lease_visibility() -> None:
@@ -64,13 +73,15 @@ def test_limits_are_in_order_soft_hard_lease_visibility() -> None:
     assert limits == sorted(set(limits))
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(ISSUER_\w+)` \|.*\| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert set(rows) == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.default, int | float | bool):
-            assert rows[f"{PREFIX}{name.upper()}"] == f"`{str(field.default).lower()}`"
-    assert Settings.model_fields["acme_directory"].default in rows["ISSUER_ACME_DIRECTORY"]
+def test_the_page_of_the_settings_is_what_the_generator_prints() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_markdown(), "run make settings"
+
+
+def test_the_core_reads_settings_by_their_own_names_and_types() -> None:
+    types = {name: field.annotation for name, field in Settings.model_fields.items()}
+    for field in fields(Policy):
+        kind = types.get(field.name) or get_type_hints(getattr(Settings, field.name).fget)["return"]
+        assert kind is field.type, field.name
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -26,25 +26,24 @@ from issuer.domain import Plan
 from issuer.keys import issuer_name, new_encryption_key
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
-from issuer.sandbox.processes import CHECKOUT, LOOPBACK, Sandbox, SandboxError, free_port
+from issuer.sandbox.processes import LOOPBACK, Sandbox, SandboxError, free_port
 from issuer.wiring import build_services
 
 TARGET = "edge.platform.example"
 ACCOUNT = "demo"
-FOLDER = CHECKOUT / ".demo"
 PATIENCE_SECONDS = 180
 NINETY_DAYS = 90 * 86400
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What was asked for on the command line."""
+    """What was asked for on the command line. folder: where the demo's data stays."""
 
+    folder: Path
     once: bool = False
     domain: str | None = None
     root: Path | None = None
     port: int | None = None
-    folder: Path = FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
 
 
 def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Teller) -> Path:
-    """The Procfile's three; returns the worker's log."""
+    """Our own processes; returns the worker's log."""
     environment = settings.as_environment() | {
         "WEB_CONCURRENCY": "1",
         "WORKER_CONCURRENCY": "2",
