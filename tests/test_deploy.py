@@ -126,7 +126,7 @@ def test_the_values_for_trying_are_settings(tmp_path: Path) -> None:
 def test_the_image_runs_web_as_a_user_without_privileges_from_the_lock() -> None:
     assert instruction("USER") == "issuer"
     assert json.loads(instruction("CMD")) == procfile()["web"].split()
-    assert "--requirement requirements.lock" in (DEPLOY / "Dockerfile").read_text()
+    assert "--require-hashes --requirement requirements.lock" in (DEPLOY / "Dockerfile").read_text()
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     allowed = re.findall(r"^!(.*)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
     assert sorted(" ".join(copied).split()) == sorted(allowed)

@@ -24,6 +24,8 @@ SOURCES = sorted(path for folder in ("issuer", "web") for path in (ROOT / folder
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LINES_OF_A_FILE = 300
 LINES_OF_A_FUNCTION = 40
+HASHES = r"(?: \\\n    --hash=sha256:[0-9a-f]{64})+"
+LINES_OF_A_LOCKS_HEAD = 2
 
 
 def procfile() -> dict[str, str]:
@@ -99,14 +101,38 @@ def test_only_config_reads_the_environment(path: Path) -> None:
         assert not re.search(r"os\.environ|getenv", path.read_text())
 
 
-def test_the_lock_pins_what_the_project_asks_for() -> None:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    pinned = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
-    wanted = PROJECT["dependencies"] + [one for extra in PROJECT["optional-dependencies"].values() for one in extra]
+def pinned(lock: str) -> dict[str, Requirement]:
+    """What a lock has, by name. Every line of it is a pin or one of its hashes."""
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    pins = re.findall(rf"^(\S.*?){HASHES}\n", text, re.MULTILINE)
+    assert re.sub(rf"^\S.*?{HASHES}\n", "", text, flags=re.MULTILINE).count("\n") == LINES_OF_A_LOCKS_HEAD
+    return {canonicalize_name(pin.name): pin for pin in map(Requirement, pins)}
+
+
+@pytest.mark.parametrize(
+    ("lock", "wanted"),
+    [
+        ("requirements.lock", PROJECT["dependencies"]),
+        ("requirements-dev.lock", sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])),
+    ],
+)
+def test_a_lock_pins_with_hashes_what_the_project_asks_for(lock: str, wanted: list[str]) -> None:
+    pins = pinned(lock)
+    assert all(str(pin.specifier).startswith("==") for pin in pins.values())
     for text in wanted:
         requirement = Requirement(text)
-        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text
+        version = next(iter(pins[canonicalize_name(requirement.name)].specifier)).version
+        assert requirement.specifier.contains(version), text
+
+
+def test_production_installs_the_same_versions_and_no_tool_of_ours() -> None:
+    production, all_of_it = pinned("requirements.lock"), pinned("requirements-dev.lock")
+    assert {name: all_of_it[name].specifier for name in production} == {
+        name: pin.specifier for name, pin in production.items()
+    }
+    assert not {"pytest", "ruff", "mypy", "import-linter", "fakeredis", "honcho"} & set(production)
+    assert {"pytest-xdist", "execnet", "setuptools"} <= set(all_of_it) - set(production)
 
 
 def test_the_second_ca_is_pinned_and_nowhere_among_our_own_dependencies() -> None:
@@ -114,7 +140,7 @@ def test_the_second_ca_is_pinned_and_nowhere_among_our_own_dependencies() -> Non
     pins = {canonicalize_name(pin.name): str(pin.specifier) for pin in map(Requirement, lines)}
     assert {"acme2certifier", "gunicorn"} <= set(pins)
     assert all(pin.startswith("==") for pin in pins.values())
-    assert "acme2certifier" not in (ROOT / "requirements.lock").read_text()
+    assert "acme2certifier" not in pinned("requirements-dev.lock")
     for path in [*SOURCES, *(ROOT / "tests").rglob("*.py")]:
         assert not re.search(r"^\s*(import|from) acme2certifier", path.read_text(), re.MULTILINE), path
 
