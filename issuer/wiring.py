@@ -82,4 +82,5 @@ def _authority(ca: CaSettings, settings: Settings, store: RedisStore, vault: Vau
         clock=clock,
         transport=transport,
         contact=settings.acme_contact,
+        terms_agreed=settings.acme_terms_agreed,
     )

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     acme_contact: str = Field(
         default="", description="An e-mail address that CAs may write to. Not set: they are given none."
     )
+    acme_terms_agreed: bool = Field(
+        default=False,
+        description="Agree to the terms of service of every CA in use. Read them first: without it, no new account is "
+        "created at a CA that has terms. An account that exists stays in use.",
+    )
     acme_timeout_seconds: float = Field(
         default=10, gt=0, le=60, description="How long a CA may take to connect, and to give its whole answer."
     )

@@ -118,7 +118,11 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
     root = wishes.root.read_text() if wishes.root else ""
     if "acme_directory" not in settings.model_fields_set:
         pebble = sandbox.pebble(settings.dns_servers[0], port, certificateValidityPeriod=NINETY_DAYS)
-        update = {"acme_directory": pebble.directory_url, "acme_ca_bundle": str(pebble.bundle)}
+        update = {
+            "acme_directory": pebble.directory_url,
+            "acme_ca_bundle": str(pebble.bundle),
+            "acme_terms_agreed": True,  # of a test CA on this machine
+        }
         settings = settings.model_copy(update=update)
         root = pebble.root()
         tell.say(f"Pebble, a test CA, answers at {pebble.directory_url}")
