@@ -33,9 +33,9 @@ PORTS = range(20_000, 32_000)
 READY_SECONDS = 20
 STOP_SECONDS = 10
 WHERE = {
-    "pebble": "; on Debian, 'apt-get install pebble' installs it",
-    "pebble-challtestsrv": "; on Debian, 'apt-get install pebble' installs it",
-    "redis-server": "; on Debian, 'apt-get install redis-server' installs it",
+    "pebble": "; on Debian: apt-get install pebble",
+    "pebble-challtestsrv": "; on Debian: apt-get install pebble",
+    "redis-server": "; on Debian: apt-get install redis-server",
 }
 REDIS_CONF = Path(__file__).with_name("redis.conf")
 
@@ -150,8 +150,8 @@ class Sandbox:
         """The TCP server of fakeredis, where there is no redis-server; nothing survives it. Returns its URL."""
         if find_spec("fakeredis") is None:
             raise SandboxError(
-                "Redis is not installed, nor is fakeredis in its place; "
-                "'apt-get install redis-server' or \"pip install 'issuer[demo]'\" installs one of them"
+                "neither redis-server nor the Python package fakeredis is installed; install one of them: "
+                "apt-get install redis-server, or pip install 'issuer[demo]'"
             )
         port = free_port()
         code = (
