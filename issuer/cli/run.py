@@ -19,7 +19,7 @@ def run(process: str) -> None:
     \b
     web        HTTP: the API, challenges, and what TLS terminators ask (gunicorn)
     worker     issuances that somebody waits for (Celery)
-    renewals   renewals and bulk requests, and looks at other servers (Celery)
+    renewals   renewals and bulk requests, and questions to other servers (Celery)
     beat       starts what is due (Celery)
     edge-sync  writes certificates for the TLS terminator of this machine
 
@@ -64,8 +64,8 @@ def _consumer(name: str, queues: str, concurrency: int) -> list[str]:
 
 def _edge_sync(settings: ProcessSettings) -> list[str]:
     options = [("--group", settings.edge_group), ("--haproxy", settings.edge_haproxy)]
-    given = [word for option, value in options if value for word in (option, value)]
-    return ["issuer", "edge", "sync", "--dir", str(settings.edge_directory), *given]
+    set_options = [word for option, value in options if value for word in (option, value)]
+    return ["issuer", "edge", "sync", "--dir", str(settings.edge_directory), *set_options]
 
 
 COMMANDS = {"run": run}

@@ -19,7 +19,7 @@ def settings(*, markdown: bool) -> None:
     for setting in describe_settings():
         values = f" ({setting.values})" if setting.values else ""
         console.print(setting.variable, style="bold", markup=False)
-        console.print(Padding(Text(f"{setting.meaning}{values}"), (0, 0, 0, 2)))
+        console.print(Padding(Text(f"{setting.meaning}{values}"), (0, 0, 0, 2), expand=False))
         console.print(f"  default: {setting.default}", markup=False, soft_wrap=True)
         console.print(f"  present: {setting.present}", markup=False, soft_wrap=True)
 

@@ -99,7 +99,7 @@ class CaSettings(BaseModel):
     )
     limits: CaLimits = Field(
         default=CaLimits(),
-        description="What the CA allows, as an object: see below. Not set: what is known of Let's Encrypt, and of its "
+        description="What the CA allows, as an object. Not set: what is known of Let's Encrypt, and of its "
         "staging; no limit for other CAs.",
     )
 

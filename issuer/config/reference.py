@@ -82,7 +82,7 @@ def _present(variable: str, field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.is_required() or (field.default == () and (field.description or "").startswith("Required.")):
-        return "none: required"
+        return "none (required)"
     default = field.default
     if isinstance(default, SecretStr):
         return default.get_secret_value() or NONE

@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     )
     cas: Annotated[tuple[CaSettings, ...], NoDecode, JSON_LIST, AfterValidator(one_of_each)] = Field(
         default=(),
-        description="Several CAs in order of preference, as a JSON list of objects: see below. "
-        "Not set: the CA of `ISSUER_ACME_DIRECTORY`.",
+        description="Several CAs in order of preference, as a JSON list of objects, each with the `directory` of a "
+        "CA and what else is to be set for it. Not set: the CA of `ISSUER_ACME_DIRECTORY`.",
     )
     acme_contact: str = Field(
         default="", description="An e-mail address that CAs may write to. Not set: they are given none."

@@ -1,7 +1,9 @@
 """What `issuer settings` tells: meanings, defaults, present values, and never a secret."""
 
 import pytest
+from click.testing import CliRunner
 
+from issuer.cli import main
 from issuer.config import Settings, describe_settings, load_process_settings, settings_markdown
 from issuer.config.cas import CaLimits, CaSettings
 from issuer.config.processes import ProcessSettings
@@ -52,7 +54,7 @@ def test_f02_a_secret_that_is_set_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
 def test_a_wrong_or_missing_value_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ISSUER_CNAME_TARGETS")
     monkeypatch.setenv("ISSUER_KEY_TYPE", "rsa-512")
-    assert present("ISSUER_CNAME_TARGETS") == "none: required"
+    assert present("ISSUER_CNAME_TARGETS") == "none (required)"
     assert present("ISSUER_KEY_TYPE").startswith("wrong: Input should be 'ec-p256'")
 
 
@@ -79,3 +81,16 @@ def test_an_empty_variable_of_a_process_is_not_set(monkeypatch: pytest.MonkeyPat
     assert load_process_settings().model_dump() == {
         name: field.default for name, field in ProcessSettings.model_fields.items()
     }
+
+
+def test_the_command_prints_every_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISSUER_EDGE_TOKEN", f"{SECRET}-and-more")
+    monkeypatch.setenv("ISSUER_STEP_SECONDS", "33")
+    output = CliRunner().invoke(main, ["settings"], catch_exceptions=False).output
+    assert [line for line in output.splitlines() if not line.startswith(" ")] == [
+        setting.variable for setting in describe_settings()
+    ]
+    assert "  default: 60\n  present: 33\n" in output
+    assert "  present: set, and not shown\n" in output
+    assert SECRET not in output
+    assert CliRunner().invoke(main, ["settings", "--markdown"]).output == settings_markdown()
