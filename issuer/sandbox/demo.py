@@ -141,7 +141,7 @@ def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Tell
     }
     parts = {name: sandbox.procfile(name, environment) for name in ("worker", "renewals", "beat", "web")}
     sandbox.wait_for_web(parts["web"], port)
-    tell.say(f"web, worker, renewals and beat run; web answers at http://{LOOPBACK}:{port}")
+    tell.say(f"web, worker, renewals and beat are running; web answers at http://{LOOPBACK}:{port}")
     return parts["worker"].log
 
 
@@ -153,7 +153,7 @@ def _redis(sandbox: Sandbox, tell: Teller) -> str:
     else:
         url = sandbox.fake_redis()
         tell.say(
-            "WARNING: there is no redis-server, so fakeredis stands in for it and forgets all at the end",
+            "WARNING: redis-server is not installed, so fakeredis takes its place; its data is lost at the end",
             "yellow",
         )
     return url
@@ -236,7 +236,7 @@ def _verify(stage: Stage, leaf: x509.Certificate, others: list[x509.Certificate]
         verifier.verify(leaf, others)
     except VerificationError as error:
         raise SandboxError(
-            f"the chain does not lead to a root that is known here ({error}); give --root FILE"
+            f"the chain does not lead to a root that this machine trusts ({error}); name the CA's root with --root FILE"
         ) from None
 
 
@@ -260,10 +260,10 @@ def _play(stage: Stage, tell: Teller) -> None:
     auth = f"-u 'api:{stage.key}'"
     other = f"shop.{stage.domain}"
     for line in (
-        "it runs on; play with it, and end it with Ctrl-C:",
+        "Everything is running. Try these commands; Ctrl-C ends the demo:",
         "",
         f"  curl {auth} {stage.url}/v2/x509/{stage.domain}/status",
-        f"  curl {auth} -X POST {stage.url}/v2/x509/{stage.domain}      # 409, it is there already",
+        f"  curl {auth} -X POST {stage.url}/v2/x509/{stage.domain}      # 409: it exists already",
         f"  curl {auth} -X POST {stage.url}/v2/x509/{other}",
         f"  curl {auth} {stage.url}/v2/x509/{other}/status",
         f"  curl {auth} -X POST {stage.url}/v2/x509/not_a_name.example",
