@@ -4,6 +4,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 SECOND_CA := .venv-acme2certifier
 SECOND_CA_READY := $(SECOND_CA)/.ready
+PINNED = $(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-emit-find-links \
+	--no-annotate --custom-compile-command "make lock"
 ONCE ?=
 DOMAIN ?=
 ROOT ?=
@@ -44,26 +46,28 @@ lint-types:
 lint-layers:
 	@$(VENV)/bin/lint-imports
 
-lock: ## pin the newest versions that pyproject.toml allows
+settings: $(READY) ## write docs/settings.md anew, after a change of issuer/config
+	@$(VENV)/bin/issuer settings --markdown > docs/settings.md
+
+lock: ## pin the newest versions that pyproject.toml allows, with the hashes of their files
 	@$(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/pip install --quiet uv
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade --all-extras --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
-	@echo "acme2certifier gunicorn" | tr ' ' '\n' | $(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade \
-		--python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
-		--custom-compile-command "make lock" --output-file tests/acme2certifier.txt -
+	@$(PINNED) --generate-hashes --output-file requirements.lock pyproject.toml
+	@$(PINNED) --generate-hashes --all-extras --constraint requirements.lock --output-file requirements-dev.lock \
+		pyproject.toml
+	@echo "acme2certifier gunicorn" | tr ' ' '\n' | $(PINNED) --python-version 3.11 --output-file tests/acme2certifier.txt -
 	@rm -r $(VENV)-lock
 
 clean: ## remove the virtual environments and the demo's data
 	rm -rf $(VENV) $(SECOND_CA) .demo
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian.sh python3-venv
 	@echo "setting up $(VENV) (half a minute or so)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/pip install -qq --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
 	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -73,4 +77,4 @@ $(SECOND_CA_READY): tests/acme2certifier.txt | $(READY)
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help demo test bench lint lint-rules lint-format lint-types lint-layers lock clean
+.PHONY: help demo test bench lint lint-rules lint-format lint-types lint-layers settings lock clean

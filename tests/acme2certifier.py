@@ -15,7 +15,8 @@ from contextlib import contextmanager
 
 import urllib3
 
-from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, SandboxError, free_port
+from issuer.sandbox import LOOPBACK, Part, Sandbox, SandboxError, free_port
+from tests.checkout import CHECKOUT
 from tests.hierarchy import Hierarchy
 from tests.parallel import own
 

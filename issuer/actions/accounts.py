@@ -41,6 +41,11 @@ def set_plan(services: Services, account_id: str, plan: Plan) -> None:
     services.store.change_account(account_id, plan=plan)
 
 
+def list_all(services: Services) -> list[Account]:
+    """Every account, as the store lists them. Raises Problem(store-unavailable)."""
+    return list(services.store.accounts())
+
+
 def by_id(services: Services, account_id: str) -> Account:
     """An account, with its token. Raises Problem(not-found)."""
     _require_existing(services, account_id)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from issuer.sandbox import CHECKOUT
+from tests.checkout import CHECKOUT
 
 
 def test_a_small_mass_revocation_is_over_in_time() -> None:
