@@ -40,7 +40,7 @@ def show_list(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List domains by exactly one of --account, --ca, --code and --expires-before; without any, count them by status."""
+    """List domains by one of --account, --ca, --code and --expires-before; without any, count them by status."""
     given = [(Listing.ACCOUNT, account), (Listing.CA, ca), (Listing.CODE, code), (Listing.EXPIRY, expires_before)]
     chosen = [(fact, value) for fact, value in given if value is not None]
     services = load_services()
