@@ -53,7 +53,7 @@ def _print(renewals: forecast.Forecast, services: Services) -> None:
     if count:
         more = ", …" if count > len(examples) else ""
         console.print(
-            f"{count:,} domains have moved away: their DNS leads elsewhere ({', '.join(examples)}{more})",
+            f"{count:,} domains have moved away: their DNS points to other servers ({', '.join(examples)}{more})",
             soft_wrap=True,
         )
     if not renewals.renewals:

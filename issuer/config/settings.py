@@ -46,8 +46,8 @@ class Settings(BaseSettings):
     )
     encryption_keys: FernetKeys = Field(
         default=(),
-        description="Required. The Fernet keys that protect stored private keys, comma separated: the first one "
-        f"encrypts, each of them decrypts. `{NEW_ENCRYPTION_KEY}` makes one. Without it, no stored key can be read.",
+        description="Required. Fernet keys for stored private keys, comma separated: the first one encrypts, each of them "
+        f"decrypts. `{NEW_ENCRYPTION_KEY}` makes one. Keep them.",
     )
     acme_directory: WebUrl = Field(
         default="https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     )
     acme_terms_agreed: bool = Field(
         default=False,
-        description="Agree to the terms of service of every CA in use. Read them first: without it, no new account is "
-        "created at a CA that has terms. An account that exists stays in use.",
+        description="Agree to the terms of service of every CA in use. Without it, no new account is created at a CA "
+        "that has terms. An account that exists stays in use.",
     )
     acme_timeout_seconds: float = Field(
         default=10, gt=0, le=60, description="How long a CA may take to connect, and to give its whole answer."
@@ -134,8 +134,7 @@ class Settings(BaseSettings):
     holder_proof: HolderProof = Field(
         default=HolderProof.NONE,
         description="What a name must have in DNS to prove which account it belongs to. `cname`: a CNAME to the "
-        "account's token below a CNAME target. `txt`: the token in a TXT record at `_issuer.` and the name. "
-        "Not set: nothing.",
+        "account's token below a target. `txt`: the token in a TXT record at `_issuer.` and the name.",
     )
     hsts_max_age_seconds: int = Field(
         default=5_184_000,
