@@ -46,8 +46,8 @@ class Settings(BaseSettings):
     )
     encryption_keys: FernetKeys = Field(
         default=(),
-        description="Required. Fernet keys for stored private keys, comma separated: the first one encrypts, each of them "
-        f"decrypts. `{NEW_ENCRYPTION_KEY}` makes one. Keep them.",
+        description="Required. Fernet keys for stored private keys, comma separated: the first one encrypts, each of "
+        f"them decrypts. `{NEW_ENCRYPTION_KEY}` makes one.",
     )
     acme_directory: WebUrl = Field(
         default="https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -133,8 +133,8 @@ class Settings(BaseSettings):
     )
     holder_proof: HolderProof = Field(
         default=HolderProof.NONE,
-        description="What a name must have in DNS to prove which account it belongs to. `cname`: a CNAME to the "
-        "account's token below a target. `txt`: the token in a TXT record at `_issuer.` and the name.",
+        description="How a name proves which account it belongs to. `cname`: by a CNAME to the account's token below a "
+        "target. `txt`: by the token in a TXT record at `_issuer.` and the name.",
     )
     hsts_max_age_seconds: int = Field(
         default=5_184_000,
