@@ -4,11 +4,14 @@ VENV := .venv
 READY := $(VENV)/.ready
 SECOND_CA := .venv-acme2certifier
 SECOND_CA_READY := $(SECOND_CA)/.ready
+PINNED = $(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-emit-find-links \
+	--no-annotate --custom-compile-command "make lock"
 ONCE ?=
 DOMAIN ?=
 ROOT ?=
 DEMO_PORT ?=
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 4
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -19,40 +22,52 @@ demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 
 	@$(VENV)/bin/issuer demo $(if $(ONCE),--once) $(if $(DOMAIN),--domain $(DOMAIN)) $(if $(ROOT),--root $(ROOT)) \
 		$(if $(DEMO_PORT),--port $(DEMO_PORT))
 
-test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs
+test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs (PYTEST_WORKERS=0: one after the other)
 	@sh deploy/debian.sh redis-server pebble caddy nginx-light haproxy chromium libnss3-tools systemd
-	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pytest \
+		--numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: $(READY) ## mass revocation, simulated on a real Redis (DOMAINS=100000)
 	@sh deploy/debian.sh redis-server
 	@$(VENV)/bin/python -m tests.bench.mass_revocation --domains $(or $(DOMAINS),100000)
 
 lint: $(READY) ## style, types, and which module may import which
+	@$(MAKE) --no-print-directory --jobs --keep-going --output-sync=target lint-rules lint-format lint-types lint-layers
+
+lint-rules:
 	@$(VENV)/bin/ruff check .
+
+lint-format:
 	@$(VENV)/bin/ruff format --check .
+
+lint-types:
 	@$(VENV)/bin/mypy
+
+lint-layers:
 	@$(VENV)/bin/lint-imports
 
-lock: ## pin the newest versions that pyproject.toml allows
+settings: $(READY) ## write docs/settings.md anew, after a change of issuer/config
+	@$(VENV)/bin/issuer settings --markdown > docs/settings.md
+
+lock: ## pin the newest versions that pyproject.toml allows, with the hashes of their files
 	@$(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/pip install --quiet uv
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade --all-extras --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
-	@echo "acme2certifier gunicorn" | tr ' ' '\n' | $(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade \
-		--python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
-		--custom-compile-command "make lock" --output-file tests/acme2certifier.txt -
+	@$(PINNED) --generate-hashes --output-file requirements.lock pyproject.toml
+	@$(PINNED) --generate-hashes --all-extras --constraint requirements.lock --output-file requirements-dev.lock \
+		pyproject.toml
+	@echo "acme2certifier gunicorn" | tr ' ' '\n' | $(PINNED) --python-version 3.11 --output-file tests/acme2certifier.txt -
 	@rm -r $(VENV)-lock
 
 clean: ## remove the virtual environments and the demo's data
 	rm -rf $(VENV) $(SECOND_CA) .demo
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian.sh python3-venv
 	@echo "setting up $(VENV) (half a minute or so)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/pip install -qq --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
 	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -62,4 +77,4 @@ $(SECOND_CA_READY): tests/acme2certifier.txt | $(READY)
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help demo test bench lint lock clean
+.PHONY: help demo test bench lint lint-rules lint-format lint-types lint-layers settings lock clean

@@ -1,7 +1,7 @@
 """What can go wrong, in one type and one table.
 
-Libraries' exceptions become a `Problem` inside `ca`, `store` and `resolver`; HTTP status codes exist only in
-`web.errors`. A Problem carries plain strings and numbers, so it survives a message, a log line and a record.
+Exceptions of libraries become a `Problem` inside `ca`, `store`, `dns`, `challenges` and `edge`; HTTP status codes exist
+only in `web.errors`. A Problem carries plain strings and numbers, so it survives a message, a log line and a record.
 """
 
 from dataclasses import dataclass
@@ -80,39 +80,39 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.ALREADY_INITIATED: Rule(
         "x509 key pair generation has already been initiated", NOBODY, is_permanent=True
     ),
-    ProblemType.INVALID_REQUEST: Rule("the request can not be understood", PLATFORM, is_permanent=True),
+    ProblemType.INVALID_REQUEST: Rule("the request cannot be understood", PLATFORM, is_permanent=True),
     ProblemType.UNAUTHORIZED: Rule("this call needs a valid API key", PLATFORM, is_permanent=True),
-    ProblemType.ACCOUNT_EXISTS: Rule("an account of this name exists already", PLATFORM, is_permanent=True),
-    ProblemType.DNS_UNKNOWN: Rule("the domain's DNS could not be looked up", OWNER),
+    ProblemType.ACCOUNT_EXISTS: Rule("an account of this name already exists", PLATFORM, is_permanent=True),
+    ProblemType.DNS_UNKNOWN: Rule("the DNS of the domain did not answer clearly", OWNER),
     ProblemType.VALIDATION_FAILED: Rule("the CA could not validate the domain", OWNER, drops_order=True),
     ProblemType.CAA: Rule(
         "a CAA record forbids the CA to issue for the domain", OWNER, drops_order=True, first_retry_seconds=600
     ),
     ProblemType.RATE_LIMITED: Rule("a rate limit of the CA has been reached", NOBODY),
-    ProblemType.CA_UNAVAILABLE: Rule("the CA can not be reached or does not answer as it should", NOBODY),
+    ProblemType.CA_UNAVAILABLE: Rule("the CA is unavailable or does not answer as it should", NOBODY),
     ProblemType.CA_SLOW: Rule("the CA has not finished its work yet", NOBODY),
     ProblemType.CA_RESTS: Rule(
-        "the CA has trouble and is left alone for a while", NOBODY, is_counted=False, first_retry_seconds=10
+        "the CA has failed several times and is not asked for a while", NOBODY, is_counted=False, first_retry_seconds=10
     ),
-    ProblemType.CA_MISUNDERSTOOD: Rule("the CA does not accept what it was asked", PLATFORM),
+    ProblemType.CA_MISUNDERSTOOD: Rule("the CA does not accept the request", PLATFORM),
     ProblemType.PACED: Rule(
-        "the CA is asked no faster than it allows", NOBODY, is_counted=False, first_retry_seconds=1
+        "requests to the CA are paced, as it allows only so many", NOBODY, is_counted=False, first_retry_seconds=1
     ),
-    ProblemType.OVER_BUDGET: Rule("the CA's limits leave no room for it yet", NOBODY, is_counted=False),
+    ProblemType.OVER_BUDGET: Rule("the rate limits of the CA leave no room yet", NOBODY, is_counted=False),
     ProblemType.CA_REFUSED: Rule("the CA refuses to issue for the domain", PLATFORM, is_permanent=True),
-    ProblemType.CA_ACCOUNT: Rule("the platform's account at the CA needs its operator", PLATFORM, is_counted=False),
-    ProblemType.ORDER_LOST: Rule("the CA has given up the order", NOBODY, drops_order=True),
+    ProblemType.CA_ACCOUNT: Rule("the platform's account at the CA needs attention", PLATFORM, is_counted=False),
+    ProblemType.ORDER_LOST: Rule("the CA no longer has the order", NOBODY, drops_order=True),
     ProblemType.NO_RENEWAL_INFO: Rule("the CA does not say when to renew the certificate", NOBODY),
     ProblemType.BAD_CERTIFICATE: Rule(
-        "the CA sent a certificate that is not the one asked for", NOBODY, drops_order=True, first_retry_seconds=600
+        "the CA sent another certificate than was requested", NOBODY, drops_order=True, first_retry_seconds=600
     ),
     ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable", PLATFORM),
     ProblemType.DAMAGED_RECORD: Rule("the stored record of the domain cannot be read", PLATFORM),
-    ProblemType.UNDECRYPTABLE: Rule("a stored key can not be decrypted with the configured encryption keys", PLATFORM),
+    ProblemType.UNDECRYPTABLE: Rule("a stored key cannot be decrypted with the configured encryption keys", PLATFORM),
     ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted", NOBODY),
-    ProblemType.BUSY: Rule("another worker is at it", NOBODY, is_counted=False, first_retry_seconds=1),
+    ProblemType.BUSY: Rule("another worker is processing the domain", NOBODY, is_counted=False, first_retry_seconds=1),
     ProblemType.WITHDRAWN: Rule("the domain has been withdrawn by its account", PLATFORM, is_permanent=True),
-    ProblemType.CRASHED: Rule("the step ended its worker several times", PLATFORM, is_permanent=True),
+    ProblemType.CRASHED: Rule("the step has crashed its worker several times", PLATFORM, is_permanent=True),
 }
 
 

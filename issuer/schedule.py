@@ -1,7 +1,7 @@
-"""The beat table, and what it starts: scans that take from an due_index what is due.
+"""The beat table, and what it starts: scans that claim what is due.
 
-Each may run twice at once, as the store hands each name to one caller. What a scan does not get done comes back by
-itself, as its names were only put off.
+Each may run twice at once, as the store hands each name to one caller. What a scan does not finish comes back by
+itself, as its names are only put off.
 """
 
 import threading
@@ -26,25 +26,25 @@ from issuer.problem import Problem, ProblemType
 
 BATCH = 1000
 SOME = 200
-"""Of those whom nobody waits for: as many as renewals are begun meanwhile by default. To queue one costs milliseconds,
+"""Of those that nobody waits for: as many as renewals are started meanwhile by default. Queueing one takes milliseconds
 of the process that others wait for."""
 FEW = 50
 AGAIN_SECONDS = 300
-"""How long until what was handed out is taken for lost."""
+"""After this time, what was claimed is considered lost."""
 ASK_AGAIN_SECONDS = 3600
-"""The same for questions to a CA and to DNS that got no answer."""
+"""The same for questions to a CA and to DNS that were not answered."""
 CONFIRM_AGAIN_SECONDS = 60
 CONFIRM_WITHIN_SECONDS = 6
 THREADS = 8
 SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
-NOBODY_ANSWERS = frozenset({ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
+UNAVAILABLE = frozenset({ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A beat entry. is_slow: it waits for others' servers, and must keep nobody waiting."""
+    """A beat entry. is_slow: it waits for the servers of others, and must not delay anybody."""
 
     name: str
     run: Callable[[Services], int]
@@ -52,7 +52,7 @@ class Scan:
 
 
 def reconcile(services: Services) -> int:
-    """Queue again every open issuance whose time has come, or whose lease ran out."""
+    """Queue again every open issuance that is due, or whose lease has expired."""
 
     def again(name: str) -> None:
         record = services.store.load(name)
@@ -64,10 +64,10 @@ def reconcile(services: Services) -> int:
 
 
 def renew_due(services: Services) -> int:
-    """Begin the renewals whose moment has come, the most urgent first, at the pace that is set."""
+    """Start the renewals that are due, the most urgent first, at the configured pace."""
 
     def few() -> list[str]:
-        # A few at a time: what has been begun counts when the next are handed out, here or in another scan.
+        # A few at a time: those that have started count when the next are claimed, here or in another scan.
         now = services.clock()
         return services.store.claim_renewals(
             now=now,
@@ -81,12 +81,12 @@ def renew_due(services: Services) -> int:
 
 
 def expire_due(services: Services) -> int:
-    """Report the certificates that have ended."""
+    """Report the certificates that have expired."""
     return _each(lambda name: renewal.report_expiry(services, name), _claim(services, Due.EXPIRY, AGAIN_SECONDS))
 
 
 def recheck_away(services: Services) -> int:
-    """Ask DNS for names that led elsewhere; those that lead here again are tried at once."""
+    """Ask DNS for names that have moved away; those that point here again are tried at once."""
 
     def ask(name: str) -> None:
         _resume(services, renewal.recheck(services, name))
@@ -95,14 +95,14 @@ def recheck_away(services: Services) -> int:
 
 
 def refresh_renewal_info(services: Services) -> int:
-    """Ask the CA when it wants certificates to be renewed, where it has an answer to that at all."""
+    """Ask the CAs that support ARI when they want certificates to be renewed."""
     names = _claim(services, Due.RENEWAL_INFO, ASK_AGAIN_SECONDS)
     return _each(lambda name: renewal.refresh(services, name), names, threads=THREADS)
 
 
 def confirm_served(services: Services) -> int:
-    """Ask the edges for new certificates. It is over before it is begun again, as it may wait for each of them: so it
-    never holds more than one process."""
+    """Ask the edges for new certificates. It ends before it is started again, as it may wait for each of them: so it
+    never occupies more than one process."""
     if not services.edges:
         return 0
     until = time.monotonic() + CONFIRM_WITHIN_SECONDS
@@ -115,13 +115,13 @@ def confirm_served(services: Services) -> int:
 
 
 def revoke_due(services: Services) -> int:
-    """Have CAs revoke certificates of names that were given up."""
+    """Have CAs revoke certificates of withdrawn names."""
     names = _claim(services, Due.REVOCATION, AGAIN_SECONDS)
     return _each(lambda name: revocation.revoke_due(services, name), names, threads=THREADS)
 
 
 def forget_withdrawn(services: Services) -> int:
-    """Remove what is left of names that were given up and are held no more."""
+    """Remove the records of withdrawn names whose hold is over."""
     return _each(lambda name: withdraw.remove(services, name), _claim(services, Due.REMOVAL, AGAIN_SECONDS))
 
 
@@ -145,7 +145,7 @@ SCANS = (
 
 
 def register(app: Celery, services: Callable[[], Services], every_seconds: float) -> None:
-    """Make a task of each scan, and have beat send it. A message older than its own interval is dropped unread."""
+    """Make a task of each scan, and have beat send it. A message that is older than its interval is dropped."""
     for scan in SCANS:
         app.task(_body(scan, services), name=scan.name, shared=False)
     every = schedule(every_seconds, nowfun=steady_now, app=app)
@@ -156,7 +156,7 @@ def register(app: Celery, services: Callable[[], Services], every_seconds: float
 
 
 def steady_now() -> datetime:
-    """Beat's own time, of no day: a system clock that is set back does not keep it from sending."""
+    """The time that beat goes by: a system clock that is set back does not stop it."""
     return SOME_DAY + timedelta(seconds=time.monotonic())
 
 
@@ -166,10 +166,10 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[], None]:
         try:
             count = scan.run(services())
         except Problem as problem:
-            log.warning("scan not done", scan=scan.name, problem=problem.type.value, reason=str(problem))
+            log.warning("scan failed", scan=scan.name, problem=problem.type.value, reason=str(problem))
             return
         except SoftTimeLimitExceeded:
-            log.warning("scan cut short, the rest comes back by itself", scan=scan.name)
+            log.warning("scan interrupted, the rest comes back by itself", scan=scan.name)
             return
         if count:
             log.info("scanned", scan=scan.name, names=count)
@@ -188,8 +188,8 @@ def _resume(services: Services, record: Record | None) -> None:
 
 
 def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> int:
-    """Do the work for every name; returns for how many it was done. What one name breaks at stops none of the others,
-    but where nobody answers the rest is left for later."""
+    """Do the work for every name; returns for how many it was done. A failure of one name stops none of the others, but
+    where the store or the CA is unavailable the rest is left for later."""
     is_over = threading.Event()
 
     def one(name: str) -> bool:
@@ -198,16 +198,16 @@ def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> in
         try:
             work(name)
         except Conflict:
-            log.info("left: in other hands", domain=name)
+            log.info("skipped: changed by another worker", domain=name)
         except Problem as problem:
             if problem.type is ProblemType.BUSY:
-                log.info("left: in other hands", domain=name)
+                log.info("skipped: leased by another worker", domain=name)
                 return False
-            log.warning("left", domain=name, problem=problem.type.value, reason=str(problem))
-            if problem.type in NOBODY_ANSWERS:
+            log.warning("skipped", domain=name, problem=problem.type.value, reason=str(problem))
+            if problem.type in UNAVAILABLE:
                 is_over.set()
-        except Exception:  # a record that can not be read, whatever is wrong with it
-            log.exception("left: broken", domain=name)
+        except Exception:  # whatever is wrong with one record stops none of the others
+            log.exception("skipped: failed", domain=name)
         else:
             return True
         return False

@@ -1,6 +1,8 @@
 """Settings in, Services out."""
 
 import time
+from dataclasses import fields
+from typing import Any
 
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
@@ -9,8 +11,8 @@ from issuer.config import CaSettings, Settings
 from issuer.dns import DnsResolver
 from issuer.domain import Record
 from issuer.edge.handshake import TlsHandshake
-from issuer.keys import KeyType, Vault
-from issuer.ports import CaLimits, CaPolicy, Clock, HolderProof, Services, TaskQueue
+from issuer.keys import Vault
+from issuer.ports import CaLimits, CaPolicy, Clock, Policy, Services, TaskQueue
 from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore, connect
 
 
@@ -44,20 +46,17 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
         solver=Http01(store, self_check),
         handshake=TlsHandshake(),
         vault=vault,
-        key_type=KeyType(settings.key_type),
-        lease_seconds=settings.lease_seconds,
         own_names=(*settings.own_names, *settings.cname_targets),
-        allow_reserved_names=settings.allow_reserved_names,
-        renewals_per_second=settings.renewals_per_second,
-        renewals_at_once=settings.renewals_at_once,
-        new_names_per_registered_domain=settings.new_names_per_registered_domain,
-        hsts_max_age_seconds=settings.hsts_max_age_seconds,
-        hold_seconds=settings.hold_days * 86400,
-        holder_proof=HolderProof(settings.holder_proof),
         edge_token=settings.edge_token.get_secret_value(),
         edges=settings.edge_addresses,
         clock=clock,
+        **policy_of(settings),
     )
+
+
+def policy_of(settings: Settings) -> dict[str, Any]:
+    """The settings that the core reads, by their names in `ports.Policy`."""
+    return {field.name: getattr(settings, field.name) for field in fields(Policy)}
 
 
 def _authority(ca: CaSettings, settings: Settings, store: RedisStore, vault: Vault, clock: Clock) -> AcmeAuthority:
@@ -83,4 +82,5 @@ def _authority(ca: CaSettings, settings: Settings, store: RedisStore, vault: Vau
         clock=clock,
         transport=transport,
         contact=settings.acme_contact,
+        terms_agreed=settings.acme_terms_agreed,
     )

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 
 import urllib3
 
-from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, SandboxError, free_port
+from issuer.sandbox import LOOPBACK, Part, Sandbox, SandboxError, free_port
+from tests.checkout import CHECKOUT
 from tests.hierarchy import Hierarchy
+from tests.parallel import own
 
 GUNICORN = CHECKOUT / ".venv-acme2certifier" / "bin" / "gunicorn"
 APPLICATION = "acme2certifier.share.acme2certifier_wsgi:application"
@@ -105,9 +107,10 @@ def second_ca(sandbox: Sandbox, lifetime: dt.timedelta = 90 * DAY, **renewal_inf
 
 
 def _own_address(port: int) -> str:
-    """An address of the loopback network whose `port` is free for TCP and UDP, so that two runs do not meet."""
+    """An address of the loopback network whose `port` is free for TCP and UDP, so that two runs do not meet; nor
+    do the processes of one."""
     for _ in range(20):
-        address = f"127.{port}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+        address = f"127.{port}.{secrets.choice(own(range(256)))}.{1 + secrets.randbelow(254)}"
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             try:
                 tcp.bind((address, port))

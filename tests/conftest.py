@@ -8,9 +8,12 @@ import pytest
 import redis as redis_client
 from werkzeug.serving import make_server
 
+from issuer import sandbox as sandboxes
 from issuer.sandbox import LOOPBACK, Dns, Pebble, Sandbox, free_port
 from issuer.store import RedisStore, connect
 from tests.acme2certifier import NEEDS_ROOT
+from tests.clocks import with_dates
+from tests.parallel import PORTS, WORKERS, Once, own, spread
 from tests.wire import Wire
 
 
@@ -18,11 +21,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail when a test is skipped that this user could run")
 
 
+def pytest_configure() -> None:
+    sandboxes.PORTS = Once(own(PORTS))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if getattr(item, "originalname", "") in with_dates(item.path):
+            item.add_marker("clock")
+    if WORKERS > 1:
+        items[:] = spread(items)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if not session.config.getoption("--no-skips") or exitstatus != pytest.ExitCode.OK:
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return  # in a process of a parallel run: the one that started it counts for all
     # What only root can run is no fault of a machine where the tests run as somebody else.
     if any(NEEDS_ROOT not in str(report.longrepr) for report in reporter.stats.get("skipped", ())):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -16,7 +16,7 @@ from issuer.celery_app import create_celery
 from issuer.challenges import Http01
 from issuer.config import load_settings
 from issuer.domain import Account, Domain, Plan, Reason, Record, new_issuance
-from issuer.keys import KeyType, Vault, new_encryption_key
+from issuer.keys import Vault, new_encryption_key
 from issuer.pipeline import CeleryQueue
 from issuer.ports import (
     Authorization,
@@ -24,7 +24,6 @@ from issuer.ports import (
     Challenge,
     DnsFinding,
     Finding,
-    HolderProof,
     Order,
     RenewalInfo,
     Services,
@@ -32,6 +31,7 @@ from issuer.ports import (
 )
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore
+from issuer.wiring import policy_of
 from tests.writes import open_issuance
 
 NOW = 1_790_000_000.0
@@ -304,10 +304,13 @@ def fake_services(
     store: RedisStore | None = None,
     *,
     hosts: Sequence[str] = ("ca.example",),
-    new_names_per_registered_domain: int = 0,
+    **settings: object,
 ) -> Services:
-    """Services over fakes; `services.clock`, `.resolver` and those in `.cas` are the fakes themselves."""
+    """Services over fakes; `services.clock`, `.resolver` and those in `.cas` are the fakes themselves. settings: where
+    they are to be others than the defaults; names below `.example` are allowed, and as many as you like."""
     clock, store = FakeClock(), store or fake_store()
+    needed = {"encryption_keys": new_encryption_key(), "cname_targets": TARGET}
+    liberal = {"allow_reserved_names": True, "new_names_per_registered_domain": 0}
     return Services(
         store=store,
         queue=queue_at(),
@@ -319,19 +322,11 @@ def fake_services(
         solver=Http01(store, FakeSelfCheck()),
         handshake=FakeHandshake(),
         vault=Vault([new_encryption_key()]),
-        key_type=KeyType.EC_P256,
-        lease_seconds=70,
         own_names=(TARGET,),
-        allow_reserved_names=True,
-        renewals_per_second=20,
-        renewals_at_once=500,
-        new_names_per_registered_domain=new_names_per_registered_domain,
-        hsts_max_age_seconds=5_184_000,
-        hold_seconds=30 * 86400,
-        holder_proof=HolderProof.NONE,
         edge_token=EDGE_TOKEN,
         edges=(),
         clock=clock,
+        **policy_of(load_settings(**needed | liberal | settings)),
     )
 
 

@@ -24,6 +24,7 @@ def settings_for(redis_url: str, directory_url: str, dns: Dns, **more: object) -
         "redis_url": redis_url,
         "encryption_keys": ENCRYPTION_KEY,
         "acme_directory": directory_url,
+        "acme_terms_agreed": True,
         "cname_targets": TARGET,
         "dns_servers": dns.server,
         "allow_reserved_names": True,

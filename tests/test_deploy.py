@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from issuer.config import PREFIX, Settings, child_environment
+from issuer.config import PREFIX, ProcessSettings, Settings, child_environment, describe_settings
 from issuer.keys import new_encryption_key
-from issuer.sandbox import CHECKOUT, free_port
+from issuer.sandbox import free_port
+from issuer.sandbox.processes import REDIS_CONF
+from tests.checkout import CHECKOUT
 from tests.fakes import fake_services
 from tests.test_house import procfile
 from web.app import create_app
@@ -51,11 +53,9 @@ def instruction(word: str) -> str:
 
 @pytest.mark.parametrize("name", procfile())
 def test_compose_and_units_run_the_lines_of_the_procfile(name: str) -> None:
-    line = f"exec {procfile()[name]}"
-    assert command_of(name) == [*SHELL, line.replace("$", "$$")]
+    assert command_of(name) == procfile()[name].split()
     started = unit(DEPLOY / "systemd" / f"issuer-{name}.service")["Service"]["ExecStart"]
-    escaped = line.replace("%", "%%").replace("$", "$$")
-    assert started == f"{' '.join(SHELL)} '{escaped}'"
+    assert started == f"{' '.join(SHELL)} 'exec {procfile()[name]}'"
 
 
 def test_there_is_a_unit_for_each_process_and_one_for_the_edge() -> None:
@@ -93,27 +93,17 @@ def test_systemd_finds_nothing_wrong() -> None:
 def test_the_files_of_the_edge_lie_where_its_configurations_look_for_them() -> None:
     service = unit(DEPLOY / "systemd" / "issuer-edge-sync.service")["Service"]
     folder = f"/var/lib/{service['StateDirectory']}"
-    assert f" --dir {folder} " in service["ExecStart"]
+    assert str(ProcessSettings.model_fields["edge_directory"].default) == folder
     for name in ("nginx.conf", "haproxy.cfg"):
         assert folder in (DEPLOY / name).read_text()
 
 
-def test_the_edges_unit_hands_on_the_options_that_are_set() -> None:
-    started = unit(DEPLOY / "systemd" / "issuer-edge-sync.service")["Service"]["ExecStart"]
-    command = re.search(r"'exec (.*)'$", started)[1].replace("$$", "$").replace("issuer edge sync", "echo")
-
-    def said(**environment: str) -> str:
-        return subprocess.run(
-            [*SHELL, command], env=environment, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    assert said() == "--dir /var/lib/issuer/edge"
-    assert said(EDGE_GROUP="www-data") == "--dir /var/lib/issuer/edge --group www-data"
-    assert said(EDGE_HAPROXY="/run/x.sock") == "--dir /var/lib/issuer/edge --haproxy /run/x.sock"
+def test_the_demos_redis_is_configured_like_the_one_in_production() -> None:
+    assert REDIS_CONF.read_bytes() == (DEPLOY / "redis.conf").read_bytes()
 
 
 def test_every_setting_that_is_named_there_is_one() -> None:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {setting.variable for setting in describe_settings()}
     for path in [path for path in DEPLOY.rglob("*") if path.is_file()]:
         named = set(re.findall(rf"\b{PREFIX}[A-Z_]+", path.read_text()))
         assert named <= known, path
@@ -135,8 +125,8 @@ def test_the_values_for_trying_are_settings(tmp_path: Path) -> None:
 
 def test_the_image_runs_web_as_a_user_without_privileges_from_the_lock() -> None:
     assert instruction("USER") == "issuer"
-    assert json.loads(instruction("CMD")) == [*SHELL, f"exec {procfile()['web']}"]
-    assert "--requirement requirements.lock" in (DEPLOY / "Dockerfile").read_text()
+    assert json.loads(instruction("CMD")) == procfile()["web"].split()
+    assert "--require-hashes --requirement requirements.lock" in (DEPLOY / "Dockerfile").read_text()
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     allowed = re.findall(r"^!(.*)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
     assert sorted(" ".join(copied).split()) == sorted(allowed)

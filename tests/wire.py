@@ -12,6 +12,7 @@ from pathlib import Path
 import urllib3
 
 from issuer.sandbox import LOOPBACK
+from tests.parallel import conversation
 
 OF_ONE_HOP = {"connection", "content-length", "date", "transfer-encoding"}
 FOR_GOOD = math.inf
@@ -159,7 +160,8 @@ class Wire(Listener):
         kept = {name: request.headers[name] for name in ("Content-Type", "User-Agent") if request.headers.get(name)}
         kept |= {"Host": self.host}
         url = self._upstream + request.path
-        response = self._pool.request(request.method, url, headers=kept, body=request.body or None)
+        with conversation():
+            response = self._pool.request(request.method, url, headers=kept, body=request.body or None)
         passed = {name: value for name, value in dict(response.headers).items() if name.lower() not in OF_ONE_HOP}
         return response.status, passed, response.data
 

@@ -18,7 +18,7 @@ def create(services: Services, account_id: str, plan: Plan) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", account_id, re.ASCII):
         raise Problem(
             ProblemType.INVALID_REQUEST,
-            f"an account can not be called {account_id[:60]!a}",
+            f"an account cannot be called {account_id[:60]!a}",
             hint="use up to 40 lower-case letters, digits and hyphens",
         )
     key = _new_key(account_id)
@@ -39,6 +39,11 @@ def set_plan(services: Services, account_id: str, plan: Plan) -> None:
     """Change what an account may do. Raises Problem(not-found)."""
     _require_existing(services, account_id)
     services.store.change_account(account_id, plan=plan)
+
+
+def list_all(services: Services) -> list[Account]:
+    """Every account, as the store lists them. Raises Problem(store-unavailable)."""
+    return list(services.store.accounts())
 
 
 def by_id(services: Services, account_id: str) -> Account:

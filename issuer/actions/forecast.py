@@ -21,7 +21,7 @@ SOME = 5
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """Renewals by day (UTC) and CA (host). domains: all that have one planned. under_way: renewals that are open.
-    moved_away: how many names lead elsewhere, and some of them."""
+    moved_away: how many domains point elsewhere, and some of them."""
 
     renewals: Counter[tuple[date, str]]
     domains: int

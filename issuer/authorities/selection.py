@@ -16,7 +16,7 @@ REFUSALS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED})
 """A CA says no to the domain, at whatever step: another one may not."""
 BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET, ProblemType.CA_ACCOUNT})
 BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
-"""Once the CSR is sent there may be a certificate: its CA is waited for, and no second one is bought elsewhere."""
+"""Once the CSR is sent there may be a certificate: its CA is waited for, and no second one is ordered at another CA."""
 OF_A_CA = REFUSALS | BEFORE_CSR | BEFORE_ORDER
 
 

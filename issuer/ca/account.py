@@ -54,6 +54,8 @@ class AccountKeeper:
         post: Post,
         resource: Resource,
         contact: str,
+        terms: Callable[[], str | None],
+        terms_agreed: bool,
     ) -> None:
         self._directory_url = directory_url
         self._accounts = accounts
@@ -63,6 +65,8 @@ class AccountKeeper:
         self._post = post
         self._resource = resource
         self._contact = contact
+        self._terms = terms
+        self._terms_agreed = terms_agreed
         self._in_use: tuple[CaAccount, Signer] | None = None
         self._thread_lock = threading.Lock()
 
@@ -151,6 +155,7 @@ class AccountKeeper:
             if stored and stored.url and stored != known:
                 return stored
             if stored is None:
+                self._require_agreement()
                 stored = self._keep(self._new_account(), instead_of=None)
             try:
                 url = self._url_at_ca(stored)
@@ -163,6 +168,16 @@ class AccountKeeper:
                 is_bound = bool(self._policy.eab_key_id)
                 raise problems.of_account(refusal, self._clock(), is_bound=is_bound) from None
             return self._keep(replace(stored, url=url), instead_of=stored)
+
+    def _require_agreement(self) -> None:
+        """Raise Problem where a first account would accept terms that the operator has not agreed to (§7.3)."""
+        terms = None if self._terms_agreed else self._terms()
+        if terms:
+            raise Problem(
+                ProblemType.CA_ACCOUNT,
+                f"{self._directory_url} requires consent to its terms of service before it creates an account: {terms}",
+                hint="the operator must read these terms, and then set ISSUER_ACME_TERMS_AGREED=true",
+            )
 
     @contextmanager
     def _registering(self) -> Iterator[None]:

@@ -46,6 +46,7 @@ class AcmeAuthority:
         clock: Clock,
         transport: Transport,
         contact: str = "",
+        terms_agreed: bool = False,
     ) -> None:
         self.directory_url = directory_url
         self.policy = policy
@@ -61,6 +62,8 @@ class AcmeAuthority:
             post=self._post_as,
             resource=self._directory.resource,
             contact=contact,
+            terms=self._terms,
+            terms_agreed=terms_agreed,
         )
 
     def caa_identities(self) -> tuple[str, ...]:
@@ -206,6 +209,11 @@ class AcmeAuthority:
                 return refusal.answer
 
         self._keeper.with_account(lambda signer: ask(signer, {"reason": reason}))
+
+    def _terms(self) -> str | None:
+        """The URL of the CA's terms of service, if it has some (§7.1.1)."""
+        url = self._directory.meta().get("termsOfService")
+        return problems.plain(url) if isinstance(url, str) and url else None
 
     def _chain(self, url: str) -> tuple[str, list[str]]:
         """A chain, and the URLs of the alternate chains for its leaf."""

@@ -1,4 +1,4 @@
-"""The command `issuer edge`: what is done on the hosts of TLS terminators."""
+"""`issuer edge`: what runs beside a TLS terminator."""
 
 import grp
 import signal
@@ -9,13 +9,12 @@ from typing import Any
 
 import click
 
-from issuer.config import load_settings
+from issuer.cli.context import load_services
 from issuer.edge.sync import Folder, HAProxy, Refused, Reload, Sync
-from issuer.wiring import build_services
 
 
 class Group(click.ParamType[int]):
-    """A group of this host, as its number."""
+    """A group of this machine, as its number."""
 
     name = "group"
 
@@ -24,35 +23,42 @@ class Group(click.ParamType[int]):
         try:
             return value if isinstance(value, int) else grp.getgrnam(value).gr_gid
         except KeyError:
-            self.fail(f"there is no group {value!r} on this host", param, ctx)
+            self.fail(f"there is no group {value!r} on this machine", param, ctx)
 
 
 @click.group("edge")
-def edge() -> None:
-    """What the TLS terminators of this host serve."""
+def edge_group() -> None:
+    """Provide certificates to the TLS terminators of this machine."""
 
 
-@edge.command("sync")
+@edge_group.command("sync")
 @click.option(
-    "--dir", "directory", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the files go."
+    "--dir",
+    "directory",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for the certificates.",
 )
-@click.option("--group", "gid", type=Group(), help="The group that may read them; by default nobody else may.")
-@click.option("--reload", "command", help="Run after changes, for what reads certificates only then.")
-@click.option("--haproxy", "at", type=click.Path(path_type=Path), help="The socket of HAProxy's Runtime API.")
-@click.option("--once", is_flag=True, help="End when all is done; 1 when something could not be.")
-def sync(*, directory: Path, gid: int | None, command: str | None, at: Path | None, once: bool) -> None:
-    """Write each name's certificate and key below a directory for nginx or HAProxy, and go on with every change."""
+@click.option("--group", "gid", type=Group(), help="Group that may read them.  [default: nobody else may]")
+@click.option("--reload", "command", help="Command to run after changes, if the terminator only then reads its files.")
+@click.option("--haproxy", "socket", type=click.Path(path_type=Path), help="Socket of HAProxy's Runtime API.")
+@click.option("--once", is_flag=True, help="End when everything is written. The exit code is 1 if something failed.")
+def sync(*, directory: Path, gid: int | None, command: str | None, socket: Path | None, once: bool) -> None:
+    """Write the certificate and key of each domain below a directory, for nginx or HAProxy, and follow every change."""
     stop, path = threading.Event(), directory.absolute()
-    services = build_services(load_settings())
+    services = load_services()
     try:
         reload = Reload(command) if command else None
         with Folder(path, gid) as folder:
-            haproxy = HAProxy(at, path) if at else None
+            haproxy = HAProxy(socket, path) if socket else None
             syncing = Sync(services, folder, say=click.echo, stop=stop, haproxy=haproxy, reload=reload)
             if once:
                 sys.exit(0 if syncing.once() else 1)
-            for one in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(one, lambda *_: stop.set())
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stop.set())
             syncing.follow()
     except (Refused, OSError) as error:
         raise click.ClickException(str(error)) from None
+
+
+COMMANDS = {"edge": edge_group}

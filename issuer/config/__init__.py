@@ -1,15 +1,22 @@
 """Settings: the only reader of the environment."""
 
 from issuer.config.cas import CaSettings
+from issuer.config.processes import ProcessSettings, load_process_settings
+from issuer.config.reference import SettingReference, describe_settings, settings_markdown
 from issuer.config.settings import PREFIX, Settings, child_environment, load_settings
 from issuer.config.values import parse_dns_server, parse_edge_address
 
 __all__ = [
     "PREFIX",
     "CaSettings",
+    "ProcessSettings",
+    "SettingReference",
     "Settings",
     "child_environment",
+    "describe_settings",
+    "load_process_settings",
     "load_settings",
     "parse_dns_server",
     "parse_edge_address",
+    "settings_markdown",
 ]

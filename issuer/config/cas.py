@@ -24,26 +24,26 @@ def _rate(value: object) -> object:
         return value
     if not value:
         return None
-    found = re.fullmatch(r"([1-9]\d{0,8})/(\d{0,5})([smhd])", value, re.ASCII)
-    if not found or found[2] == "0":
+    match = re.fullmatch(r"([1-9]\d{0,8})/(\d{0,5})([smhd])", value, re.ASCII)
+    if not match or match[2] == "0":
         raise ValueError(f"{value[:80]!a} is not a rate such as 300/3h")
-    return Rate(int(found[1]), int(found[2] or 1) * SECONDS[found[3]])
+    number, units, unit = match.groups()
+    return Rate(int(number), int(units or 1) * SECONDS[unit])
 
 
 OneRate = Annotated[Rate | None, BeforeValidator(_rate)]
 
 
 class CaLimits(BaseModel):
-    """What a CA allows: new orders of an account, certificates below one registered domain and for one name, failed
-    authorizations of one name, requests in a second (0: as many as you like)."""
+    """What a CA allows. A rate is a number and a time, such as `300/3h`, in s, m, h or d."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    new_orders: OneRate = None
-    per_registered_domain: OneRate = None
-    per_name: OneRate = None
-    failed_authorizations: OneRate = None
-    requests_per_second: float = Field(default=0, ge=0, le=10_000)
+    new_orders: OneRate = Field(default=None, description="New orders of our account, such as `300/3h`.")
+    per_registered_domain: OneRate = Field(default=None, description="Certificates below one registered domain.")
+    per_name: OneRate = Field(default=None, description="Certificates for one name.")
+    failed_authorizations: OneRate = Field(default=None, description="Failed authorizations of one name.")
+    requests_per_second: float = Field(default=0, ge=0, le=10_000, description="Requests in a second. 0: no limit.")
 
 
 KNOWN_LIMITS: dict[str, dict[str, Any]] = {
@@ -66,20 +66,42 @@ KNOWN_LIMITS: dict[str, dict[str, Any]] = {
 
 
 class CaSettings(BaseModel):
-    """One CA. eab_…: External Account Binding, where it wants one (RFC 8555 §7.3.4). profile: one of its directory's.
-    preferred_chain: the common name of an issuer that its chain should lead to. hosts: more hosts that its URLs may
-    lie at. weight: its share of the domains whose first choice it is; where no CA has one, the order decides."""
+    """One CA: a member of the list in ISSUER_CAS."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    directory: WebUrl
-    eab_key_id: str = ""
-    eab_hmac_key: Base64Url = SecretStr("")
-    profile: str = ""
-    preferred_chain: str = ""
-    hosts: Names = ()
-    weight: int = Field(default=0, ge=0, le=1000)
-    limits: CaLimits = CaLimits()
+    directory: WebUrl = Field(description="Required. The directory URL of the CA.")
+    eab_key_id: str = Field(
+        default="", description="The key identifier of External Account Binding (RFC 8555 §7.3.4), if the CA needs it."
+    )
+    eab_hmac_key: Base64Url = Field(
+        default=SecretStr(""), description="The HMAC key of External Account Binding, base64url. A secret."
+    )
+    profile: str = Field(
+        default="",
+        description="A profile that the CA offers, such as `classic`, `tlsserver` or `shortlived`. "
+        "Not set: the CA's usual one.",
+    )
+    preferred_chain: str = Field(
+        default="",
+        description="The common name of the issuer that the chain should lead to. Not set, or not offered: the CA's "
+        "usual chain.",
+    )
+    hosts: Names = Field(
+        default=(),
+        description="More hosts that the CA's URLs may be at, as a list. All but the directory's are refused.",
+    )
+    weight: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="The CA's share of the domains, among all CAs with a weight. 0: the order of the list decides.",
+    )
+    limits: CaLimits = Field(
+        default=CaLimits(),
+        description="What the CA allows, as an object. Not set: what is known of Let's Encrypt, and of its "
+        "staging; no limit for other CAs.",
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -96,6 +118,6 @@ class CaSettings(BaseModel):
 
 def one_of_each(values: tuple[CaSettings, ...]) -> tuple[CaSettings, ...]:
     """The same. ValueError where a directory is named twice."""
-    if len({one.directory for one in values}) < len(values):
-        raise ValueError("it names a directory twice")
+    if len({ca.directory for ca in values}) < len(values):
+        raise ValueError("a directory is named twice")
     return values

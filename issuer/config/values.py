@@ -29,8 +29,8 @@ def _folded(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def parse_dns_server(text: str) -> tuple[str, int]:
     """`address`, `address:port` or `[address]:port` as (address, port). ValueError for anything else."""
-    found = re.fullmatch(r"\[([^]]+)](?::(\d{1,5}))?|([^:]+):(\d{1,5})|(.*)", text, re.ASCII)
-    address, port = ((found[1] or found[3] or found[5]), (found[2] or found[4] or "53")) if found else ("", "")
+    match = re.fullmatch(r"\[([^]]+)](?::(\d{1,5}))?|([^:]+):(\d{1,5})|(.*)", text, re.ASCII)
+    address, port = ((match[1] or match[3] or match[5]), (match[2] or match[4] or "53")) if match else ("", "")
     try:
         ipaddress.ip_address(address)
         if not 0 < int(port) < 2**16:
@@ -42,10 +42,10 @@ def parse_dns_server(text: str) -> tuple[str, int]:
 
 def parse_edge_address(text: str) -> tuple[str, int]:
     """`host:port` or `[address]:port` as (host, port). ValueError for anything else."""
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})", text, re.ASCII)
-    if not found or not 0 < int(found[3]) < 2**16:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})", text, re.ASCII)
+    if not match or not 0 < int(match[3]) < 2**16:
         raise ValueError(f"{text[:80]!a} is not host:port")
-    return found[1] or found[2], int(found[3])
+    return match[1] or match[2], int(match[3])
 
 
 def _host_names(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -57,9 +57,11 @@ def _host_names(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
-        raise ValueError("not set; name the hosts that customers' CNAMEs may end at")
+        raise ValueError("not set; it must name the hosts that customers' CNAMEs may end at")
     if any(len(value) > LONGEST_TARGET for value in values):
-        raise ValueError(f"a host is over {LONGEST_TARGET} octets, and leaves no room for a label before it")
+        raise ValueError(
+            f"a host name is longer than {LONGEST_TARGET} octets, which leaves no room for a label before it"
+        )
     return values
 
 
@@ -89,10 +91,10 @@ def _fernet_keys(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 def _redis_url(value: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(value.get_secret_value())
-        is_one = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
+        is_valid = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
     except ValueError:
-        is_one = False
-    if not is_one:
+        is_valid = False
+    if not is_valid:
         raise ValueError("not a redis:// or rediss:// URL with a host") from None
     return value
 
@@ -130,12 +132,12 @@ def _json_list(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        found = json.loads(value) if value.strip() else []
+        members = json.loads(value) if value.strip() else []
     except (ValueError, RecursionError):
-        found = None
-    if type(found) is not list:
+        members = None
+    if type(members) is not list:
         raise ValueError('not a JSON list such as [{"directory": "https://…"}]') from None
-    return found
+    return members
 
 
 Names = Annotated[

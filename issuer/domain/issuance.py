@@ -21,7 +21,7 @@ class Step(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an issuance was begun."""
+    """Why an issuance was started."""
 
     FIRST = "first"
     MANUAL = "manual"
@@ -59,12 +59,11 @@ WITHOUT_ORDER: dict[str, Any] = {
 class Issuance:
     """One attempt to get a certificate.
 
-    is_bulk: its account has begun many of late. ca is the directory URL of the CA that is asked; passed_over are those
-    that have failed it since its last try. key is encrypted, csr is PEM; both are saved before the CA is asked for
-    anything. is_charged: its order has been counted against the CA's limits. tries counts failures of this attempt,
-    waits the times in a row that the CA was asked and was not ready, pauses those that it was put off without a try.
-    next_try_at: not to be looked at before, or None when it is due now. problem: the last one. extra: members
-    that a newer release has written.
+    is_bulk: its account has started many of late. ca: the directory URL of the CA that is asked; passed_over: those
+    that have failed since its last try. key: encrypted; csr: PEM; both are saved before the CA is asked for anything.
+    is_charged: its order has been counted against the CA's limits. tries: failures of this attempt; waits: how often
+    in a row the CA was asked and was not ready; pauses: how often it was put off without a try. next_try_at: not to be
+    looked at before, or None when it is due now. problem: the last one. extra: members that a newer release wrote.
     """
 
     id: str

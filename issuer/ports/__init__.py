@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from issuer.keys import KeyType, Vault
+from issuer.keys import Vault
 from issuer.ports.ca import (
     Authorization,
     CaAccount,
@@ -18,6 +18,7 @@ from issuer.ports.ca import (
     RenewalInfo,
 )
 from issuer.ports.outside import DnsFinding, Finding, Handshake, HolderProof, Resolver, SelfCheck, Solver, Verdict
+from issuer.ports.policy import Policy
 from issuer.ports.queue import TaskQueue
 from issuer.ports.store import (
     NO_QUOTA,
@@ -61,6 +62,7 @@ __all__ = [
     "OverQuota",
     "Pause",
     "PlannedRenewal",
+    "Policy",
     "Quota",
     "Rate",
     "Reindexed",
@@ -79,9 +81,11 @@ Clock = Callable[[], float]
 """Now, in epoch seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """Everything that actions, steps and edges work with."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services(Policy):
+    """Everything that actions, steps and edges work with. own_names: refused to customers, with all names below them.
+    edge_token: what terminators send; empty: /edge is off. edges: terminators (`host:port`) that are asked what they
+    serve."""
 
     store: Store
     queue: TaskQueue
@@ -93,16 +97,7 @@ class Services:
     solver: Solver
     handshake: Handshake
     vault: Vault
-    key_type: KeyType
-    lease_seconds: int
     own_names: tuple[str, ...]
-    allow_reserved_names: bool
-    renewals_per_second: float
-    renewals_at_once: int
-    new_names_per_registered_domain: int
-    hsts_max_age_seconds: int
-    hold_seconds: float
-    holder_proof: HolderProof
     edge_token: str = field(repr=False)
     edges: tuple[str, ...]
     clock: Clock

@@ -1,5 +1,5 @@
 """The real parts on loopback, for the demo and the tests."""
 
-from issuer.sandbox.processes import CHECKOUT, LOOPBACK, Dns, Part, Pebble, Sandbox, SandboxError, free_port
+from issuer.sandbox.processes import LOOPBACK, Dns, Part, Pebble, Sandbox, SandboxError, free_port
 
-__all__ = ["CHECKOUT", "LOOPBACK", "Dns", "Part", "Pebble", "Sandbox", "SandboxError", "free_port"]
+__all__ = ["LOOPBACK", "Dns", "Part", "Pebble", "Sandbox", "SandboxError", "free_port"]

@@ -26,25 +26,24 @@ from issuer.domain import Plan
 from issuer.keys import issuer_name, new_encryption_key
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
-from issuer.sandbox.processes import CHECKOUT, LOOPBACK, Sandbox, SandboxError, free_port
+from issuer.sandbox.processes import LOOPBACK, Sandbox, SandboxError, free_port
 from issuer.wiring import build_services
 
 TARGET = "edge.platform.example"
 ACCOUNT = "demo"
-FOLDER = CHECKOUT / ".demo"
 PATIENCE_SECONDS = 180
 NINETY_DAYS = 90 * 86400
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What was asked for on the command line."""
+    """What was asked for on the command line. folder: where the demo's data stays."""
 
+    folder: Path
     once: bool = False
     domain: str | None = None
     root: Path | None = None
     port: int | None = None
-    folder: Path = FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,11 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
     root = wishes.root.read_text() if wishes.root else ""
     if "acme_directory" not in settings.model_fields_set:
         pebble = sandbox.pebble(settings.dns_servers[0], port, certificateValidityPeriod=NINETY_DAYS)
-        update = {"acme_directory": pebble.directory_url, "acme_ca_bundle": str(pebble.bundle)}
+        update = {
+            "acme_directory": pebble.directory_url,
+            "acme_ca_bundle": str(pebble.bundle),
+            "acme_terms_agreed": True,  # of a test CA on this machine
+        }
         settings = settings.model_copy(update=update)
         root = pebble.root()
         tell.say(f"Pebble, a test CA, answers at {pebble.directory_url}")
@@ -129,7 +132,7 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
 
 
 def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Teller) -> Path:
-    """The Procfile's three; returns the worker's log."""
+    """Our own processes; returns the worker's log."""
     environment = settings.as_environment() | {
         "WEB_CONCURRENCY": "1",
         "WORKER_CONCURRENCY": "2",
@@ -138,7 +141,7 @@ def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Tell
     }
     parts = {name: sandbox.procfile(name, environment) for name in ("worker", "renewals", "beat", "web")}
     sandbox.wait_for_web(parts["web"], port)
-    tell.say(f"web, worker, renewals and beat run; web answers at http://{LOOPBACK}:{port}")
+    tell.say(f"web, worker, renewals and beat are running; web answers at http://{LOOPBACK}:{port}")
     return parts["worker"].log
 
 
@@ -150,7 +153,7 @@ def _redis(sandbox: Sandbox, tell: Teller) -> str:
     else:
         url = sandbox.fake_redis()
         tell.say(
-            "WARNING: there is no redis-server, so fakeredis stands in for it and forgets all at the end",
+            "WARNING: redis-server is not installed, so fakeredis takes its place; its data is lost at the end",
             "yellow",
         )
     return url
@@ -233,7 +236,7 @@ def _verify(stage: Stage, leaf: x509.Certificate, others: list[x509.Certificate]
         verifier.verify(leaf, others)
     except VerificationError as error:
         raise SandboxError(
-            f"the chain does not lead to a root that is known here ({error}); give --root FILE"
+            f"the chain does not lead to a root that this machine trusts ({error}); name the CA's root with --root FILE"
         ) from None
 
 
@@ -257,10 +260,10 @@ def _play(stage: Stage, tell: Teller) -> None:
     auth = f"-u 'api:{stage.key}'"
     other = f"shop.{stage.domain}"
     for line in (
-        "it runs on; play with it, and end it with Ctrl-C:",
+        "Everything is running. Try these commands; Ctrl-C ends the demo:",
         "",
         f"  curl {auth} {stage.url}/v2/x509/{stage.domain}/status",
-        f"  curl {auth} -X POST {stage.url}/v2/x509/{stage.domain}      # 409, it is there already",
+        f"  curl {auth} -X POST {stage.url}/v2/x509/{stage.domain}      # 409: it exists already",
         f"  curl {auth} -X POST {stage.url}/v2/x509/{other}",
         f"  curl {auth} {stage.url}/v2/x509/{other}/status",
         f"  curl {auth} -X POST {stage.url}/v2/x509/not_a_name.example",

@@ -1,4 +1,4 @@
-"""The real parts on loopback, for the demo and the tests: Redis, Pebble (a test CA) with its DNS, and the Procfile.
+"""The real parts on loopback, for the demo and the tests: Redis, Pebble (a test CA) with its DNS, our own processes.
 
 Every process gets a free port, is waited for, writes to a file of its own, and is stopped by its pid.
 """
@@ -8,7 +8,6 @@ import ipaddress
 import json
 import os
 import secrets
-import shlex
 import shutil
 import signal
 import socket
@@ -18,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,7 +32,12 @@ LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_000)
 READY_SECONDS = 20
 STOP_SECONDS = 10
-CHECKOUT = Path(__file__).parents[2]
+WHERE = {
+    "pebble": "; on Debian: apt-get install pebble",
+    "pebble-challtestsrv": "; on Debian: apt-get install pebble",
+    "redis-server": "; on Debian: apt-get install redis-server",
+}
+REDIS_CONF = Path(__file__).with_name("redis.conf")
 
 
 class SandboxError(Exception):
@@ -132,18 +137,22 @@ class Sandbox:
             part.stop()
 
     def redis(self, *, port: int | None = None) -> str:
-        """Debian's redis-server with deploy/redis.conf, its data in the folder; returns its URL without a database."""
+        """redis-server, configured as deploy/redis.conf has it, its data in the folder. Returns its URL."""
         program = self._program("redis-server")
         port = port or free_port()
         data = self.folder / "redis"
         data.mkdir(parents=True, exist_ok=True)
-        config = CHECKOUT / "deploy" / "redis.conf"
-        part = self.start("redis", [program, str(config), "--port", str(port), "--dir", str(data)])
+        part = self.start("redis", [program, str(REDIS_CONF), "--port", str(port), "--dir", str(data)])
         self._ready(part, lambda: _redis_answers(port))
         return f"redis://{LOOPBACK}:{port}"
 
     def fake_redis(self) -> str:
         """The TCP server of fakeredis, where there is no redis-server; nothing survives it. Returns its URL."""
+        if find_spec("fakeredis") is None:
+            raise SandboxError(
+                "neither redis-server nor the Python package fakeredis is installed; install one of them: "
+                "apt-get install redis-server, or pip install 'issuer[demo]'"
+            )
         port = free_port()
         code = (
             f"from fakeredis import TcpFakeServer as S; S(({LOOPBACK!r}, {port}), server_type='redis').serve_forever()"
@@ -188,10 +197,8 @@ class Sandbox:
         return Pebble(f"https://{LOOPBACK}:{port}/dir", certificate, f"https://{LOOPBACK}:{management_port}", part)
 
     def procfile(self, name: str, environment: Mapping[str, str]) -> Part:
-        """One line of the Procfile, run as a process manager runs it."""
-        lines = dict(line.split(":", 1) for line in (CHECKOUT / "Procfile").read_text().splitlines() if line)
-        command = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH exec {lines[name].strip()}"
-        return self.start(name, ["/bin/sh", "-c", command], environment)
+        """One process of the Procfile, by `issuer run`."""
+        return self.start(name, [sys.executable, "-m", "issuer.cli", "run", name], environment)
 
     def start(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> Part:
         """Any process, its output in a file of the folder, apart from the terminal's Ctrl-C."""
@@ -203,7 +210,7 @@ class Sandbox:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=CHECKOUT,
+                cwd=self.folder,
                 env=child_environment(environment or {}),
                 start_new_session=True,
             )
@@ -219,7 +226,7 @@ class Sandbox:
     def _program(self, name: str) -> str:
         program = shutil.which(name)
         if not program:
-            raise SandboxError(f"{name} is not installed; sh deploy/debian.sh installs what Debian has")
+            raise SandboxError(f"{name} is not installed{WHERE.get(name, '')}")
         return program
 
     def _ready(self, part: Part, is_ready: Callable[[], bool]) -> None:

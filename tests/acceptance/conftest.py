@@ -4,7 +4,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from issuer.actions import accounts
 from issuer.config import PREFIX, Settings
 from issuer.domain import Plan
 from issuer.ports import Services
-from issuer.sandbox import LOOPBACK, Dns, Part, Sandbox
+from issuer.sandbox import LOOPBACK, Dns, Part, Pebble, Sandbox
 from issuer.wiring import build_services
 from tests.real import settings_for
 from tests.wire import Wire
@@ -72,17 +73,15 @@ class Running:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-@pytest.fixture
-def own_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    """What runs for one test, and is told to stop all at once."""
-    with Sandbox(tmp_path) as sandbox:
+def _own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """What is told to stop all at once, when the tests that use it are over."""
+    with Sandbox(tmp_path_factory.mktemp("own")) as sandbox:
         yield sandbox
         for part in sandbox._parts:
             part.process.terminate()
 
 
-@pytest.fixture
-def settings(redis_url: str, wire: Wire, dns: Dns) -> Settings:
+def _settings(redis_url: str, wire: Wire, dns: Dns) -> Settings:
     """Short limits, so that a killed worker's lease runs out while we look on."""
     return settings_for(
         redis_url,
@@ -95,13 +94,11 @@ def settings(redis_url: str, wire: Wire, dns: Dns) -> Settings:
     )
 
 
-@pytest.fixture
-def services(settings: Settings) -> Services:
+def _services(settings: Settings) -> Services:
     return build_services(settings)
 
 
-@pytest.fixture
-def running(own_sandbox: Sandbox, settings: Settings, http_port: int) -> Running:
+def _running(own_sandbox: Sandbox, settings: Settings, http_port: int) -> Running:
     environment = settings.as_environment() | {
         "WEB_CONCURRENCY": "2",
         "WORKER_CONCURRENCY": "2",
@@ -112,10 +109,39 @@ def running(own_sandbox: Sandbox, settings: Settings, http_port: int) -> Running
     return Running(own_sandbox, environment)
 
 
+def _platform_key(services: Services) -> str:
+    return accounts.create(services, "platform", Plan.HTTPS)
+
+
 @pytest.fixture
-def platform(running: Running, services: Services, http_port: int) -> Platform:
-    """Web, worker and beat run, and the platform has an account."""
+def platform(running: Running, platform_key: str, wire: Wire, http_port: int) -> Platform:
+    """Web, worker and beat run, those that a test before this one has ended started again, and the platform has an
+    account. Nothing is in the way to the CA."""
+    wire.faults.clear()
     for name in ("worker", "beat", "web"):
-        part = running.start(name)
-    running.sandbox.wait_for_web(part, http_port)
-    return Platform(f"http://{LOOPBACK}:{http_port}", accounts.create(services, "platform", Plan.HTTPS))
+        if name not in running.parts or running.parts[name].process.poll() is not None:
+            running.start(name)
+    running.sandbox.wait_for_web(running.parts["web"], http_port)
+    return Platform(f"http://{LOOPBACK}:{http_port}", platform_key)
+
+
+def _fixtures(scope: str, *functions: Callable[..., Any]) -> list[Any]:
+    return [pytest.fixture(one, scope=scope, name=one.__name__.removeprefix("_")) for one in functions]
+
+
+PARTS = (_own_sandbox, _settings, _services, _running, _platform_key)
+own_sandbox, settings, services, running, platform_key = _fixtures("function", *PARTS)
+
+
+def _redis_url(module_sandbox: Sandbox) -> str:
+    return f"{module_sandbox.redis()}/0"
+
+
+def _wire(pebble: Pebble) -> Iterator[Wire]:
+    with closing(Wire(pebble.directory_url, pebble.bundle)) as wire:
+        yield wire
+
+
+def for_a_whole_file() -> list[Any]:
+    """The same, a Redis and a wire, for a file whose tests each look at names of their own: they share all."""
+    return _fixtures("module", *PARTS, _redis_url, _wire)

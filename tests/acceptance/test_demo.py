@@ -90,6 +90,7 @@ def test_it_can_be_pointed_at_another_ca_dns_and_redis(
         *("--domain", name, "--root", str(root), "--port", str(http_port)),
         ISSUER_REDIS_URL=redis_url,
         ISSUER_ACME_DIRECTORY=pebble.directory_url,
+        ISSUER_ACME_TERMS_AGREED="true",
         ISSUER_ACME_CA_BUNDLE=str(pebble.bundle),
         ISSUER_DNS_SERVERS=dns.server,
     )

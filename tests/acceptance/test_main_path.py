@@ -10,9 +10,11 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from issuer.domain import Step
 from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
-from tests.acceptance.conftest import Platform, Running
+from tests.acceptance.conftest import Platform, Running, for_a_whole_file
 from tests.real import issued, published
 from tests.wire import Fault, Hold, Wire
+
+own_sandbox, settings, services, running, platform_key, redis_url, wire = for_a_whole_file()
 
 WHERE = {
     Step.ORDER: "/order-plz",
@@ -109,7 +111,7 @@ def test_e13_each_step_is_done_once_though_some_wait_and_every_line_says_whose_i
     platform.wait_until(name, "active")
     issuance = services.store.load(name).issuance.id
     lines = [line for line in running.log("worker") if line.get("logger") in {"issuer.tasks", "issuer.steps"}]
-    done = [line["step"] for line in lines if line["event"] == "step done" and line["domain"] == name]
+    done = [line["step"] for line in lines if line["event"] == "issuance.step_done" and line["domain"] == name]
     assert done == ["order", "challenge", "finalize", "install"]
     assert all(line["issuance"] == issuance for line in lines if line["domain"] == name)
     assert all(re.match(r"\d{4}-\d\d-\d\dT", line["timestamp"]) for line in lines)

@@ -11,9 +11,11 @@ from issuer.domain import Step
 from issuer.pipeline import CeleryQueue
 from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
-from tests.acceptance.conftest import Platform, Running
+from tests.acceptance.conftest import Platform, Running, for_a_whole_file
 from tests.real import issued, opened, published
 from tests.writes import open_issuance
+
+own_sandbox, settings, services, running, platform_key, redis_url, wire = for_a_whole_file()
 
 
 @pytest.fixture

@@ -89,13 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run it and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--domains", type=int, default=100_000)
-    count = parser.parse_args(arguments).domains
+    parser.add_argument("--pace", type=float, help="renewals a second, were it a million domains")
+    given = parser.parse_args(arguments)
+    count = given.domains
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
         store = RedisStore(connect(f"{sandbox.redis()}/0"))
         services = fake_services(store)
         ca = Ca(services.clock)
-        pace = services.renewals_per_second * count / MILLION
+        pace = (given.pace or services.renewals_per_second) * count / MILLION
         fleet = SimulatedFleet(replace(services, cas=(ca,), renewals_per_second=pace))
         print(f"filling a real Redis with {count:,} domains", flush=True)
         for number in range(count):

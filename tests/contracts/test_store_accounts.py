@@ -12,9 +12,9 @@ import pytest
 from issuer.domain import Account, Domain, Due, Plan, Reason, new_issuance
 from issuer.ports import CaAccount
 from issuer.problem import Problem, ProblemType
-from issuer.sandbox import CHECKOUT
 from issuer.store import RedisStore
 from issuer.store.scripts import SCRIPTS
+from tests.checkout import CHECKOUT
 from tests.fakes import NAME, NOW
 from tests.writes import open_issuance
 

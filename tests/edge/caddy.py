@@ -12,7 +12,8 @@ from pathlib import Path
 from cryptography import x509
 
 from issuer.keys import is_placeholder
-from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, free_port
+from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
+from tests.checkout import CHECKOUT
 from tests.fakes import EDGE_TOKEN
 
 CADDYFILE = CHECKOUT / "deploy" / "Caddyfile"

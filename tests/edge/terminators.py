@@ -18,7 +18,8 @@ from cryptography import x509
 
 from issuer.config import Settings
 from issuer.keys import is_placeholder
-from issuer.sandbox import CHECKOUT, LOOPBACK, Part, Sandbox, free_port
+from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
+from tests.checkout import CHECKOUT
 
 COMMAND = [sys.executable, "-c", "from issuer.cli import main; main()", "edge", "sync"]
 READY_SECONDS = 10.0

@@ -53,9 +53,17 @@ def new_ca(real_store: RedisStore, wire: Wire, clock: FakeClock) -> Callable[[],
     """Each call is another worker process, as far as the CA and the store can tell."""
     vault = Vault([ENCRYPTION_KEY])
 
-    def make(policy: CaPolicy = NO_POLICY) -> AcmeAuthority:
+    def make(policy: CaPolicy = NO_POLICY, *, terms_agreed: bool = True) -> AcmeAuthority:
         url = wire.directory_url
         transport = Transport(url, ca_bundle=str(wire.bundle), timeout_seconds=2)
-        return AcmeAuthority(url, real_store, policy=policy, vault=vault, clock=clock, transport=transport)
+        return AcmeAuthority(
+            url,
+            real_store,
+            policy=policy,
+            vault=vault,
+            clock=clock,
+            transport=transport,
+            terms_agreed=terms_agreed,
+        )
 
     return make

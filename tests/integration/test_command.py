@@ -101,7 +101,7 @@ def test_an_account_is_shown_with_what_its_domains_must_have_in_dns(services: Se
     key = said("accounts", "create", "alice")
     shown = said("accounts", "show", "alice")
     token = services.store.account("alice").token
-    assert shown.startswith("alice: plan https, since ")
+    assert shown.startswith("alice: plan https, created ")
     assert f"DOMAIN CNAME {token}.{TARGET}" in shown
     assert f"_issuer.DOMAIN TXT {token}" in shown
     assert key.partition(".")[2] not in shown
@@ -122,7 +122,7 @@ def test_a_name_that_was_given_up_is_shown_as_such(services: Services) -> None:
     withdraw.withdraw(services, Account("alice", Plan.HTTPS, "", now), name, reason=1)
     shown = said("status", name)
     assert "gone.customer.example: withdrawn, held by alice" in shown
-    assert "kept for it until" in shown
+    assert "reserved for this account until" in shown
     assert "to be revoked: certificate 0f of https://ca.example/directory" in shown
     assert "withdrawn by its account" in shown
     assert "domain not found" in refused("prefer", name, "--profile", "shortlived")
@@ -142,7 +142,7 @@ def test_a_new_encryption_key_needs_no_settings_and_encrypts() -> None:
 
 
 def test_plan_shows_stored_renewals_by_day(services: Services) -> None:
-    assert said("plan") == "0 certificates with a renewal planned, 0 renewals under way"
+    assert said("plan") == "0 certificates with a planned renewal, 0 renewals open"
     now = services.clock()
     for number in range(3):
         name = f"{number}.customer.example"
@@ -151,8 +151,8 @@ def test_plan_shows_stored_renewals_by_day(services: Services) -> None:
         done = replace(new_issuance(name, Reason.FIRST, now), step=Step.DONE)
         open_issuance(services.store, domain, done, version=0, requeue_at=now)
     output = said("plan")
-    assert "3 certificates with a renewal planned, 0 renewals under way" in output
-    assert "moved away: 3 names lead elsewhere (0.customer.example, 1.customer.example," in output
+    assert "3 certificates with a planned renewal, 0 renewals open" in output
+    assert "3 domains have moved away: their DNS leads elsewhere (0.customer.example, 1.customer.example," in output
     day = datetime.fromtimestamp(now + 86400, UTC).date()
     assert re.search(rf"{day} │ ca\.example │ +3 │ █{{16}}", output)
 

@@ -114,7 +114,7 @@ def test_an_id_of_no_certificate_has_no_renewal_info(services: Services, other_c
         f"{authority}.{serial}.{serial}": 404,
         f"{authority}.AAAA": 400,
         "": 400,
-        authority: 400,
+        f"{'_' * 26}8": 400,  # not that of its own key: one in 1700 has bytes by which it knows an older form of ids
     }
     for id_, code in wrong.items():
         answer = asked(other_ca, id_)

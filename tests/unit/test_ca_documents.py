@@ -97,7 +97,15 @@ class Scripted:
     def __call__(self) -> AcmeAuthority:
         self.store._redis.flushall()
         policy, url = CaPolicy(profile="classic"), f"{CA}/directory"
-        return AcmeAuthority(url, self.store, policy=policy, vault=VAULT, clock=FakeClock(NOW), transport=self.script)
+        return AcmeAuthority(
+            url,
+            self.store,
+            policy=policy,
+            vault=VAULT,
+            clock=FakeClock(NOW),
+            transport=self.script,
+            terms_agreed=True,
+        )
 
 
 @pytest.fixture

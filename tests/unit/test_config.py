@@ -45,6 +45,7 @@ def secrets(values: tuple) -> list[str]:
         ("log_level", "INFO"),
         ("own_names", ()),
         ("allow_reserved_names", False),
+        ("acme_terms_agreed", False),
     ],
 )
 def test_defaults_are_the_contracts(name: str, value: object) -> None:
@@ -137,6 +138,7 @@ WRONG = [
     ("ACME_TIMEOUT_SECONDS", "nan"),
     ("ACME_TIMEOUT_SECONDS", "ten"),
     ("ALLOW_RESERVED_NAMES", "perhaps"),
+    ("ACME_TERMS_AGREED", "perhaps"),
     ("DNS_SERVERS", "dns.example"),
     ("DNS_SERVERS", "192.0.2.1,[::1"),
     ("DNS_TIMEOUT_SECONDS", "-1"),
@@ -304,6 +306,7 @@ def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.M
         cas=f'[{{"directory": "https://ca.example/d", "eab_key_id": "kid", "eab_hmac_key": "{KEY}"}}, {{"directory": '
         '"https://b.example/d", "hosts": "c.example,d.example", "weight": 2, "limits": {"new_orders": "9/2h"}}]',
         acme_contact="ops@platform.example",
+        acme_terms_agreed=True,
         acme_timeout_seconds=2.5,
         cname_targets="a.example,b.example",
         own_names="own.example",

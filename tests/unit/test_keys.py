@@ -246,7 +246,9 @@ def test_the_record_of_a_certificate_has_the_leafs_facts_and_its_key_encrypted(k
     assert issuer_name(made.chain) == "Test CA"
 
 
-@pytest.mark.parametrize("secret", [b"", b"secret", bytes(range(256)), *KEYS.values()], ids=len)
+@pytest.mark.parametrize(
+    "secret", [b"", b"secret", bytes(range(256)), *KEYS.values()], ids=["none", "short", "any bytes", *KEYS]
+)
 def test_f03_a_secret_comes_back(secret: bytes) -> None:
     vault = Vault([new_encryption_key()])
     token = vault.encrypt(secret)

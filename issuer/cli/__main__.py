@@ -1,0 +1,5 @@
+"""`python -m issuer.cli` is the command `issuer`."""
+
+from issuer.cli import main
+
+main(prog_name="issuer")

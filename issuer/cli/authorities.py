@@ -1,0 +1,48 @@
+"""`issuer ca`: the CAs, and our accounts at them."""
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from issuer.actions import authorities
+from issuer.cli.context import format_time, load_services
+
+
+@click.group("ca")
+def ca_group() -> None:
+    """Show the CAs, and change the keys of our accounts at them."""
+
+
+@ca_group.command("list")
+def show_all() -> None:
+    """List the CAs in order of preference, our account at each, and whether it is in use at the moment."""
+    titles = ("CA", "account", "key thumbprint", "created", "state")
+    table = Table(*(Column(title, overflow="fold") for title in titles))
+    for ca in authorities.list_all(load_services()):
+        account = ca.account
+        columns = ("none yet", "", "")
+        if account:
+            url = account.url or "not registered at the CA yet"
+            columns = (url, account.thumbprint, format_time(account.created_at))
+        table.add_row(ca.directory_url, *columns, _state(ca))
+    Console().print(table)
+
+
+@ca_group.command("roll-over")
+@click.argument("directory", required=False)
+def roll_over(directory: str | None) -> None:
+    """Replace the key of our account at a CA. DIRECTORY is the CA's directory URL; it may be omitted if there is only
+    one CA."""
+    ca = authorities.roll_over(load_services(), directory)
+    thumbprint = ca.account.thumbprint if ca.account else ""
+    click.echo(f"our account at {ca.directory_url} has a new key with thumbprint {thumbprint}")
+
+
+def _state(ca: authorities.AuthorityView) -> str:
+    states = [f"not asked until {format_time(ca.cooldown_until)}" if ca.cooldown_until else "in use"]
+    if ca.account and ca.account.is_rolling_over:
+        states.append("a key roll-over was interrupted; 'issuer ca roll-over' completes it")
+    return "; ".join(states)
+
+
+COMMANDS = {"ca": ca_group}

@@ -1,0 +1,65 @@
+"""`issuer status` and `issuer prefer`: one domain."""
+
+import click
+from rich.console import Console
+
+from issuer import presenters
+from issuer.actions import lookup
+from issuer.actions.prefer import prefer as set_preferences
+from issuer.cli.context import format_time, load_services
+from issuer.domain import Domain, Record, status
+from issuer.names import canonical
+
+
+@click.command("status")
+@click.argument("domain")
+def show_status(domain: str) -> None:
+    """Show the state of a domain, who must act, and its latest events."""
+    services = load_services()
+    record = lookup.record_of(services, domain)
+    word = "withdrawn" if record.domain.is_withdrawn else status(record, services.clock())
+    lines = [f"{record.domain.name}: {word}, held by {record.domain.account}"]
+    lines += [*_domain_lines(record.domain), *_issuance_lines(record)]
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False)
+
+
+@click.command("prefer")
+@click.argument("domain")
+@click.option("--ca", help="Directory URL of the only CA that its certificates may come from; '' for any CA.")
+@click.option("--profile", help="Profile of its certificates; '' for the CA's usual profile.")
+@click.option("--chain", help="Common name of the issuer that its chain should lead to; '' for the CA's usual chain.")
+def prefer(domain: str, ca: str | None, profile: str | None, chain: str | None) -> None:
+    """Choose a CA, a profile or a chain for one domain, from its next order on."""
+    name = canonical(domain, allow_reserved=True)
+    preferences = set_preferences(load_services(), name, ca=ca, profile=profile, chain=chain).domain
+    usual = "the usual one"
+    click.echo(
+        f"{name}: CA {preferences.ca or 'by preference'}, profile {preferences.profile or usual}, "
+        f"chain to {preferences.preferred_chain or usual}"
+    )
+
+
+def _domain_lines(domain: Domain) -> list[str]:
+    lines = []
+    if domain.withdrawn_until is not None:
+        lines.append(f"reserved for this account until {format_time(domain.withdrawn_until)}")
+    lines += [
+        f"to be revoked: certificate {revocation.serial} of {revocation.ca}, {revocation.tries} failed attempts so far"
+        for revocation in domain.revocations
+    ]
+    if certificate := domain.certificate:
+        end = format_time(certificate.not_after)
+        lines.append(f"certificate {certificate.serial} of {certificate.ca}, valid until {end}")
+    return lines
+
+
+def _issuance_lines(record: Record) -> list[str]:
+    issuance, at = record.issuance, presenters.next_attempt_at(record)
+    lines = [f"{issuance.problem} [must act: {issuance.problem.actor}]"] if issuance.problem else []
+    lines.append(f"next attempt: {format_time(at) if at else 'now' if issuance.is_open else 'none planned'}")
+    return lines + [f"  {format_time(event.at)}  {event.text}" for event in record.timeline]
+
+
+COMMANDS = {"prefer": prefer, "status": show_status}

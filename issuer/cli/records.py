@@ -1,0 +1,107 @@
+"""`issuer list` and `issuer store`: many records at once."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from issuer import presenters
+from issuer.actions import listing
+from issuer.actions.listing import Page
+from issuer.cli.context import load_services
+from issuer.domain import Listing
+from issuer.ports import Services
+
+BATCH = 1000
+COLUMNS = ("domain", "account", "status", "not_after", "code", "message")
+
+
+@click.command("list")
+@click.option("--account", help="Only the domains of this account.")
+@click.option("--ca", help="Only those with a certificate of this CA (its directory URL).")
+@click.option("--code", help="Only those whose last problem has this code, such as caa.")
+@click.option(
+    "--expires-before", type=click.DateTime(["%Y-%m-%d"]), help="Only those that expire before this day (UTC)."
+)
+@click.option("--after", default="", help="Go on after this position, which the page before has printed.")
+@click.option("--limit", type=click.IntRange(1, listing.MAX_PAGE), default=100, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def show_list(
+    *,
+    account: str | None,
+    ca: str | None,
+    code: str | None,
+    expires_before: datetime | None,
+    after: str,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List domains by one of --account, --ca, --code and --expires-before; without any, count them by status."""
+    given = [(Listing.ACCOUNT, account), (Listing.CA, ca), (Listing.CODE, code), (Listing.EXPIRY, expires_before)]
+    chosen = [(fact, value) for fact, value in given if value is not None]
+    services = load_services()
+    if not chosen:
+        _print_counts(services, as_json=as_json)
+        return
+    if len(chosen) > 1:
+        raise click.UsageError("give only one of --account, --ca, --code and --expires-before")
+    fact, value = chosen[0]
+    if isinstance(value, datetime):
+        until = value.replace(tzinfo=UTC).timestamp() - 1
+        page = listing.by_expiry(services, until=until, after=after, limit=limit)
+    else:
+        page = listing.by_fact(services, fact, value, after=after, limit=limit)
+    _print_page(services, page, as_json=as_json)
+
+
+@click.group("store")
+def store() -> None:
+    """Look after the records in Redis."""
+
+
+@store.command("reindex")
+def reindex() -> None:
+    """Give records of an earlier release their indexes. May be interrupted and repeated: it goes on where it was."""
+    services = load_services()
+    while True:
+        progress = services.store.reindex(now=time.time(), limit=BATCH)
+        click.echo(f"{progress.seen:,} records, {progress.damaged:,} of them damaged")
+        if progress.is_done:
+            break
+    click.echo("all records have their indexes")
+
+
+def _print_page(services: Services, page: Page, *, as_json: bool) -> None:
+    lines = [presenters.entry(record, services.clock()) for record in page.records]
+    if as_json:
+        for line in lines:
+            click.echo(json.dumps(line))
+    else:
+        table = Table(*(Column(title, overflow="fold") for title in COLUMNS))
+        for line in lines:
+            table.add_row(*(str(line.get(title) or "") for title in COLUMNS))
+        Console().print(table)
+    if page.next:
+        click.echo(f"more: --after {page.next!r}", err=as_json)
+
+
+def _print_counts(services: Services, *, as_json: bool) -> None:
+    counts = listing.counts(services)
+    by_status: dict[str, Any] = {
+        "active": counts.active,
+        "processing": counts.processing,
+        "expired": counts.expired,
+        "error": counts.error,
+    }
+    if as_json:
+        click.echo(json.dumps(by_status))
+        return
+    for word, count in by_status.items():
+        click.echo(f"{word:<11} {count:>12,}")
+
+
+COMMANDS = {"list": show_list, "store": store}

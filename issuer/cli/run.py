@@ -1,0 +1,71 @@
+"""`issuer run`: the one definition of each process of the product. Procfile, image and units all use it."""
+
+import os
+import sys
+from importlib.util import find_spec
+
+import click
+
+from issuer.config import ProcessSettings, load_process_settings, load_settings
+
+PROCESSES = ("web", "worker", "renewals", "beat", "edge-sync")
+
+
+@click.command("run")
+@click.argument("process", type=click.Choice(PROCESSES))
+def run(process: str) -> None:
+    """Run one process of the product. It takes the place of this one: its process id and its signals stay the same.
+
+    \b
+    web        HTTP: the API, challenges, and what TLS terminators ask (gunicorn)
+    worker     issuances that somebody waits for (Celery)
+    renewals   renewals and bulk requests, and questions to other servers (Celery)
+    beat       starts what is due (Celery)
+    edge-sync  writes certificates for the TLS terminator of this machine
+
+    'issuer settings' shows what can be set.
+    """  # noqa: D301 - click's mark for lines that stay as they are
+    load_settings()
+    command = command_line(process, load_process_settings())
+    module = command[command.index("-m") + 1]
+    if find_spec(module) is None:
+        raise click.ClickException(f"the Python package {module} is not installed")
+    sys.stdout.flush()
+    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+
+
+def command_line(process: str, settings: ProcessSettings) -> list[str]:
+    """What runs a process. KeyError where there is no such process."""
+    lines = {
+        "web": _web(settings),
+        "worker": _consumer("worker", "interactive,housekeeping", settings.worker_concurrency),
+        "renewals": _consumer("renewals", "bulk,renewal,lookup", settings.renewal_concurrency),
+        "beat": ["celery", "-A", "issuer.worker", "beat"],
+        "edge-sync": _edge_sync(settings),
+    }
+    return [sys.executable, "-m", *lines[process]]
+
+
+def _web(settings: ProcessSettings) -> list[str]:
+    """PORT and GUNICORN_CMD_ARGS are not here: gunicorn reads them itself."""
+    return [
+        *("gunicorn", "--worker-class", "web.server.JsonWorker", "--workers", str(settings.web_concurrency)),
+        *("--threads", "8", "--preload", "--no-control-socket", "--logger-class", "web.server.Logs", "web.wsgi:app"),
+    ]
+
+
+def _consumer(name: str, queues: str, concurrency: int) -> list[str]:
+    """A process takes from its queues in turn; a test holds that each queue has one that takes from it."""
+    return [
+        *("celery", "-A", "issuer.worker", "worker", "--queues", queues, "--concurrency", str(concurrency)),
+        *("--hostname", f"{name}@%h", "--without-mingle", "--without-gossip"),
+    ]
+
+
+def _edge_sync(settings: ProcessSettings) -> list[str]:
+    options = [("--group", settings.edge_group), ("--haproxy", settings.edge_haproxy)]
+    set_options = [word for option, value in options if value for word in (option, value)]
+    return ["issuer", "edge", "sync", "--dir", str(settings.edge_directory), *set_options]
+
+
+COMMANDS = {"run": run}

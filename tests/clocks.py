@@ -1,0 +1,59 @@
+"""Which tests have to do with dates, and so could come out otherwise in another time zone: `pytest -m clock`.
+
+Found by what is written, so that there is no list to keep: a test, or what it names in its file, turns times into dates
+or back, or uses what it has from a module of ours that does.
+"""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONVERSIONS = re.compile(
+    r"\b(fromisoformat|isoformat|fromtimestamp|timestamp\(\)|strptime|strftime|parsedate_to_datetime|timegm|mktime"
+    r"|localtime|tzset|not_valid_\w+_utc|TimeStamper)|\btimezone=|usefixtures\(\"zone\"\)"
+)
+
+
+@cache
+def with_dates(path: Path) -> frozenset[str]:
+    """Of what a file defines, that which has to do with them."""
+    text = path.read_text()
+    found: set[str] = set()
+    names: dict[str, set[str]] = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= _imported_with_dates(node)
+            continue
+        first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+        used = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+        used |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}  # fixtures
+        has_some = CONVERSIONS.search("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
+        for name in [node.name] if hasattr(node, "name") else _assigned(node):
+            names[name] = used
+            found |= {name} if has_some else set()
+    while more := {name for name, used in names.items() if name not in found and used & found}:
+        found |= more
+    return frozenset(found)
+
+
+def _assigned(node: ast.stmt) -> list[str]:
+    return [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]
+
+
+def _imported_with_dates(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """The names that an import gives to modules of ours with dates, or to what is in them."""
+    if isinstance(node, ast.Import):
+        return {one.name.split(".")[0] for one in node.names if _converts(one.name)}
+    if _converts(node.module or ""):
+        return {one.asname or one.name for one in node.names}
+    return {one.asname or one.name for one in node.names if _converts(f"{node.module}.{one.name}")}
+
+
+@cache
+def _converts(module: str) -> bool:
+    package, *rest = module.split(".")
+    place = ROOT.joinpath(package, *rest)
+    files = (place.with_suffix(".py"), place / "__init__.py") if package in {"issuer", "web"} else ()
+    return any(file.is_file() and CONVERSIONS.search(file.read_text()) for file in files)
