@@ -70,7 +70,7 @@ def test_over_budget_it_waits_and_the_status_says_until_when_and_put_is_429() ->
     fleet.run(A_WHILE)
     body = api_client.status(second).json
     assert (body["status"], body["certificate"]) == ("error", None)
-    assert body["error"] == f"the CA's limits leave no room for it yet: at {ca.directory_url}"
+    assert body["error"] == f"the rate limits of the CA leave no room yet: at {ca.directory_url}"
     told = dt.datetime.fromisoformat(body["next_attempt_at"]).timestamp()
     assert told == pytest.approx(fleet.record(second).issuance.next_try_at, abs=1)
     answer = api_client.put(second)

@@ -114,7 +114,7 @@ def test_while_a_ca_rests_the_status_says_so_and_when_the_next_attempt_is() -> N
         fleet.run(MINUTE)
     body = api_client.status().json
     assert (body["status"], body["message"]) == ("error", "x509 key pair generation failed")
-    assert body["error"] == "the CA has trouble and is left alone for a while: connection refused"
+    assert body["error"] == "the CA has failed several times and is not asked for a while: connection refused"
     assert body["next_attempt_at"]
     assert 0 < fleet.record().issuance.next_try_at - fleet.clock() <= 12 * MINUTE
 
