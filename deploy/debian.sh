@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages named as arguments, those that are not there yet. Says plainly what is missing when it may not.
+# Installs the Debian packages named as arguments, unless they are installed. Without the right to install, it says which
+# are missing.
 set -eu
 missing=""
 for package in "$@"; do
@@ -8,7 +9,7 @@ for package in "$@"; do
 done
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null; then
-    echo "not installed:$missing. This is no Debian, so install them by hand." >&2
+    echo "not installed:$missing. This system is not Debian; install them by hand." >&2
     exit 1
 fi
 if [ "$(id -u)" = 0 ]; then
@@ -16,12 +17,12 @@ if [ "$(id -u)" = 0 ]; then
 elif command -v sudo >/dev/null; then
     as_root="sudo"
 else
-    echo "not installed:$missing. Run as root, or with sudo there: apt-get install$missing" >&2
+    echo "not installed:$missing. Run as root: apt-get install$missing" >&2
     exit 1
 fi
 echo "installing Debian packages:$missing"
 export DEBIAN_FRONTEND=noninteractive
-# The lists may be old or absent on a new machine, so a first failure is answered by fetching them.
+# On a new machine the package lists may be old or missing, so they are fetched after a first failure.
 # shellcheck disable=SC2086
 $as_root apt-get install --yes --no-install-recommends $missing >/dev/null 2>&1 || {
     $as_root apt-get update >/dev/null

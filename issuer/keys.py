@@ -26,9 +26,9 @@ from issuer.domain import Certificate
 from issuer.problem import Problem, ProblemType
 
 CLOCK_SKEW_SECONDS = 7200
-"""How far a certificate's notBefore may lie ahead of our clock: more than the hour by which one may be set back."""
+"""How far a certificate's notBefore may lie ahead of our clock, which may be an hour wrong after a time change."""
 
-UNSOUND = (
+INVALID_INPUT_ERRORS = (
     ValueError,
     TypeError,
     InvalidSignature,
@@ -39,13 +39,14 @@ UNSOUND = (
 )
 
 PLACEHOLDER_NAME = "no-certificate-yet.invalid"
-"""The only name in the certificate that is shown for names without one; it can be nobody's (RFC 2606 §2)."""
+"""The only name in the placeholder certificate, which edges serve for names without one; nobody can own it
+(RFC 2606 §2)."""
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class KeyType(StrEnum):
-    """The kinds of certificate key that can be asked for."""
+    """The types of certificate key that can be configured."""
 
     EC_P256 = "ec-p256"
     EC_P384 = "ec-p384"
@@ -53,37 +54,38 @@ class KeyType(StrEnum):
 
 
 class Vault:
-    """Encryption at rest: the first key encrypts, all decrypt (Fernet; so that keys can be rotated)."""
+    """Encryption at rest (Fernet): the first key encrypts, all keys decrypt, so that keys can be rotated."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """keys: Fernet keys, URL-safe base64. ValueError for one that is none, without repeating it."""
+        """keys: Fernet keys, URL-safe base64. Raises ValueError for an invalid key, without repeating it."""
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise ValueError("an encryption key is not 32 bytes in URL-safe base64") from None
 
     def encrypt(self, secret: bytes) -> str:
-        """A token that only our keys open."""
+        """The Fernet token of a secret; only our keys decrypt it."""
         return self._fernet.encrypt(secret).decode()
 
     def decrypt(self, token: str) -> bytes:
-        """The secret again. Raises Problem(undecryptable): the keys have changed, nothing may be made anew."""
+        """The secret of a token. Raises Problem(undecryptable) if no key decrypts it; then the operator must act, and
+        nothing that is stored may be replaced."""
         try:
             return self._fernet.decrypt(token)
         except (InvalidToken, ValueError):
             raise Problem(
                 ProblemType.UNDECRYPTABLE,
-                hint="the operator must add the key it was encrypted with to ISSUER_ENCRYPTION_KEYS again",
+                hint="the operator must add the key that encrypted it to ISSUER_ENCRYPTION_KEYS again",
             ) from None
 
 
 def new_encryption_key() -> str:
-    """A fresh key for `Vault`."""
+    """A new key for `Vault`."""
     return Fernet.generate_key().decode()
 
 
 def new_key(kind: KeyType) -> bytes:
-    """A fresh private key, PKCS #8 DER."""
+    """A new private key, PKCS #8 DER."""
     key: PrivateKey
     match kind:
         case KeyType.EC_P256:
@@ -101,13 +103,13 @@ def as_pem(key: bytes) -> str:
 
 
 def placeholder_bundle() -> str:
-    """A self-signed certificate and its key, PEM, for handshakes for names that have none.
+    """The placeholder certificate with its key, PEM: self-signed, for handshakes for names without a certificate.
 
-    Nobody trusts it, and nobody has to: a CA that a redirect sends to HTTPS while it validates a name (RFC 8555 §8.3)
-    does not look at it. It never ends (RFC 5280 §4.1.2.5).
+    It is not trusted and need not be: a CA that follows a redirect to HTTPS while it validates a name (RFC 8555 §8.3)
+    does not verify it. It never expires (RFC 5280 §4.1.2.5).
     """
-    begins, ends = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
-    return "".join(self_signed("No certificate for this name yet", [x509.DNSName(PLACEHOLDER_NAME)], begins, ends))
+    start, end = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+    return "".join(self_signed("No certificate for this name yet", [x509.DNSName(PLACEHOLDER_NAME)], start, end))
 
 
 def self_signed(
@@ -118,7 +120,7 @@ def self_signed(
     *,
     is_ca: bool = False,
 ) -> tuple[str, str]:
-    """A certificate that is its own issuer, and its key, each PEM. is_ca: it may be trusted as a root."""
+    """A self-signed certificate and its key, each PEM. is_ca: it may be trusted as a root."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     certificate = (
@@ -138,16 +140,16 @@ def self_signed(
 
 
 def is_placeholder(certificate: x509.Certificate) -> bool:
-    """True for what `placeholder_bundle` makes."""
+    """True for a certificate that `placeholder_bundle` made."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return names.get_values_for_type(x509.DNSName) == [PLACEHOLDER_NAME]
-    except UNSOUND:
+    except INVALID_INPUT_ERRORS:
         return False
 
 
 def new_csr(key: bytes, name: str) -> str:
-    """A CSR (PEM) for one name, in the SAN alone: a CN holds no more than 64 characters (RFC 5280 ub-common-name)."""
+    """A CSR (PEM) for one name, only in the SAN: a CN has at most 64 characters (RFC 5280 ub-common-name)."""
     builder = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([]))
@@ -157,36 +159,36 @@ def new_csr(key: bytes, name: str) -> str:
 
 
 def read_chain(pem: str, *, key: bytes, name: str, now: float) -> tuple[str, x509.Certificate]:
-    """What a CA sent, verified: the chain as clean PEM (leaf first) and the leaf.
+    """Verify a chain that a CA sent; returns it as normalized PEM (leaf first), and the leaf.
 
     Raises Problem(bad-certificate) unless it parses, every certificate is signed by the next, the leaf's public key
     is that of `key`, its only name is `name`, and it is valid at `now` (epoch seconds).
     """
-    chain, names = _fitting(pem, _load(key))
+    chain, names = _verified(pem, _load(key))
     leaf = chain[0]
     if [(type(entry), str(entry.value).lower()) for entry in names] != [(x509.DNSName, name)]:
-        raise _bad(f"it is not for {name} alone")
+        raise _bad(f"the certificate is not for {name} alone")
     if leaf.not_valid_before_utc.timestamp() > now + CLOCK_SKEW_SECONDS:
-        raise _bad("it is not valid yet")
+        raise _bad("the certificate is not valid yet")
     if leaf.not_valid_after_utc.timestamp() + 1 <= now:
-        raise _bad("it has expired already")
-    return "".join(one.public_bytes(Encoding.PEM).decode() for one in chain), leaf
+        raise _bad("the certificate has already expired")
+    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in chain), leaf
 
 
-def require_fit(bundle: str, name: str) -> None:
-    """Raise Problem(bad-certificate) unless a PEM of chain and key is whole and in order: every certificate signed by
-    the next, the leaf for `name`, and its public key that of the key. Whether it has expired is not asked."""
+def verify_bundle(bundle: str, name: str) -> None:
+    """Raise Problem(bad-certificate) unless a PEM of chain and key is complete: every certificate is signed by the
+    next, and the leaf is for `name` and for the key. An expired certificate is accepted."""
     try:
         key = load_pem_private_key(bundle.encode(), password=None)
-    except UNSOUND as error:
-        raise _bad(f"its key can not be read ({type(error).__name__})") from None
-    _, names = _fitting(bundle, key)
-    if name not in (one.lower() for one in names.get_values_for_type(x509.DNSName)):
-        raise _bad(f"it is not for {name}")
+    except INVALID_INPUT_ERRORS as error:
+        raise _bad(f"its key cannot be read ({type(error).__name__})") from None
+    _, names = _verified(bundle, key)
+    if name not in (dns_name.lower() for dns_name in names.get_values_for_type(x509.DNSName)):
+        raise _bad(f"the certificate is not for {name}")
 
 
 def as_certificate(pem: str, *, key: bytes, name: str, ca: str, vault: Vault, now: float) -> Certificate:
-    """The record of a chain that `read_chain` accepts, its key encrypted."""
+    """The record of a chain that `read_chain` accepts, with its key encrypted. Raises Problem(bad-certificate)."""
     chain, leaf = read_chain(pem, key=key, name=name, now=now)
     return Certificate(
         chain=chain,
@@ -200,36 +202,36 @@ def as_certificate(pem: str, *, key: bytes, name: str, ca: str, vault: Vault, no
 
 
 def certificate_id(chain: str) -> str | None:
-    """What a CA knows the leaf of a chain by (RFC 9773 §4.1); None where it names no authority key."""
+    """The identifier of the leaf of a chain for renewal info (RFC 9773 §4.1); None if it names no authority key."""
     leaf = x509.load_pem_x509_certificate(chain.encode())
     try:
         authority = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except UNSOUND:
+    except INVALID_INPUT_ERRORS:
         return None
     serial = leaf.serial_number.to_bytes(leaf.serial_number.bit_length() // 8 + 1)  # as DER has it: signed
     return f"{_base64url(authority)}.{_base64url(serial)}" if authority else None
 
 
 def top_issuer(chain: str) -> str:
-    """The common name of whom the last certificate of a chain is signed by; empty where there is none to read, or where
-    one is not signed by the next."""
+    """The common name of the issuer of a chain's last certificate; empty if it has none, or if a certificate is not
+    signed by the next."""
     try:
         certificates = x509.load_pem_x509_certificates(chain.encode())
         for lower, upper in pairwise(certificates):
             lower.verify_directly_issued_by(upper)
         names = certificates[-1].issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except UNSOUND:
+    except INVALID_INPUT_ERRORS:
         return ""
     return str(names[0].value) if names else ""
 
 
 def is_same_leaf(chain: str, other: str) -> bool:
-    """True where two chains that can be read are for the same certificate."""
+    """True if two valid chains (PEM) have the same leaf."""
     return x509.load_pem_x509_certificate(chain.encode()) == x509.load_pem_x509_certificate(other.encode())
 
 
 def issuer_name(chain: str) -> str:
-    """Who signed the leaf of a chain, in words for a person."""
+    """The issuer of the leaf of a chain, for people."""
     leaf = x509.load_pem_x509_certificate(chain.encode())
     common_names = leaf.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(common_names[0].value) if common_names else leaf.issuer.rfc4514_string()
@@ -239,25 +241,25 @@ def _base64url(value: bytes) -> str:
     return urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
-def _fitting(pem: str, key: PrivateKeyTypes) -> tuple[list[x509.Certificate], x509.SubjectAlternativeName]:
-    """The chain in a PEM, each signed by the next and the leaf for `key`, and the leaf's names."""
+def _verified(pem: str, key: PrivateKeyTypes) -> tuple[list[x509.Certificate], x509.SubjectAlternativeName]:
+    """The chain in a PEM, each certificate signed by the next and the leaf for `key`, and the leaf's names."""
     try:
         chain = x509.load_pem_x509_certificates(pem.encode())
         names = chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         for lower, upper in pairwise(chain):
             lower.verify_directly_issued_by(upper)
         public_key = _public_bytes(chain[0].public_key())
-    except UNSOUND as error:
-        raise _bad(f"it is no certificate chain with a name in it ({type(error).__name__})") from None
+    except INVALID_INPUT_ERRORS as error:
+        raise _bad(f"it is not a certificate chain with a name in its leaf ({type(error).__name__})") from None
     if public_key != _public_bytes(key.public_key()):
-        raise _bad("it was made for another key")
+        raise _bad("the certificate is for another key")
     return chain, names
 
 
 def _load(key: bytes) -> PrivateKey:
     loaded = load_der_private_key(key, password=None)
     if not isinstance(loaded, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise TypeError("not a kind of key that this product makes")
+        raise TypeError("not a type of key that this product makes")
     return loaded
 
 

@@ -1,7 +1,7 @@
-"""Logs: one event a line, readable on a terminal, JSON otherwise; the libraries' lines go the same way.
+"""Logs: one event per line, readable on a terminal, JSON otherwise; lines of libraries have the same form.
 
-`domain`, `issuance` and `step` are bound once a task (`structlog.contextvars`) and stand on every line below it.
-Tracebacks are plain: a pretty one shows local variables, and those hold keys.
+Every task binds `domain`, `issuance` and `step` once (`structlog.contextvars`), so that all its lines have them.
+Tracebacks are plain: structlog's rich ones show local variables, which may be keys.
 """
 
 import logging
@@ -19,11 +19,12 @@ SHARED: list[Processor] = [
 ]
 
 CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
-"""What these say of every task at INFO, the steps say better."""
+"""These log every task at INFO; the steps log the same with more detail."""
 
 
 def configure_logs(log_format: str, level: str) -> None:
-    """Send every logger of this process to standard error. log_format: `console`, `json`, or empty: by terminal."""
+    """Send every logger of this process to standard error. log_format: `console`, `json`, or empty: `console` on a
+    terminal, otherwise `json`."""
     is_console = log_format == "console" or (not log_format and sys.stderr.isatty())
     handler = logging.StreamHandler()
     handler.setFormatter(

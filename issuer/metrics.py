@@ -1,8 +1,7 @@
 """Every metric, by its name.
 
-They are counted in the store for all processes together, and shown by any `web` at /metrics: a process that ends takes
-nothing with it, and one place tells of all. Durations are in seconds. No label is a domain's name, of which there are
-millions.
+The store counts them for all processes together, and any `web` shows them at /metrics: nothing is lost when a process
+ends, and one scrape covers all. Durations are in seconds. No label is a domain name: there are millions of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,23 +12,23 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 CounterValues = Mapping[tuple[str, ...], float]
-"""By how much to raise what is counted under a metric's name and more words, or how high that is."""
+"""Values by key, either to add or in total. A key is a metric's name followed by its label values or its bucket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """How often something has happened. labels: their names."""
+    """A Prometheus counter. meaning: its help text. labels: their names."""
 
     name: str
     meaning: str
     labels: tuple[str, ...] = ()
 
     def once(self, *values: str) -> CounterValues:
-        """It has happened; values: of the labels."""
+        """One more occurrence. values: of the labels."""
         return {(self.name, *values): 1}
 
     def family(self, counted: CounterValues) -> Metric:
-        """What was counted, as Prometheus has it."""
+        """The totals as a Prometheus metric family."""
         family = CounterMetricFamily(self.name, self.meaning, labels=self.labels)
         for name, *values in sorted(counted):
             if name == self.name:
@@ -39,22 +38,22 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How something is spread. buckets: their upper bounds, ascending."""
+    """A Prometheus histogram. meaning: its help text. buckets: their upper bounds, ascending."""
 
     name: str
     meaning: str
     buckets: tuple[float, ...]
 
     def observed(self, value: float) -> CounterValues:
-        """It has been `value` once."""
+        """One more observation of `value`."""
         return {(self.name, self._bucket(value)): 1, (self.name, "sum"): value}
 
     def family(self, counted: CounterValues) -> Metric:
-        """What was counted, as Prometheus has it."""
-        reached, buckets = 0.0, []
+        """The totals as a Prometheus metric family."""
+        cumulated, buckets = 0.0, []
         for bound in [*map(str, self.buckets), "+Inf"]:
-            reached += counted.get((self.name, bound), 0)
-            buckets.append((bound, reached))
+            cumulated += counted.get((self.name, bound), 0)
+            buckets.append((bound, cumulated))
         return HistogramMetricFamily(self.name, self.meaning, buckets, counted.get((self.name, "sum"), 0))
 
     def _bucket(self, value: float) -> str:
@@ -63,16 +62,16 @@ class Histogram:
 
 EDGE_LOOKS = Counter(
     "issuer_edge_looks_total",
-    "Looks at whether an edge serves the certificate in force: yes, no, or unknown where it did not answer.",
+    "Checks whether an edge serves the certificate in force: yes, no, or unknown if it did not answer.",
     ("edge", "serves"),
 )
 EDGE_CONFIRMED = Histogram(
     "issuer_edge_confirmed_seconds",
-    "From a certificate in force to the look at which all edges served it.",
+    "Seconds from the installation of a certificate to the check at which all edges served it.",
     (3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0),
 )
 EDGE_GIVEN_UP = Counter(
-    "issuer_edge_given_up_total", "Certificates that some edge did not serve for a day, and that are looked at no more."
+    "issuer_edge_given_up_total", "Certificates that some edge did not serve within a day; they are no longer checked."
 )
 EDGE_UNCONFIRMED = "issuer_edge_unconfirmed"
 EVENTS = Counter(
@@ -81,13 +80,13 @@ EVENTS = Counter(
 
 
 def exposition(counted: CounterValues, *, unconfirmed: int) -> bytes:
-    """All metrics in Prometheus' text format. unconfirmed: how many certificates are still to be confirmed."""
+    """All metrics in Prometheus' text format. unconfirmed: how many certificates not all edges serve yet."""
 
     class All(Collector):
         def collect(self) -> Iterator[Metric]:
             yield from (metric.family(counted) for metric in (EDGE_LOOKS, EDGE_CONFIRMED, EDGE_GIVEN_UP, EVENTS))
             yield GaugeMetricFamily(
-                EDGE_UNCONFIRMED, "Certificates in force that not all edges were seen to serve.", unconfirmed
+                EDGE_UNCONFIRMED, "Certificates in force that not all edges are known to serve.", unconfirmed
             )
 
     registry = CollectorRegistry()

@@ -15,24 +15,24 @@ MAX_SHOWN = 80
 MAX_NAME = 253
 MAX_LABELS = 10
 
-HOST_ALONE = "give the host name alone, such as shop.example.com"
-UNDER_SUFFIX = "give a name that its holder registered, such as shop.example.com"
+HOST_NAME_ONLY = "send only the host name, such as shop.example.com"
+REGISTERED_NAME = "send a name below a registered domain, such as shop.example.com"
 
 # Searched in this order, so that a URL with a port is called a URL.
 NO_HOST_NAMES = (
-    (re.compile(r"[/\\?#]"), "is a URL or a path, not a host name", HOST_ALONE),
-    (re.compile(r"@"), "is an e-mail address, not a host name", HOST_ALONE),
-    (re.compile(r"\*"), "is a wildcard, and HTTP-01 can not validate wildcards", "ask for each host name"),
-    (re.compile(r"\[|:.*:"), "is an IPv6 address, not a host name", HOST_ALONE),
-    (re.compile(r":"), "has a port", HOST_ALONE),
-    (re.compile(r"(?:\A|\.)(?:[0-9]+|0x[0-9a-f]*)\Z"), "is an IP address or ends in a number", HOST_ALONE),
+    (re.compile(r"[/\\?#]"), "is a URL or a path, not a host name", HOST_NAME_ONLY),
+    (re.compile(r"@"), "is an e-mail address, not a host name", HOST_NAME_ONLY),
+    (re.compile(r"\*"), "is a wildcard, and HTTP-01 cannot validate wildcards", "ask for each host name separately"),
+    (re.compile(r"\[|:.*:"), "is an IPv6 address, not a host name", HOST_NAME_ONLY),
+    (re.compile(r":"), "has a port", HOST_NAME_ONLY),
+    (re.compile(r"(?:\A|\.)(?:[0-9]+|0x[0-9a-f]*)\Z"), "is an IP address or ends in a number", HOST_NAME_ONLY),
     (re.compile(r"_"), "has an underscore, and CA policy forbids it", "use a name without '_'"),
 )
 
 LABEL_REASONS = {
-    "empty_label": "is empty: two dots in a row, or one at the start",
-    "input_too_long": "is over 63 octets",
-    "label_too_long": "is over 63 octets",
+    "empty_label": "is empty: the name has two dots in a row, or one at the start",
+    "input_too_long": "is longer than 63 octets",
+    "label_too_long": "is longer than 63 octets",
     "hyphen_start_end": "starts or ends with '-'",
     "hyphen_3_4": "has '--' as its 3rd and 4th characters and is not a valid A-label",
 }
@@ -44,43 +44,43 @@ def canonical(text: str, *, own_names: Collection[str] = (), allow_reserved: boo
     own_names: the platform's names; they and all names below them are refused. allow_reserved: for a private
     or test CA, accept top-level domains that the internet does not have (.test, .local).
     Public suffixes of the ICANN section (com, co.uk) are refused. One of the private section (github.io) is
-    allowed on purpose: public CAs sign for it, and its holder may well be a customer.
+    allowed on purpose: public CAs issue for it, and its holder may well be a customer.
     Raises Problem(invalid-name), and nothing else. Rules: UTS 46 (non-transitional, STD3), then IDNA 2008
-    (RFC 5891); sizes of RFC 1035 section 2.3.4; at most 10 labels, as Let's Encrypt has it.
+    (RFC 5891); sizes of RFC 1035 §2.3.4; at most 10 labels, the limit of Let's Encrypt.
     """
     mapped = _mapped(text).removesuffix(".")
     _require_host_name(mapped)
     name = ".".join(_a_label(label) for label in mapped.split("."))
     if len(name) > MAX_NAME:
-        raise _refusal(name, f"is over {MAX_NAME} octets", "use a shorter name")
+        raise _refusal(name, f"is longer than {MAX_NAME} octets", "use a shorter name")
     _require_public_name(name, allow_reserved=allow_reserved)
     _require_not_ours(name, own_names)
     return name
 
 
 def _refusal(part: str, reason: str, hint: str) -> Problem:
-    # ascii(): what was typed reaches logs and terminals, and must not break a line or turn its direction.
+    # ascii(): the input reaches logs and terminals, and must not break a line or change its direction.
     shown = ascii(part if len(part) <= MAX_SHOWN else part[:MAX_SHOWN] + "...")
     return Problem(ProblemType.INVALID_NAME, f"{shown} {reason}", hint=hint)
 
 
 def _mapped(text: str) -> str:
-    """The text by the mapping of UTS 46: lower case, plain dots and letters for their full-width forms."""
+    """The text after the mapping of UTS 46: lower case, and plain dots and letters for their full-width forms."""
     if len(text) > MAX_INPUT:
-        raise _refusal(text, f"is over {MAX_INPUT} characters", "use a shorter name")
+        raise _refusal(text, f"is longer than {MAX_INPUT} characters", "use a shorter name")
     if any(char.isspace() or unicodedata.category(char) == "Cc" for char in text):
-        raise _refusal(text, "has a blank or a control character", "remove it, at the ends too")
+        raise _refusal(text, "has a space or a control character", "remove it, also at the start and at the end")
     try:
-        # Without std3_rules, so that a full-width '*' gets its own reason; `_a_label` refuses what STD3 does.
+        # Without std3_rules, so that a full-width '*' gets its own reason; `_a_label` refuses what STD3 refuses.
         return idna.uts46_remap(text, std3_rules=False)
     except idna.IDNAError as error:
         raise _refusal(text, _broken_rule(error), "check its spelling") from None
 
 
 def _require_host_name(mapped: str) -> None:
-    """Refuse what is something else than a name, or too much to look at."""
+    """Refuse what is not a host name, or has too many labels."""
     if not mapped:
-        raise _refusal(mapped, "is empty", HOST_ALONE)
+        raise _refusal(mapped, "is empty", HOST_NAME_ONLY)
     for sign, reason, hint in NO_HOST_NAMES:
         if sign.search(mapped):
             raise _refusal(mapped, reason, hint)
@@ -89,12 +89,12 @@ def _require_host_name(mapped: str) -> None:
 
 
 def registered_domain(name: str) -> str:
-    """The part of a canonical name that somebody has registered: one label more than the public suffix."""
+    """The registered domain of a canonical name: its public suffix and one more label."""
     return _suffixes().privatesuffix(name) or ".".join(name.split(".")[-2:])
 
 
 def _a_label(label: str) -> str:
-    """One label as IDNA 2008 has it; an `xn--` label only if decoding and encoding give it again."""
+    """One label in its IDNA 2008 form; an `xn--` label only if decoding and encoding it gives the same label."""
     try:
         return idna.alabel(label).decode("ascii")
     except idna.IDNAError as error:
@@ -107,7 +107,7 @@ def _a_label(label: str) -> str:
 def _broken_rule(error: idna.IDNAError) -> str:
     if error.codepoint is None:
         return "is not allowed by IDNA 2008"
-    return f"has U+{error.codepoint:04X} where a name can not have it"
+    return f"has U+{error.codepoint:04X} in a place where a name cannot have it"
 
 
 @cache
@@ -116,29 +116,29 @@ def _suffixes() -> PublicSuffixList:
 
 
 def _require_public_name(name: str, *, allow_reserved: bool) -> None:
-    """Refuse suffixes, single labels, and top-level domains that the CA can not look up."""
+    """Refuse public suffixes, single labels, and top-level domains that a public CA cannot look up."""
     top = name.rpartition(".")[2]
     if _suffixes().is_public(name):
-        raise _refusal(name, "is a public suffix, which belongs to no customer", UNDER_SUFFIX)
+        raise _refusal(name, "is a public suffix, which belongs to no customer", REGISTERED_NAME)
     if top == name:
-        raise _refusal(name, "is a single label", UNDER_SUFFIX)
+        raise _refusal(name, "is a single label", REGISTERED_NAME)
     if top == "onion":
-        raise _refusal(name, "is a Tor name, which a CA's HTTP-01 does not reach", UNDER_SUFFIX)
-    # The list has arpa, but it is no place for customers: home.arpa is local, the rest is infrastructure.
+        raise _refusal(name, "is a Tor name, and HTTP-01 cannot reach it", REGISTERED_NAME)
+    # The list has arpa, but customers have no names there: home.arpa is local, the rest is infrastructure.
     is_known = _suffixes().publicsuffix(name) is not None and top != "arpa"
     if not is_known and not allow_reserved:
-        raise _refusal(name, f"is under .{top}, a reserved or unknown top-level domain", UNDER_SUFFIX)
+        raise _refusal(name, f"is under .{top}, a reserved or unknown top-level domain", REGISTERED_NAME)
 
 
 def _require_not_ours(name: str, own_names: Collection[str]) -> None:
-    """Refuse the platform's names: with a certificate for one a customer could take over the API."""
+    """Refuse the platform's own names: with a certificate for one, a customer could take over the API."""
     for own in map(_own_name, own_names):
         if name == own or name.endswith(f".{own}"):
-            raise _refusal(name, "is a name of this platform or below one", "use a name of your own domain")
+            raise _refusal(name, "is one of this platform's names, or below one", "use a name of your own domain")
 
 
 def _own_name(own: str) -> str:
-    # `*.ours` and `.ours` mean `ours`. One that no customer could get, such as `our_edge.test`, is no error.
+    # `*.ours` and `.ours` mean `ours`. A name that no customer could get, such as `our_edge.test`, is not an error.
     own = own.strip("*. ")
     try:
         return idna.encode(own, uts46=True).decode("ascii").removesuffix(".")

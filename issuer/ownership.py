@@ -1,7 +1,7 @@
-"""Does a name lead to us, and does it show whose it is?
+"""Does a name point here, and does it prove which account it belongs to?
 
-A CNAME to a target that all accounts share does not: whoever asks first could have a name that somebody else has left
-pointing here. Where the operator wants proof, DNS must show the token of the account.
+A CNAME to a target that all accounts share proves nothing: the first account that asks could get a name that belongs to
+somebody else and still points here. If the operator requires proof, DNS must contain the account's token.
 """
 
 import secrets
@@ -13,26 +13,27 @@ from issuer.problem import Problem, ProblemType
 
 
 def points_here(services: Services, name: str, account: Account | str) -> DnsFinding:
-    """What DNS says of a name for an account, or for that of an id. Raises Problem where there is no such account."""
+    """What DNS says about a name for an account, given as such or by its id. Raises Problem(not-found) if there is no
+    such account."""
     if services.holder_proof is HolderProof.NONE:
         return services.resolver.points_here(name)
     own = token(services, account)
     if services.holder_proof is HolderProof.CNAME:
         return services.resolver.points_here(name, own)
-    shown = services.resolver.shows(name, own)
-    leading = services.resolver.points_here(name)
-    if leading.verdict is Verdict.YES:
-        return shown
+    proof = services.resolver.has_proof(name, own)
+    pointing = services.resolver.points_here(name)
+    if pointing.verdict is Verdict.YES:
+        return proof
     return (
-        leading
-        if shown.verdict is Verdict.YES
-        else replace(leading, required_record=f"{leading.required_record} and {shown.required_record}")
+        pointing
+        if proof.verdict is Verdict.YES
+        else replace(pointing, required_record=f"{pointing.required_record} and {proof.required_record}")
     )
 
 
 def token(services: Services, account: Account | str) -> str:
-    """The token of an account, or of that of an id: made when it is first needed, where the account is older than
-    tokens are. Of many callers at once, all get the one that stays."""
+    """The token of an account, given as such or by its id. An account from before tokens existed gets one at the first
+    call; concurrent callers all get the same one. Raises Problem(not-found)."""
     account_id = account if isinstance(account, str) else account.id
     known = services.store.account(account_id) if isinstance(account, str) else account
     if known and not known.token:
@@ -44,5 +45,5 @@ def token(services: Services, account: Account | str) -> str:
 
 
 def new_token() -> str:
-    """128 random bits as a label."""
+    """128 random bits as a DNS label."""
     return secrets.token_hex(16)

@@ -8,7 +8,7 @@ from issuer.events import Event
 from issuer.ports import DamagedRecord
 from issuer.problem import Problem, ProblemType
 
-DELAYED = "the CA is not ready yet and has asked to be left alone until the next attempt"
+DELAYED = "the CA is not ready yet and has asked to wait until the next attempt"
 
 
 def instant(at: float) -> str:
@@ -90,11 +90,11 @@ def _words(word: Status, last: str | None) -> tuple[str, str | None]:
         case Status.ACTIVE:
             return "x509 key pair is active", None
         case Status.PROCESSING:
-            return last or "x509 key pair generation is under way", "Waiting for x509 key pair generation"
+            return last or "x509 key pair generation is in progress", "Waiting for x509 key pair generation"
         case Status.EXPIRED:
             return last or "x509 certificate has expired", "x509 certificate has expired"
         case Status.ERROR:
-            delayed = "the CA is not ready yet and has asked to be left alone until the next attempt"
+            delayed = "the CA is not ready yet and has asked to wait until the next attempt"
             return (
                 ("x509 key pair generation failed", last) if last else ("x509 key pair generation is delayed", delayed)
             )

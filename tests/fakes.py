@@ -69,7 +69,7 @@ class FakeResolver:
         verdict = self._proved(name, below) if below else self.verdicts.get(name, Verdict.YES)
         return DnsFinding(verdict, f"{name} as DNS has it", f"{name} CNAME {f'{below}.' if below else ''}{TARGET}")
 
-    def shows(self, name: str, token: str) -> DnsFinding:
+    def has_proof(self, name: str, token: str) -> DnsFinding:
         return DnsFinding(self._proved(name, token), f"_issuer.{name} as DNS has it", f"_issuer.{name} TXT {token}")
 
     def _proved(self, name: str, token: str) -> Verdict:

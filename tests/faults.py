@@ -1,4 +1,4 @@
-"""What a test tells a fake CA: to fail, to allow little, to say when it wants certificates to be renewed."""
+"""Faults and limits of a fake CA: failures, few requests, a suggested renewal window."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from tests.fakes import FakeCa
 
 
 def fails(problem: Exception, *methods: str) -> Callable[[str], None]:
-    """A `before` or `after` that raises at these methods, or at all."""
+    """A `before` or `after` that raises at these methods; without any, at all of them."""
 
     def fail(called: str) -> None:
         if called in methods or not methods:
@@ -17,12 +17,12 @@ def fails(problem: Exception, *methods: str) -> Callable[[str], None]:
     return fail
 
 
-def works(_: str) -> None:
-    """A `before` or `after` that lets everything through."""
+def succeeds(_: str) -> None:
+    """A `before` or `after` that lets every call succeed."""
 
 
 def called_from_now_on(ca: FakeCa) -> list[float]:
-    """When the CA is asked for anything, from now on."""
+    """The times of all further calls of the CA."""
     times, before = [], ca.before
 
     def call(method: str) -> None:
@@ -34,11 +34,11 @@ def called_from_now_on(ca: FakeCa) -> list[float]:
 
 
 def limited(ca: FakeCa, **limits: object) -> FakeCa:
-    """The same CA, used within these limits."""
+    """The same CA with these limits."""
     ca.policy = CaPolicy(limits=CaLimits(**limits))
     return ca
 
 
 def window(start: float, end: float, again: float | None = None, why: str = "") -> Callable[[str], RenewalInfo]:
-    """What a CA says about every certificate."""
+    """A CA's renewal info for every certificate."""
     return lambda certificate_id: RenewalInfo(RenewalWindow(certificate_id, start, end, why), again)

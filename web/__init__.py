@@ -1,1 +1,1 @@
-"""The HTTP front end: a thin skin over `issuer.actions.eligibility` and `issuer.pipeline`. The contract is in `api`."""
+"""The HTTP front end: a thin layer over `issuer.actions`."""

@@ -19,7 +19,7 @@ api = Blueprint("api", __name__, url_prefix="/v2/x509")
 
 
 class AnyText(BaseConverter):
-    """Whatever stands in the path, slashes and line breaks too: `checks` says what is wrong with it."""
+    """Any text in the path, also with slashes and line breaks: `issuer.names` says what is wrong with it."""
 
     part_isolating = False
     regex = r"(?s:.+)"
@@ -27,19 +27,19 @@ class AnyText(BaseConverter):
 
 @api.post("/<anything:domain>", provide_automatic_options=False)
 def initiate(domain: str) -> Response:
-    """Begin: 202, or 400, 402, 404, 409, 429 by the checks in their fixed order."""
-    return _begun(domain, must_exist=False)
+    """Start an issuance: 202; or 400, 402, 404, 409 or 429, by checks in a fixed order."""
+    return _start(domain, must_exist=False)
 
 
 @api.put("/<anything:domain>", provide_automatic_options=False)
 def regenerate(domain: str) -> Response:
-    """Begin again for a name with an expired or failed certificate."""
-    return _begun(domain, must_exist=True)
+    """Start a new issuance for a name whose certificate has expired or whose issuance has failed."""
+    return _start(domain, must_exist=True)
 
 
 @api.get("/<anything:domain>/status", provide_automatic_options=False)
 def show_status(domain: str) -> Response:
-    """How it stands, with the certificate in force or last held."""
+    """The status of a name, with its current or last certificate."""
     account = caller.account()
     services: Services = current_app.extensions["services"]
     record = eligibility.record_of(services, account, domain)
@@ -48,18 +48,18 @@ def show_status(domain: str) -> Response:
 
 @api.delete("/<anything:domain>", provide_automatic_options=False)
 def withdraw(domain: str) -> Response:
-    """Give the name up, and with `?revoke=true` have its certificate revoked, for a `reason`."""
+    """Stop serving and renewing a name; with `?revoke=true`, revoke its certificate too, for a `reason`."""
     account = caller.account()
     services: Services = current_app.extensions["services"]
-    reason = _reason(is_revoked=_chosen("revoke"))
-    former, left = withdrawal.withdraw(services, account, domain, reason=reason)
-    return jsonify(_left_of(services, former, left, is_revoked=reason is not None))
+    reason = _reason(is_revoked=_flag("revoke"))
+    former, withdrawn = withdrawal.withdraw(services, account, domain, reason=reason)
+    return jsonify(_withdrawal_body(services, former, withdrawn, is_revoked=reason is not None))
 
 
-def _begun(domain: str, *, must_exist: bool) -> Response:
+def _start(domain: str, *, must_exist: bool) -> Response:
     account = caller.account()
     if request.is_json and request.get_data():
-        # No body is needed; but one that can not be read means another call.
+        # No body is needed; but an invalid one may mean that the caller wanted something else.
         caller.json_object("send no body")
     record = start(current_app.extensions["services"], account, domain, must_exist=must_exist)
     location = f"/v2/x509/{record.domain.name}/status"
@@ -70,43 +70,47 @@ def _begun(domain: str, *, must_exist: bool) -> Response:
     return response
 
 
-def _chosen(name: str) -> bool:
-    """A query parameter that is true or false. Raises Problem(invalid-request) for anything else: who means to revoke
-    must not be told that all is well."""
-    given = request.args.getlist(name) or ["false"]
-    if given not in (["true"], ["false"]):
+def _flag(name: str) -> bool:
+    """A query parameter that is true or false. Raises Problem(invalid-request) for any other value: a caller who wants
+    to revoke must not get a success without a revocation."""
+    values = request.args.getlist(name) or ["false"]
+    if values not in (["true"], ["false"]):
         raise Problem(
-            ProblemType.INVALID_REQUEST, f"{name} is not true or false", hint=f"give ?{name}=true, or nothing"
+            ProblemType.INVALID_REQUEST, f"{name} is not true or false", hint=f"send ?{name}=true, or leave it out"
         )
-    return given == ["true"]
+    return values == ["true"]
 
 
 def _reason(*, is_revoked: bool) -> int | None:
-    """Why to revoke; None: it is not to be."""
-    given = request.args.getlist("reason")
-    if len(given) > is_revoked:
+    """The reason for a revocation; None if nothing is revoked. Raises Problem(invalid-request)."""
+    values = request.args.getlist("reason")
+    if len(values) > is_revoked:
         raise Problem(
-            ProblemType.INVALID_REQUEST, "one reason goes with revoke=true", hint="give ?revoke=true&reason=…"
+            ProblemType.INVALID_REQUEST,
+            "reason is allowed only once, and only with revoke=true",
+            hint="send ?revoke=true&reason=…",
         )
-    return withdrawal.reason_of(given[0] if given else "unspecified") if is_revoked else None
+    return withdrawal.reason_of(values[0] if values else "unspecified") if is_revoked else None
 
 
-def _left_of(services: Services, former: Domain, left: Domain, *, is_revoked: bool) -> dict[str, Any]:
-    """What becomes of a name that was given up, in words and in times."""
-    now, name = services.clock(), left.name
-    said = [f"{name} is served and renewed no more"]
-    if left.revocations:
-        said.append("a certificate of it is being revoked at the CA")
+def _withdrawal_body(services: Services, former: Domain, withdrawn: Domain, *, is_revoked: bool) -> dict[str, Any]:
+    """What happens to a withdrawn name, in words and in times. former: the domain as it was before."""
+    now, name = services.clock(), withdrawn.name
+    sentences = [f"{name} is no longer served or renewed"]
+    if withdrawn.revocations:
+        sentences.append("the CA is asked to revoke its certificate")
     elif is_revoked:
-        said.append("there is no valid certificate to revoke")
-    if is_held := not left.is_free(now):
-        said.append("it is held for your account, which may ask for it again by POST; nobody else can meanwhile")
+        sentences.append("it has no valid certificate to revoke")
+    held_until = None if withdrawn.is_free(now) else presenters.instant(withdrawn.withdrawn_until or now)
+    if held_until:
+        sentences.append(f"it is reserved for your account until {held_until}, so only you can POST it again")
     body = {
-        "message": "; ".join(said),
-        "held_until": presenters.instant(left.withdrawn_until or now) if is_held else None,
-        "revocation": "pending" if left.revocations else None,
+        "message": "; ".join(sentences),
+        "held_until": held_until,
+        "revocation": "pending" if withdrawn.revocations else None,
     }
     until = bundle.policy(services, former).remembered_until(now)
     if former.certificate and until > now:
-        body["warning"] = f"browsers that have been told HSTS keep to HTTPS for it until {presenters.instant(until)}"
+        warning = f"browsers that received its HSTS header use only HTTPS for it until {presenters.instant(until)}"
+        body["warning"] = warning
     return body

@@ -1,4 +1,4 @@
-"""create_app(services): the blueprints, and JSON for whatever goes wrong."""
+"""create_app(services): the blueprints, and JSON for every error."""
 
 from flask import Flask
 

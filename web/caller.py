@@ -1,4 +1,4 @@
-"""Who calls, and the JSON that they send."""
+"""The account that calls, and its JSON body."""
 
 import json
 from typing import Any
@@ -14,23 +14,24 @@ USER = "api"
 
 
 def account() -> Account:
-    """Whose key it is: HTTP Basic (user `api`) or Bearer. 401 else."""
-    given = request.authorization
+    """The account of the API key, from HTTP Basic (user `api`) or Bearer. Raises Problem(unauthorized)."""
+    authorization = request.authorization
     key = None
-    if given and given.type == "basic" and given.username == USER:
-        key = given.password
-    elif given and given.type == "bearer":
-        key = given.token
-    found = accounts.by_key(current_app.extensions["services"], key) if key else None
-    if found is None:
+    if authorization and authorization.type == "basic" and authorization.username == USER:
+        key = authorization.password
+    elif authorization and authorization.type == "bearer":
+        key = authorization.token
+    owner = accounts.by_key(current_app.extensions["services"], key) if key else None
+    if owner is None:
         raise Problem(
-            ProblemType.UNAUTHORIZED, hint=f"send it as the password of the user {USER}, or as a bearer token"
+            ProblemType.UNAUTHORIZED,
+            hint=f"send the API key as the password of the user {USER}, or as a bearer token",
         )
-    return found
+    return owner
 
 
 def json_object(hint: str) -> dict[str, Any]:
-    """The body. Raises Problem(invalid-request) unless it is a JSON object; hint: what to send."""
+    """The body of the request. hint: what to send. Raises Problem(invalid-request) if it is not a JSON object."""
     try:
         value = json.loads(request.get_data())
     except (ValueError, RecursionError):

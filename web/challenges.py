@@ -1,4 +1,4 @@
-"""HTTP-01 answers (RFC 8555 §8.3): plain HTTP, any Host, no redirect, no login; the exact stored token or 404."""
+"""HTTP-01 responses (RFC 8555 §8.3): plain HTTP, any Host, no redirect, no login; 404 for an unknown token."""
 
 import re
 

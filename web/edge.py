@@ -1,5 +1,5 @@
-"""What TLS terminators ask, with a token: a certificate with its key by name, whether a name is one of ours, and which
-headers it has."""
+"""What TLS terminators ask, with the edge token: the certificate and key of a name, whether a name has one, and its
+HSTS header."""
 
 import hmac
 
@@ -16,51 +16,53 @@ edge = Blueprint("edge", __name__, url_prefix="/edge")
 
 @edge.before_request
 def require_token() -> None:
-    """Raise unless the token that is set is shown, as a bearer token or in the query. Without one nothing is here."""
+    """Raise Problem(unauthorized) unless the request has the edge token, as a bearer token or in the query; raise
+    Problem(not-found) if no edge token is set."""
     services: Services = current_app.extensions["services"]
     if not services.edge_token:
         raise Problem(ProblemType.NOT_FOUND, hint="the operator must set ISSUER_EDGE_TOKEN")
-    given = request.authorization
-    shown = given.token if given and given.type == "bearer" else request.args.get("token")
-    if not hmac.compare_digest((shown or "").encode(), services.edge_token.encode()):
-        raise Problem(ProblemType.UNAUTHORIZED, hint="show the edge token, as a bearer token or as ?token=")
+    authorization = request.authorization
+    is_bearer = authorization is not None and authorization.type == "bearer"
+    token = authorization.token if authorization and is_bearer else request.args.get("token")
+    if not hmac.compare_digest((token or "").encode(), services.edge_token.encode()):
+        raise Problem(ProblemType.UNAUTHORIZED, hint="send the edge token, as a bearer token or as ?token=")
 
 
 @edge.get("/certificate", provide_automatic_options=False)
 def certificate() -> Response:
-    """200 with chain and key in one PEM, or 204 where `server_name` has none (Caddy's get_certificate http). With
-    `otherwise=neutral` in place of 204 a certificate that is nobody's, under which challenges can be answered."""
-    found, cache = _bundle("server_name"), current_app.extensions["cache"]
+    """200 with chain and key in one PEM, or 204 if `server_name` has none (Caddy's get_certificate http). With
+    `otherwise=neutral`, the placeholder certificate instead of 204, so that challenges can be answered over TLS."""
+    bundle, cache = _bundle("server_name"), current_app.extensions["cache"]
     otherwise = cache.placeholder if request.args.get("otherwise") == "neutral" else ""
-    bundle = found.bundle if found else otherwise
-    return Response(bundle, 200 if bundle else 204, content_type="application/x-pem-file")
+    pem = bundle.bundle if bundle else otherwise
+    return Response(pem, 200 if pem else 204, content_type="application/x-pem-file")
 
 
 @edge.get("/ask", provide_automatic_options=False)
 def ask() -> Response:
-    """200 where there is a certificate for exactly `domain`, else 404 (Caddy's ask)."""
-    found = _bundle("domain")
-    return Response("yes\n" if found else "no\n", 200 if found else 404, content_type="text/plain; charset=utf-8")
+    """200 if exactly `domain` has a certificate, otherwise 404 (Caddy's ask)."""
+    bundle = _bundle("domain")
+    return Response("yes\n" if bundle else "no\n", 200 if bundle else 404, content_type="text/plain; charset=utf-8")
 
 
 @edge.get("/headers", provide_automatic_options=False)
 def headers() -> Response:
-    """204 where there is a valid certificate for `domain`, with the headers that are due over HTTPS; 410 where it has
-    ended, 404 where there is none."""
+    """204 if `domain` has a valid certificate, with the headers to send over HTTPS; 410 if its certificate has expired,
+    404 if it has none."""
     services: Services = current_app.extensions["services"]
-    found, now = _bundle("domain"), services.clock()
-    if found is None or not found.is_valid(now):
-        return Response("no\n", 410 if found else 404, content_type="text/plain; charset=utf-8")
-    header = found.header(now)
+    bundle, now = _bundle("domain"), services.clock()
+    if bundle is None or not bundle.is_valid(now):
+        return Response("no\n", 410 if bundle else 404, content_type="text/plain; charset=utf-8")
+    header = bundle.header(now)
     return Response(status=204, headers={"Strict-Transport-Security": header} if header else None)
 
 
 def _bundle(parameter: str) -> EdgeBundle | None:
-    """What is served for a name as it comes in a handshake: in any case, with a dot at the end or without."""
-    given = request.args.getlist(parameter)
+    """The bundle for a name as a handshake has it: upper or lower case, with or without a dot at the end."""
+    values = request.args.getlist(parameter)
     cache: BundleCache = current_app.extensions["cache"]
     try:
-        return cache.bundle_for(names.canonical(given[0], allow_reserved=True)) if len(given) == 1 else None
+        return cache.bundle_for(names.canonical(values[0], allow_reserved=True)) if len(values) == 1 else None
     except Problem as problem:
         if problem.type is ProblemType.INVALID_NAME:
             return None

@@ -1,4 +1,4 @@
-"""Problem -> HTTP: the only place with the status codes of errors. Every error body is JSON and has a `message`."""
+"""Problem -> HTTP: the only place with HTTP status codes of errors. Every error body is JSON and has a `message`."""
 
 import math
 from http import HTTPStatus
@@ -28,7 +28,7 @@ STATUS: dict[ProblemType, HTTPStatus] = {
     ProblemType.STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 5
-"""What a client is told when the store is away: short, as a restart takes seconds."""
+"""The Retry-After of a 503: short, as a restart of the store takes seconds."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +39,11 @@ def register(app: Flask) -> None:
     app.register_error_handler(ParseException, _from_cut_body)
     app.register_error_handler(NoMoreData, _from_cut_body)
     app.register_error_handler(HTTPException, _from_http)
-    app.register_error_handler(Exception, _from_fault)
+    app.register_error_handler(Exception, _from_unexpected)
 
 
 def from_problem(problem: Problem) -> Response:
-    """The answer to a Problem: message, code, and detail and hint where there are any."""
+    """The answer to a Problem: message and code, and detail and hint if there are any."""
     status = STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
     response = _answer(status, problem.message, problem.type.value, problem.detail, problem.hint)
     services: Services = current_app.extensions["services"]
@@ -66,14 +66,16 @@ def _from_http(error: HTTPException) -> Response:
 
 
 def _from_cut_body(_: Exception) -> Response:
-    """The server reads a body only when the application does, and then finds that it ends early or is malformed."""
-    return from_problem(Problem(ProblemType.INVALID_REQUEST, "the body can not be read", hint="send no body"))
+    """Gunicorn reads a body only when the application does, so it notices only then that it is cut off or malformed."""
+    return from_problem(Problem(ProblemType.INVALID_REQUEST, "the body cannot be read", hint="send no body"))
 
 
-def _from_fault(error: Exception) -> Response:
-    """A fault of ours: the log has the story, the answer says nothing of it."""
+def _from_unexpected(error: Exception) -> Response:
+    """An error of ours: the log has the traceback, the answer has no details."""
     log.error("request failed", exc_info=error)
-    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged", "internal")
+    return _answer(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error occurred; the operator can find it in the log", "internal"
+    )
 
 
 def _answer(status: HTTPStatus, message: str, code: str, detail: str = "", hint: str = "") -> Response:

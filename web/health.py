@@ -1,4 +1,4 @@
-"""Liveness and readiness, for whoever starts and watches this process, and the metrics of all processes."""
+"""Liveness and readiness of this process, and the metrics of all processes."""
 
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -12,22 +12,22 @@ health = Blueprint("health", __name__)
 
 @health.get("/healthz", provide_automatic_options=False)
 def alive() -> Response:
-    """The process answers."""
+    """200: the process answers."""
     return jsonify({"message": "alive"})
 
 
 @health.get("/readyz", provide_automatic_options=False)
 def ready() -> Response:
-    """The process can do its work: the store answers, else 503."""
+    """200 if the store answers, otherwise 503."""
     services: Services = current_app.extensions["services"]
     services.store.ping()
     return jsonify({"message": "ready"})
 
 
 @health.get("/metrics", provide_automatic_options=False)
-def counted() -> Response:
-    """What Prometheus takes: all that was counted by all processes, so one of them is to be asked."""
+def show_metrics() -> Response:
+    """The metrics of all processes in Prometheus' text format, so Prometheus must scrape only one `web`."""
     services: Services = current_app.extensions["services"]
     unconfirmed, _ = services.store.names(Due.EDGE_CONFIRMATION, limit=1)
-    shown = metrics.exposition(services.counters.values(), unconfirmed=unconfirmed)
-    return Response(shown, content_type=CONTENT_TYPE_LATEST)
+    text = metrics.exposition(services.counters.values(), unconfirmed=unconfirmed)
+    return Response(text, content_type=CONTENT_TYPE_LATEST)

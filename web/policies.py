@@ -1,4 +1,4 @@
-"""What an account may set for a domain: PUT, GET and DELETE …/hsts below /v2/x509."""
+"""The HSTS policy of a domain: PUT, GET and DELETE …/hsts below /v2/x509."""
 
 from typing import Any
 
@@ -10,40 +10,40 @@ from issuer.edge import bundle
 from issuer.ports import Services
 from web import caller
 
-HINT = 'send {"max_age": seconds}, and if you mean it "include_subdomains": true and "preload": true'
+HINT = 'send {"max_age": seconds}, and "include_subdomains": true and "preload": true only if you are sure'
 
 policies = Blueprint("policies", __name__, url_prefix="/v2/x509")
 
 
 @policies.put("/<anything:domain>/hsts", provide_automatic_options=False)
 def set_hsts(domain: str) -> Response:
-    """Set the policy, from now on."""
+    """Set the policy; it takes effect at once."""
     account, services = caller.account(), _services()
     record = eligibility.record_of(services, account, domain)
-    wanted = hsts.asked_for(caller.json_object(HINT))
-    return _said(hsts.put(services, account, record.domain.name, wanted))
+    policy = hsts.asked_for(caller.json_object(HINT))
+    return _policy_body(hsts.put(services, account, record.domain.name, policy))
 
 
 @policies.delete("/<anything:domain>/hsts", provide_automatic_options=False)
 def end_hsts(domain: str) -> Response:
-    """Switch it off, and tell browsers so until the last one has forgotten it."""
-    return _said(hsts.put(_services(), caller.account(), domain, hsts.OFF))
+    """Switch HSTS off, and send max-age=0 until no browser remembers the policy."""
+    return _policy_body(hsts.put(_services(), caller.account(), domain, hsts.OFF))
 
 
 @policies.get("/<anything:domain>/hsts", provide_automatic_options=False)
 def show_hsts(domain: str) -> Response:
-    """The policy in force."""
-    return _said(eligibility.record_of(_services(), caller.account(), domain))
+    """Show the policy in force."""
+    return _policy_body(eligibility.record_of(_services(), caller.account(), domain))
 
 
-def _said(record: Record) -> Response:
-    """The policy, the header as it is sent with a valid certificate in force, and what to know of it."""
+def _policy_body(record: Record) -> Response:
+    """The policy, the header that is sent while the certificate is valid, and a warning if there is one."""
     services, domain = _services(), record.domain
     policy = bundle.policy(services, domain)
     header = policy.header(services.clock())
     body: dict[str, Any] = {
         "message": _in_words(policy, header)
-        + ("" if domain.hsts else ", as for all domains without a policy of their own"),
+        + ("" if domain.hsts else " by default, as this domain has no policy of its own"),
         "policy": dict(
             zip(hsts.MEMBERS, (policy.max_age_seconds, policy.includes_subdomains, policy.is_preload), strict=True)
         ),
@@ -57,7 +57,7 @@ def _said(record: Record) -> Response:
 def _in_words(policy: Hsts, header: str | None) -> str:
     if policy.max_age_seconds:
         return "HSTS is on"
-    return "HSTS is off, and browsers are told to forget it" if header else "HSTS is off"
+    return "HSTS is off, and browsers are told to forget the policy" if header else "HSTS is off"
 
 
 def _services() -> Services:

@@ -1,4 +1,4 @@
-"""What gunicorn is told to use: JSON also for requests that never reach the application, and our logs for its own."""
+"""Classes for gunicorn: JSON errors also for requests that never reach the application, and its logs in our format."""
 
 import json
 from typing import Any
@@ -11,10 +11,10 @@ from issuer.logs import configure_logs
 
 
 class Logs(Logger):
-    """The lines of gunicorn go where ours go, and look like them."""
+    """Writes gunicorn's log lines to our log, in our format."""
 
     def setup(self, cfg: Any) -> None:
-        """Called first of all, so a wrong setting ends the start here."""
+        """Configure the logs. gunicorn calls this first, so a wrong setting ends the start here."""
         super().setup(cfg)
         settings = load_settings()
         configure_logs(settings.log_format, settings.log_level)
@@ -23,13 +23,13 @@ class Logs(Logger):
 
 
 class JsonWorker(ThreadWorker):
-    """A `gthread` worker whose own errors (a bad request line, too long headers) are not HTML."""
+    """A `gthread` worker that answers its own errors (a bad request line, too long headers) in JSON, not in HTML."""
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Keep gunicorn's choice of status, in our form."""
-        written = _Capture()
-        super().handle_error(req, written, addr, exc)
-        status_line, _, _ = bytes(written.data).partition(b"\r\n")
+        """Send gunicorn's status with a JSON body."""
+        captured = _Capture()
+        super().handle_error(req, captured, addr, exc)
+        status_line, _, _ = bytes(captured.data).partition(b"\r\n")
         reason = status_line.split(b" ", 2)[-1].decode("latin-1").lower()
         body = json.dumps({"message": reason, "code": reason.replace(" ", "-")}).encode()
         head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
@@ -37,7 +37,7 @@ class JsonWorker(ThreadWorker):
 
 
 class _Capture:
-    """Enough of a socket for gunicorn to write an error to."""
+    """The part of a socket that gunicorn needs to write an error."""
 
     def __init__(self) -> None:
         self.data = bytearray()

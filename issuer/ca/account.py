@@ -1,8 +1,8 @@
 """Our account at a CA: one per directory URL, for all workers and for good (RFC 8555 §7.3).
 
-Its key is saved before the CA hears of it, first writer wins: whatever is cut off in between, the account is found
-again by its key. A new key is made only where the CA says that the account has been deactivated, which is final, or
-where the operator rolls the key over; whoever signs looks up which key that is each time.
+The key is saved before it is sent to the CA, and the first writer wins: after an interruption at any point, the account
+is found again by its key. A new key is created only if the CA says that the account is deactivated, which is final, or
+if the operator rolls the key over. Every signed request looks up the current key first.
 """
 
 import json
@@ -26,14 +26,14 @@ from issuer.problem import Problem, ProblemType
 
 LOCK_SECONDS = 60
 NEW_KEY_AFTER_SECONDS = 3600
-"""A deactivated account is replaced, but not one that was made within this time: something else is wrong then."""
-FOUND = 200
-"""The status of an answer about an account that was there already; 201 is that of a new one (§7.3, §7.3.1)."""
-GONE = frozenset({"deactivated", "revoked"})
+"""A deactivated account is replaced only if it is older than this; for a younger one something else is wrong."""
+EXISTING_ACCOUNT = 200
+"""The HTTP status for an account that exists already; a new one gets 201 (§7.3, §7.3.1)."""
+ENDED_STATES = frozenset({"deactivated", "revoked"})
 NO_ACCOUNT = "accountDoesNotExist"
-ACCOUNT_TROUBLE = frozenset({NO_ACCOUNT, "unauthorized"})
-KEY_TROUBLE = ACCOUNT_TROUBLE | {"malformed"}
-"""What CAs call a signature by another key than the account's, among other things."""
+ACCOUNT_ERRORS = frozenset({NO_ACCOUNT, "unauthorized"})
+KEY_ERRORS = ACCOUNT_ERRORS | {"malformed"}
+"""The error types that CAs use, among other cases, for a signature by a key that is not the account's."""
 
 log = structlog.get_logger(__name__)
 Post = Callable[[str, bytes, Signer], Answer]
@@ -41,7 +41,7 @@ Resource = Callable[[str], str]
 
 
 class AccountKeeper:
-    """Finds, makes and mends the account, and says who signs."""
+    """Finds, creates and replaces the account, and provides its signer."""
 
     def __init__(
         self,
@@ -71,22 +71,22 @@ class AccountKeeper:
         self._thread_lock = threading.Lock()
 
     def signer(self) -> Signer:
-        """Who signs, registered if need be. Raises Problem."""
+        """The signer for our account, which is registered first if necessary. Raises Problem."""
         stored = self._accounts.ca_account(self._directory_url)
         with self._thread_lock:
             return self._use(stored if stored and stored.url else self._register(stored))
 
     def known(self) -> KnownAccount | None:
-        """What is stored of the account."""
+        """The stored account, without asking the CA."""
         stored = self._accounts.ca_account(self._directory_url)
         if stored is None:
             return None
-        shown = thumbprint(self._key(stored.key))
-        return KnownAccount(stored.url, shown, stored.created_at, is_rolling_over=stored.next_key is not None)
+        key_thumbprint = thumbprint(self._key(stored.key))
+        return KnownAccount(stored.url, key_thumbprint, stored.created_at, is_rolling_over=stored.next_key is not None)
 
     def roll_over(self) -> None:
-        """See `ports.CertificateAuthority`. The next key is saved before the CA hears of it, and a run that was cut off
-        is taken up where it was."""
+        """See `ports.CertificateAuthority`. The next key is saved before it is sent to the CA, and an interrupted run
+        resumes where it stopped."""
         self.signer()
         with self._registering():
             stored = self._accounts.ca_account(self._directory_url)
@@ -98,44 +98,44 @@ class AccountKeeper:
                     self._change_key(stored)
             except Refusal as refusal:
                 raise problems.of_account(refusal, self._clock()) from None
-            self._rolled_over(stored)
+            self._finish_roll_over(stored)
 
     def signed(self, request: Callable[[Signer], Answer]) -> Answer:
-        """Run a signed request; once more where the account has another key by now. Raises Refusal, Problem."""
+        """Run a signed request; repeat it once if the account has a new key by now. Raises Refusal, Problem."""
         signer = self.signer()
         try:
             return request(signer)
         except Refusal as refusal:
-            if refusal.type not in KEY_TROUBLE or not self._has_changed(signer):
+            if refusal.type not in KEY_ERRORS or not self._has_new_signer(signer):
                 raise
         return request(self.signer())
 
     def with_account(self, request: Callable[[Signer], Answer]) -> Answer:
-        """Run a signed request; once more where the CA no longer knew the account and it could be mended."""
+        """Run a signed request; repeat it once if the CA no longer knew the account and it was registered again."""
         url = self.signer().url
         try:
             return self.signed(request)
         except Refusal as refusal:
-            if refusal.type not in ACCOUNT_TROUBLE or not self._is_registered_anew(url):
+            if refusal.type not in ACCOUNT_ERRORS or not self._is_registered_again(url):
                 raise problems.from_refusal(refusal, self._clock()) from None
         try:
             return request(self.signer())
         except Refusal as refusal:
             raise problems.from_refusal(refusal, self._clock()) from None
 
-    def _has_changed(self, signer: Signer) -> bool:
-        """Whether another one signs by now: after a roll-over elsewhere, or one that was cut off once the CA had done
-        it."""
+    def _has_new_signer(self, signer: Signer) -> bool:
+        """Whether the signer has changed: after a roll-over by another process, or after one that was interrupted when
+        the CA had already changed the key."""
         stored = self._accounts.ca_account(self._directory_url)
         if stored and stored.next_key:
             with self._registering(), suppress(Refusal):
                 stored = self._accounts.ca_account(self._directory_url)
                 if stored and stored.next_key and self._is_rolled_over(stored):
-                    self._rolled_over(stored)
+                    self._finish_roll_over(stored)
         return self.signer() != signer
 
-    def _is_registered_anew(self, url: str | None) -> bool:
-        """Ask the CA for the account, unless another worker has: True when its URL is not the one it was."""
+    def _is_registered_again(self, url: str | None) -> bool:
+        """Ask the CA for the account, unless another worker has done so. True if its URL is no longer `url`."""
         stored = self._accounts.ca_account(self._directory_url)
         with self._thread_lock:
             if stored is None or stored.url in {None, url}:
@@ -147,20 +147,20 @@ class AccountKeeper:
             self._in_use = account, Signer(self._key(account.key), account.url)
         return self._in_use[1]
 
-    def _register(self, seen: CaAccount | None) -> CaAccount:
-        """Ask the CA for the account of our key: made if it is not there, found if it is (§7.3.1). Not if another
-        worker has just done it: then the stored account is no longer the one `seen`."""
+    def _register(self, known: CaAccount | None) -> CaAccount:
+        """Ask the CA for the account of our key; the CA creates it if it does not exist (§7.3.1). If the stored account
+        is no longer `known`, another worker has just registered it, and the CA is not asked."""
         with self._registering():
             stored = self._accounts.ca_account(self._directory_url)
-            if stored and stored.url and stored != seen:
+            if stored and stored.url and stored != known:
                 return stored
             if stored is None:
                 self._require_agreement()
-                stored = self._keep(self._fresh(), instead_of=None)
+                stored = self._keep(self._new_account(), instead_of=None)
             try:
                 url = self._url_at_ca(stored)
                 if url is None:
-                    stored = self._replaced(stored)
+                    stored = self._replace(stored)
                     url = self._url_at_ca(stored)
                 if url is None:
                     raise Problem(ProblemType.CA_ACCOUNT, "the CA refuses a new account", hint=problems.ACCOUNT)
@@ -183,41 +183,41 @@ class AccountKeeper:
     def _registering(self) -> Iterator[None]:
         lock = self._accounts.lock_ca_account(self._directory_url, seconds=LOCK_SECONDS)
         if lock is None:
-            raise Problem(ProblemType.BUSY, "another worker is at our account at the CA")
+            raise Problem(ProblemType.BUSY, "another worker is registering or changing our account at the CA")
         try:
             yield
         finally:
             self._accounts.unlock_ca_account(self._directory_url, lock)
 
     def _url_at_ca(self, account: CaAccount) -> str | None:
-        """The URL of the account with this key, or None when the CA says that it has been deactivated (§7.3.6)."""
+        """The URL of the account with this key, or None if the CA says that it is deactivated (§7.3.6)."""
         key = self._key(account.key)
-        wanted: dict[str, object] = {"termsOfServiceAgreed": True} | self._binding(key)
+        payload: dict[str, object] = {"termsOfServiceAgreed": True} | self._binding(key)
         if self._contact:
-            wanted["contact"] = [f"mailto:{self._contact}"]
+            payload["contact"] = [f"mailto:{self._contact}"]
         try:
-            answer = self._post("newAccount", json.dumps(wanted).encode(), Signer(key))
+            answer = self._post("newAccount", json.dumps(payload).encode(), Signer(key))
         except Refusal as refusal:
             if refusal.type == "unauthorized" and self._is_deactivated(key):
                 return None
             raise
-        # For an account that is there already, the URL is all that an answer has to tell.
-        status = answer.json().get("status", "valid" if answer.status == FOUND else None)
+        # The answer about an existing account may contain nothing but its URL.
+        status = answer.json().get("status", "valid" if answer.status == EXISTING_ACCOUNT else None)
         url = answer.headers.get("Location")
-        if isinstance(status, str) and status in GONE:
+        if isinstance(status, str) and status in ENDED_STATES:
             return None
         if status != "valid" or not url:
-            raise unusable("its account has no status or no URL")
+            raise unusable("the CA's account has no status or no URL")
         return url
 
-    def _replaced(self, account: CaAccount) -> CaAccount:
+    def _replace(self, account: CaAccount) -> CaAccount:
         log.error("CA account deactivated", directory=self._directory_url, account_url=account.url)
         if self._clock() < account.created_at + NEW_KEY_AFTER_SECONDS:
-            raise Problem(ProblemType.CA_ACCOUNT, "the CA has deactivated an account that was just made")
-        return self._keep(self._fresh(), instead_of=account)
+            raise Problem(ProblemType.CA_ACCOUNT, "the CA has deactivated an account that was just created")
+        return self._keep(self._new_account(), instead_of=account)
 
     def _binding(self, key: JWK) -> dict[str, object]:
-        """What binds a new account to one that the operator has with the CA otherwise (§7.3.4)."""
+        """The external account binding: it ties a new account to one that the operator has with the CA (§7.3.4)."""
         if not self._policy.eab_key_id:
             return {}
         hmac_key = self._policy.eab_hmac_key.rstrip("=")
@@ -228,7 +228,7 @@ class AccountKeeper:
         return {"externalAccountBinding": binding}
 
     def _is_deactivated(self, key: JWK) -> bool:
-        """Whether «unauthorized» is said of the account, and not of a binding or of who asks for a new one."""
+        """Whether «unauthorized» is about the account itself, and not about a binding or the right to create one."""
         try:
             self._look_up(key)
         except Refusal as refusal:
@@ -236,7 +236,7 @@ class AccountKeeper:
         return False
 
     def _is_rolled_over(self, account: CaAccount) -> bool:
-        """Whether the CA knows the account by its next key already."""
+        """Whether the CA already knows the account by its next key."""
         assert account.next_key
         try:
             return self._look_up(self._key(account.next_key)) == account.url
@@ -246,11 +246,11 @@ class AccountKeeper:
             raise
 
     def _look_up(self, key: JWK) -> str | None:
-        """The URL of the account that the CA has for a key, if it has one (§7.3.1)."""
+        """The URL of the CA's account for a key, if it has one (§7.3.1)."""
         return self._post("newAccount", b'{"onlyReturnExisting": true}', Signer(key)).headers.get("Location")
 
     def _change_key(self, account: CaAccount) -> None:
-        """Both keys sign: the next one that it is held, the old one that it may take its place (§7.3.5)."""
+        """Both keys sign: the next key proves that we have it, the old key allows the change (§7.3.5)."""
         assert account.next_key
         old, new = self._key(account.key), self._key(account.next_key)
         change = {"account": account.url, "oldKey": old.public_key().to_partial_json()}
@@ -258,12 +258,12 @@ class AccountKeeper:
         inner = jws.JWS.sign(json.dumps(change).encode(), key=new, alg=ES256, nonce=None, url=url)
         self._post("keyChange", inner.json_dumps().encode(), Signer(old, account.url))
 
-    def _rolled_over(self, account: CaAccount) -> None:
+    def _finish_roll_over(self, account: CaAccount) -> None:
         assert account.next_key
         self._keep(replace(account, key=account.next_key, next_key=None), instead_of=account)
-        log.info("the key of the CA account is a new one", directory=self._directory_url, account_url=account.url)
+        log.info("CA account key rolled over", directory=self._directory_url, account_url=account.url)
 
-    def _fresh(self) -> CaAccount:
+    def _new_account(self) -> CaAccount:
         return CaAccount(self._new_key(), url=None, created_at=self._clock())
 
     def _new_key(self) -> str:
@@ -277,5 +277,5 @@ class AccountKeeper:
 
 
 def thumbprint(key: JWK) -> str:
-    """What a key is known by, also in answers to challenges (RFC 7638, RFC 8555 §8.1)."""
+    """The thumbprint of a key, which is also part of every key authorization (RFC 7638, RFC 8555 §8.1)."""
     return encode_b64jose(key.thumbprint())

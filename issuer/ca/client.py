@@ -1,7 +1,7 @@
-"""A CA over ACME (RFC 8555), as the steps need it: no call sleeps, every failure is a Problem.
+"""A CA over ACME (RFC 8555), as the steps need it: no call sleeps, and every failure is a Problem.
 
-`directory` knows where what is, `transport` sends signed requests, `account` finds or makes our account, `documents`
-and `problems` read what a CA said. Its own words for states (pending, ready, processing, valid, …) end here.
+`directory` knows the CA's URLs, `transport` sends signed requests, `account` finds or creates our account, `documents`
+and `problems` read the CA's answers. Its status words (pending, ready, processing, valid, …) are used only in here.
 """
 
 import json
@@ -25,7 +25,7 @@ from issuer.problem import Problem, ProblemType
 
 NOT_FOUND = 404
 LATER = frozenset({429, 503})
-"""Answers that are about the moment, not about what was asked."""
+"""HTTP statuses that mean «not now», and do not judge the request itself."""
 POST_AS_GET = b""
 PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
 MAX_ALTERNATES = 5
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class AcmeAuthority:
-    """The `CertificateAuthority` port. One per process, kept: a new TLS context costs more than an issuance."""
+    """The `CertificateAuthority` port. A process keeps one per CA: a new TLS context costs more than an issuance."""
 
     def __init__(
         self,
@@ -68,8 +68,10 @@ class AcmeAuthority:
 
     def caa_identities(self) -> tuple[str, ...]:
         """See `ports.CertificateAuthority`."""
-        found = self._directory.meta().get("caaIdentities")
-        return tuple(problems.plain(one) for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+        identities = self._directory.meta().get("caaIdentities")
+        if not isinstance(identities, list):
+            return ()
+        return tuple(problems.plain(identity) for identity in identities if isinstance(identity, str))
 
     def account_url(self) -> str:
         """See `ports.CertificateAuthority`."""
@@ -99,25 +101,25 @@ class AcmeAuthority:
         return RenewalInfo(window, ask_again_at=problems.retry_after(answer.headers, self._clock()))
 
     def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
-        """See `ports.CertificateAuthority`. The account is found or made here, as every issuance begins here."""
+        """See `ports.CertificateAuthority`. Every issuance starts here, so the account is found or created here."""
         identifier = messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name)
-        wanted = messages.NewOrder(identifiers=[identifier]).to_json() | self._profile(profile)
+        payload = messages.NewOrder(identifiers=[identifier]).to_json() | self._profile(profile)
 
         def ask(signer: Signer) -> Answer:
             if replaces:
                 try:
-                    return self._post_as("newOrder", documents.body(wanted | {"replaces": replaces}), signer)
+                    return self._post_as("newOrder", documents.body(payload | {"replaces": replaces}), signer)
                 except Refusal as refusal:
                     if refusal.answer.status in LATER or refusal.type == "accountDoesNotExist":
                         raise
-                    said = problems.words(refusal.problem)
-                    log.info("the CA does not take it for a renewal", replaces=replaces, said=said)
-            return self._post_as("newOrder", documents.body(wanted), signer)
+                    reason = problems.words(refusal.problem)
+                    log.info("CA refused an order as a replacement", replaces=replaces, reason=reason)
+            return self._post_as("newOrder", documents.body(payload), signer)
 
         answer = self._keeper.with_account(ask)
         url = answer.headers.get("Location")
         if not url:
-            raise unusable("it gave the new order no URL")
+            raise unusable("the CA gave the new order no URL")
         return self._order(url, answer)
 
     def order(self, url: str) -> Order:
@@ -132,7 +134,7 @@ class AcmeAuthority:
 
     def authorization(self, url: str, name: str) -> Authorization:
         """See `ports.CertificateAuthority`."""
-        answer = self._asked(url, POST_AS_GET)
+        answer = self._fetch(url)
         document = answer.json()
         state = documents.authorization_state(document, name)
         ask_again_at = problems.retry_after(answer.headers, self._clock())
@@ -145,15 +147,15 @@ class AcmeAuthority:
     def answer(self, challenge: Challenge) -> None:
         """See `ports.CertificateAuthority`."""
 
-        def tell(signer: Signer) -> Answer:
+        def respond(signer: Signer) -> Answer:
             if challenge.key_authorization != f"{challenge.token}.{thumbprint(signer.key)}":
-                raise Problem(ProblemType.BUSY, "the key of our account is a new one: the answer must be made anew")
+                raise Problem(ProblemType.BUSY, "our account has a new key, so the answer must be computed again")
             return self._post_to(challenge.url, b"{}", signer)
 
         try:
-            self._keeper.signed(tell)
+            self._keeper.signed(respond)
         except Refusal as refusal:
-            # Answered already, by a run that was cut off: how it went stands in the authorization.
+            # An interrupted run has already answered: the authorization holds the result.
             if refusal.type != "malformed":
                 raise problems.from_refusal(refusal, self._clock()) from None
 
@@ -171,36 +173,36 @@ class AcmeAuthority:
     def chain(self, url: str, preferred: str = "") -> str:
         """See `ports.CertificateAuthority`."""
         text, alternates = self._chain(url)
-        wanted = preferred or self.policy.preferred_chain
-        if wanted and keys.top_issuer(text) != wanted:
-            text = self._preferred(wanted, url, text, alternates[:MAX_ALTERNATES]) or text
+        issuer = preferred or self.policy.preferred_chain
+        if issuer and keys.top_issuer(text) != issuer:
+            text = self._alternate(issuer, url, text, alternates[:MAX_ALTERNATES]) or text
         return text
 
-    def _preferred(self, wanted: str, url: str, text: str, alternates: list[str]) -> str | None:
-        """Of the other chains for the certificate the one that leads to the wanted issuer, if it can be had: it is a
-        wish, which must not cost the certificate."""
-        said = "it offers none"
+    def _alternate(self, issuer: str, url: str, text: str, alternates: list[str]) -> str | None:
+        """The alternate chain that leads to `issuer`, if the CA offers one. None on any failure: a preference must not
+        cost the certificate."""
+        reason = "the CA does not offer one"
         try:
             for alternate in alternates:
                 other, _ = self._chain(urljoin(url, alternate))
-                if keys.top_issuer(other) == wanted and keys.is_same_leaf(text, other):
+                if keys.top_issuer(other) == issuer and keys.is_same_leaf(text, other):
                     return other
         except (Problem, ValueError) as error:
-            said = str(error)
-        log.warning("no chain to the preferred issuer", preferred=wanted, ca=self.directory_url, reason=said)
+            reason = str(error)
+        log.warning("no chain to the preferred issuer", preferred=issuer, ca=self.directory_url, reason=reason)
         return None
 
     def revoke(self, chain: str, reason: int) -> None:
-        """See `ports.CertificateAuthority`. A reason that the CA does not take is left out: the deed counts."""
+        """See `ports.CertificateAuthority`. If the CA does not accept the reason, it is asked again without one."""
         der = x509.load_pem_x509_certificate(chain.encode()).public_bytes(Encoding.DER)
-        wanted = {"certificate": encode_b64jose(der)}
+        payload = {"certificate": encode_b64jose(der)}
 
-        def ask(signer: Signer, more: dict[str, int]) -> Answer:
+        def ask(signer: Signer, with_reason: dict[str, int]) -> Answer:
             try:
-                return self._post_as("revokeCert", documents.body(wanted | more), signer)
+                return self._post_as("revokeCert", documents.body(payload | with_reason), signer)
             except Refusal as refusal:
-                if refusal.type == "badRevocationReason" and more:
-                    log.warning("the CA does not take the reason of a revocation", ca=self.directory_url, **more)
+                if refusal.type == "badRevocationReason" and with_reason:
+                    log.warning("CA does not accept the revocation reason", ca=self.directory_url, **with_reason)
                     return ask(signer, {})
                 if refusal.type != "alreadyRevoked":
                     raise
@@ -214,68 +216,69 @@ class AcmeAuthority:
         return problems.plain(url) if isinstance(url, str) and url else None
 
     def _chain(self, url: str) -> tuple[str, list[str]]:
-        """A chain, and where there are others for its leaf."""
-        answer = self._asked(url, POST_AS_GET)
+        """A chain, and the URLs of the alternate chains for its leaf."""
+        answer = self._fetch(url)
         text = answer.body.decode("ascii", "replace")
         if PEM_BEGIN not in text:
-            # A page of a proxy before the CA: the certificate is there, and another order would be a waste of it.
-            raise unusable("its certificate is not PEM")
+            # A page of a proxy in front of the CA: the certificate exists, and a new order would waste it.
+            raise unusable("the CA's certificate is not PEM")
         return text, list(answer.links("alternate"))
 
-    def _profile(self, wanted: str) -> dict[str, str]:
-        """The profile's part of an order. Raises Problem where the CA has no such one."""
-        profile = wanted or self.policy.profile
-        found = self._directory.meta().get("profiles")
-        offered = sorted(found) if isinstance(found, dict) else []
+    def _profile(self, name: str) -> dict[str, str]:
+        """The profile member of an order; `name` or the policy's. Raises Problem if the CA does not offer it."""
+        profile = name or self.policy.profile
+        profiles = self._directory.meta().get("profiles")
+        offered = sorted(profiles) if isinstance(profiles, dict) else []
         if profile and profile not in offered:
-            shown = problems.plain(", ".join(offered))[:200] or "it has none"
-            hint = f"the operator must choose one of its own: {shown}"
-            raise Problem(ProblemType.CA_MISUNDERSTOOD, f"it has no profile {profile!a}", hint=hint)
+            shown = problems.plain(", ".join(offered))[:200] or "the CA offers none"
+            hint = f"the operator must choose one of the CA's profiles: {shown}"
+            raise Problem(ProblemType.CA_MISUNDERSTOOD, f"the CA has no profile {profile!a}", hint=hint)
         return {"profile": profile} if profile else {}
 
     def _order(self, url: str, answer: Answer) -> Order:
         document = answer.json()
-        found = documents.order(document)
-        for one in filter(None, (url, found.finalize, *found.authorizations, found.certificate)):
-            self._transport.require_own(one)
+        order = documents.order(document)
+        for order_url in filter(None, (url, order.finalize, *order.authorizations, order.certificate)):
+            self._transport.require_own(order_url)
         lost = None
-        if found.status == messages.STATUS_INVALID:
-            lost = problems.from_document(document.get("error") or self._error_below(found), ProblemType.ORDER_LOST)
+        if order.status == messages.STATUS_INVALID:
+            lost = problems.from_document(document.get("error") or self._error_below(order), ProblemType.ORDER_LOST)
         return Order(
             url,
-            finalize_url=found.finalize,
-            authorization_urls=tuple(found.authorizations),
-            needs_csr=found.status == messages.STATUS_READY,
-            certificate_url=found.certificate if found.status == messages.STATUS_VALID else None,
+            finalize_url=order.finalize,
+            authorization_urls=tuple(order.authorizations),
+            needs_csr=order.status == messages.STATUS_READY,
+            certificate_url=order.certificate if order.status == messages.STATUS_VALID else None,
             problem=lost,
             ask_again_at=problems.retry_after(answer.headers, self._clock()),
         )
 
     def _error_below(self, order: messages.Order) -> Any:
-        """The error of an order that has none of its own: that of an authorization's challenge, if there is one."""
+        """The error of a challenge below an order that has no error of its own; None if there is none."""
         for url in order.authorizations:
             try:
-                found = documents.errors(self._post(url, POST_AS_GET).json())
+                errors = documents.errors(self._post(url, POST_AS_GET).json())
             except (Problem, Refusal):
                 continue
-            if found:
-                return found[0]
+            if errors:
+                return errors[0]
         return None
 
     def _http_01(self, authorization: dict[str, Any]) -> Challenge | None:
         """The challenge to answer; None while the CA is validating it."""
-        found = documents.challenge(authorization)
-        if found is None:
-            raise Problem(ProblemType.CA_REFUSED, "it offers no HTTP-01 challenge for the domain")
-        if found.status != messages.STATUS_PENDING:
+        challenge = documents.challenge(authorization)
+        if challenge is None:
+            raise Problem(ProblemType.CA_REFUSED, "the CA offers no HTTP-01 challenge for the domain")
+        if challenge.status != messages.STATUS_PENDING:
             return None
-        self._transport.require_own(found.uri)
-        token = found.chall.encode("token")
-        return Challenge(found.uri, token, f"{token}.{thumbprint(self._keeper.signer().key)}")
+        self._transport.require_own(challenge.uri)
+        token = challenge.chall.encode("token")
+        return Challenge(challenge.uri, token, f"{token}.{thumbprint(self._keeper.signer().key)}")
 
-    def _asked(self, url: str, payload: bytes) -> Answer:
+    def _fetch(self, url: str) -> Answer:
+        """A POST-as-GET (§6.3). Raises Problem(order-lost) if the CA does not know the URL."""
         try:
-            return self._post(url, payload)
+            return self._post(url, POST_AS_GET)
         except Refusal as refusal:
             if _is_forgotten(refusal):
                 raise Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem)) from None
@@ -285,7 +288,7 @@ class AcmeAuthority:
         return self._keeper.signed(lambda signer: self._post_to(url, payload, signer))
 
     def _post_as(self, resource: str, payload: bytes, signer: Signer) -> Answer:
-        """A request to a resource of the directory, by whoever signs it."""
+        """A request to a resource of the directory, signed by `signer`."""
         return self._post_to(self._directory.resource(resource), payload, signer)
 
     def _post_to(self, url: str, payload: bytes, signer: Signer) -> Answer:
@@ -293,5 +296,5 @@ class AcmeAuthority:
 
 
 def _is_forgotten(refusal: Refusal) -> bool:
-    """Whether the CA says that it does not know what it was asked for; the page of a proxy before it says nothing."""
+    """Whether the CA says that it does not know the resource; a 404 page of a proxy in front of it does not count."""
     return refusal.answer.status == NOT_FOUND and (bool(refusal.type) or not refusal.answer.body.strip())

@@ -1,5 +1,5 @@
-"""Connections whose every answer has one deadline, however slowly a CA sends it: urllib3's own timeout begins anew with
-each byte."""
+"""Connections with one deadline for each whole answer, however slowly a CA sends it: urllib3's own timeout starts again
+with every byte."""
 
 import io
 import socket
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def pool(**settings: Any) -> PoolManager:
-    """urllib3's, with its settings; a whole answer must be there within the read timeout."""
+    """A urllib3 pool with these settings, where a whole answer must arrive within the read timeout."""
     manager = PoolManager(**settings)
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
     return manager
 
 
 class _Wire(io.RawIOBase):
-    """What a socket receives, until its timeout from now."""
+    """The bytes that a socket receives, until its timeout counted from now."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -36,10 +36,10 @@ class _Wire(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int | None:
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
+        seconds_left = self._ends_at - time.monotonic()
+        if seconds_left <= 0:
             raise TimeoutError("the answer took too long")
-        self._sock.settimeout(left)
+        self._sock.settimeout(seconds_left)
         return self._file.readinto(buffer)
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class _Wire(io.RawIOBase):
 
 class _Response(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
-        # All that it asks a socket for is makefile.
+        # HTTPResponse uses only the socket's makefile.
         super().__init__(cast("socket.socket", _Wire(sock)), *args, **more)
 
 

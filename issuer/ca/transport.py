@@ -1,7 +1,7 @@
-"""Signed requests to an ACME server (RFC 8555 §6), over one pool of kept connections.
+"""Signed requests to an ACME server (RFC 8555 §6), over one pool of persistent connections.
 
-The `acme` library's own network class drops headers (so Retry-After), reads every 409 as a conflict, and retries
-badNonce once; this takes its place, over the library's JWS and messages.
+This replaces the `acme` library's network class, which drops headers (and so Retry-After), reads every 409 as a
+conflict, and retries badNonce only once. The library's JWS and messages are used.
 """
 
 import json
@@ -25,10 +25,11 @@ from issuer.ca import connections
 from issuer.problem import Problem, ProblemType
 
 BAD_NONCE_TRIES = 30
-"""At one refusal in two, 30 in a row come once in 10^9 requests (RFC 8555 §6.5: try again with a new nonce)."""
+"""RFC 8555 §6.5: try again with a new nonce. If a CA refuses every second one, 30 refusals in a row come once in 10^9
+requests."""
 MAX_ANSWER_BYTES = 1_000_000
-SHOWN = 100
-"""Of a URL that is repeated in a problem, in characters."""
+MAX_SHOWN = 100
+"""How many characters of a URL a problem repeats."""
 USER_AGENT = "issuer/0.1"
 JOSE = "application/jose+json"
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -36,20 +37,20 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a CA answered, whole."""
+    """A CA's complete answer."""
 
     status: int
     headers: urllib3.HTTPHeaderDict
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises Problem(ca-unavailable) when it is none."""
+        """The body as a JSON object. Raises Problem(ca-unavailable) if it is not one."""
         try:
             value = json.loads(self.body)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise unusable(f"its answer ({self.status}) is not a JSON object")
+            raise unusable(f"the CA's answer ({self.status}) is not a JSON object")
         return value
 
     def links(self, relation: str) -> Iterator[str]:
@@ -62,14 +63,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signs: the account key, and its account URL (kid) once there is one."""
+    """The account key that signs, and the account URL (kid) once it is known."""
 
     key: JWK
     url: str | None = None
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """A CA's answer with a status of 400 and above; `issuer.ca.problems` reads it."""
+class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
+    """A CA's answer with a status of 400 or above; `issuer.ca.problems` reads it."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -83,14 +84,14 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
     @property
     def type(self) -> str:
         """The last part of the problem's URN, or an empty string."""
-        found = self.problem.get("type")
-        return found.rpartition(":")[2] if isinstance(found, str) else ""
+        urn = self.problem.get("type")
+        return urn.rpartition(":")[2] if isinstance(urn, str) else ""
 
 
 class Transport:
     """A connection to one ACME server; safe to share between threads.
 
-    It asks no other host than the directory's and `hosts`: a URL in a CA's answer may name anything.
+    It sends requests only to the directory's host and to `hosts`: a URL in a CA's answer may name any host.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Transport:
         self._nonces: deque[bytes] = deque(maxlen=32)
 
     def get(self, url: str) -> Answer:
-        """An unsigned GET: the directory. Raises Refusal, Problem(ca-unavailable)."""
+        """An unsigned GET, for the directory and renewal info. Raises Refusal, Problem(ca-unavailable)."""
         return _accepted(self._request("GET", url))
 
     def post(self, url: str, payload: bytes, signer: Signer, *, new_nonce_url: str) -> Answer:
@@ -129,7 +130,7 @@ class Transport:
                     raise
             if time.monotonic() > until:
                 break
-        raise unusable("it refused one nonce after the other")
+        raise unusable("the CA refused every nonce")
 
     def _sign(self, url: str, payload: bytes, signer: Signer, new_nonce_url: str) -> bytes:
         nonce = self._nonce(new_nonce_url)
@@ -144,7 +145,7 @@ class Transport:
         try:
             return self._nonces.popleft()
         except IndexError:
-            raise unusable("it gave no nonce") from None
+            raise unusable("the CA gave no nonce") from None
 
     def _request(self, method: str, url: str, body: bytes | None = None) -> Answer:
         self.require_own(url)
@@ -160,31 +161,31 @@ class Transport:
             finally:
                 response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise unusable(f"{type(error).__name__} at {method} {url[:SHOWN]!a}") from None
+            raise unusable(f"{type(error).__name__} at {method} {url[:MAX_SHOWN]!a}") from None
         if len(content) > MAX_ANSWER_BYTES:
-            raise unusable(f"its answer has more than {MAX_ANSWER_BYTES:,} bytes")
+            raise unusable(f"the CA's answer has more than {MAX_ANSWER_BYTES:,} bytes")
         self._keep_nonce(response.headers.get("Replay-Nonce"))
         return Answer(response.status, response.headers, content)
 
     def require_own(self, url: str) -> None:
-        """Raise Problem(ca-unavailable) for what leads to another host than the CA's, or is no URL."""
+        """Raise Problem(ca-unavailable) for a URL that points to a host other than the CA's, or is not a URL."""
         try:
             is_own = _origin(url) in self._origins
         except ValueError:
             is_own = False
         if not is_own:
-            raise unusable(f"its URL {url[:SHOWN]!a} leads to another host")
+            raise unusable(f"the CA's URL {url[:MAX_SHOWN]!a} points to another host")
 
     def _keep_nonce(self, text: str | None) -> None:
         if text:
             try:
                 self._nonces.append(decode_b64jose(text))
             except DeserializationError:
-                raise unusable("its nonce is not base64url") from None
+                raise unusable("the CA's nonce is not base64url") from None
 
 
 def _origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port. ValueError for what has none of these, or may be read in two ways (RFC 3986 §2)."""
+    """Scheme, host and port. ValueError if one is missing, or if the URL can be read in two ways (RFC 3986 §2)."""
     if not re.fullmatch(r"[!-\[\]-~]+", url):
         raise ValueError("not a web URL")
     parts = urlsplit(url)
@@ -195,13 +196,13 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 def unusable(detail: str) -> Problem:
-    """A CA that is away, or that does not speak ACME as it should."""
-    return Problem(ProblemType.CA_UNAVAILABLE, detail, hint="it is tried again by itself")
+    """The Problem of a CA that is unavailable, or that does not follow ACME."""
+    return Problem(ProblemType.CA_UNAVAILABLE, detail, hint="it will be retried automatically")
 
 
 def _accepted(answer: Answer) -> Answer:
-    if 300 <= answer.status < 400:  # noqa: PLR2004 - HTTP's redirects, and no ACME server has a use for one
-        raise unusable(f"it answers with a redirect ({answer.status})")
-    if answer.status >= 400:  # noqa: PLR2004 - HTTP's first status of an error
+    if 300 <= answer.status < 400:  # noqa: PLR2004 - redirects, which no ACME server needs
+        raise unusable(f"the CA answers with a redirect ({answer.status})")
+    if answer.status >= 400:  # noqa: PLR2004 - the first HTTP error status
         raise Refusal(answer)
     return answer

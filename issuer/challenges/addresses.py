@@ -1,4 +1,4 @@
-"""The addresses of a host that may be asked: those that hosts on the internet have, one of each family."""
+"""The addresses of a host that may be contacted: public ones, one of each family."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -9,27 +9,28 @@ from dns.rdatatype import AAAA, A, RdataType
 from dns.resolver import NXDOMAIN, Resolver
 
 Address = IPv4Address | IPv6Address
-Left = Callable[[], float]
-"""The seconds that are left. Raises TimeoutError when there are none."""
+SecondsLeft = Callable[[], float]
+"""The seconds until the deadline. Raises TimeoutError after it."""
 
 FAMILIES = (AAAA, A)
 CNAMES = 16
 SHARE = 3
-"""One question takes this fraction of what is left: a silent server leaves time for the other family."""
+"""One query takes this fraction of the remaining time, so that a silent server leaves time for the other family."""
 UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
-# What some versions of `ipaddress` take for global: protocol assignments, Teredo, 6to4 and its relays, documentation.
+# Networks that some versions of `ipaddress` treat as global: protocol assignments, Teredo, 6to4 and its relays,
+# documentation.
 NOT_GLOBAL = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")))
 LOCAL = tuple(map(ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")))
 
 
-class UnseenError(Exception):
-    """What can not be seen from here; the message is a predicate of the URL."""
+class InconclusiveError(Exception):
+    """A CA may see something different; the message is a predicate of the URL."""
 
 
 def is_public(address: Address) -> bool:
-    """Whether it is an address of the internet. With NAT64 (RFC 6052) the embedded one counts; other addresses with an
-    IPv4 address in them are none."""
+    """Whether it is a public address. With NAT64 (RFC 6052) the embedded IPv4 address counts; other addresses that
+    embed one are not public."""
     if address in NAT64:
         return is_public(IPv4Address(int(address) % 2**32))
     if isinstance(address, IPv6Address) and address not in UNICAST:
@@ -37,35 +38,36 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not _is_in(NOT_GLOBAL, address)
 
 
-def addresses_of(host: str, resolver: Resolver, left: Left, *, with_local: bool) -> list[Address]:
-    """IPv6 first. with_local: loopback and private ones will do too. Raises UnseenError when there is none."""
+def addresses_of(host: str, resolver: Resolver, seconds_left: SecondsLeft, *, with_local: bool) -> list[Address]:
+    """The addresses to contact, IPv6 first. with_local: accept loopback and private ones too. Raises InconclusiveError
+    if there is none."""
     chosen: list[Address] = []
     refused: list[Address] = []
-    doubts: list[str] = []
+    reasons: list[str] = []
     for family in FAMILIES:
         try:
-            addresses = _look_up(host, family, resolver, left)
+            addresses = _look_up(host, family, resolver, seconds_left)
         except (DNSException, OSError, ValueError) as error:
-            doubts.append(_doubt(error))
+            reasons.append(_reason(error))
             continue
-        allowed = [one for one in addresses if is_public(one) or (with_local and _is_in(LOCAL, one))]
+        allowed = [address for address in addresses if is_public(address) or (with_local and _is_in(LOCAL, address))]
         chosen += allowed[:1]
         refused += addresses
     if chosen:
         return chosen
     if refused:
-        raise UnseenError(f"has the address {refused[0]}, which can not be reached from the internet")
-    raise UnseenError(f"has no address that DNS here knows{f' ({doubts[0]})' if doubts else ''}")
+        raise InconclusiveError(f"has the address {refused[0]}, which cannot be reached from the internet")
+    raise InconclusiveError(f"has no address in DNS as seen from here{f' ({reasons[0]})' if reasons else ''}")
 
 
-def _look_up(host: str, family: RdataType, resolver: Resolver, left: Left) -> list[Address]:
+def _look_up(host: str, family: RdataType, resolver: Resolver, seconds_left: SecondsLeft) -> list[Address]:
     name = from_text(host)
     for _ in range(CNAMES):
-        seconds = left() / SHARE
+        seconds = seconds_left() / SHARE
         answer = resolver.resolve(name, family, raise_on_no_answer=False, search=False, lifetime=seconds)
         if answer.rrset or answer.canonical_name == name:
             return [ip_address(record.to_text()) for record in answer.rrset or ()]
-        # A server that is no recursor may stop at a CNAME.
+        # A server without recursion may stop at a CNAME.
         name = answer.canonical_name
     return []
 
@@ -74,7 +76,7 @@ def _is_in(networks: tuple[IPv4Network | IPv6Network, ...], address: Address) ->
     return any(address in network for network in networks)
 
 
-def _doubt(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, NXDOMAIN):
-        return "there is no such name"
+        return "the name does not exist"
     return "no answer in time" if isinstance(error, Timeout | TimeoutError) else "no clear answer"

@@ -3,16 +3,16 @@
 from issuer.ports import Challenge, Finding, SelfCheck, Store
 
 TOKEN_SECONDS = 3600
-"""A response stays up well past the CA's last fetch, and is presented anew at each look."""
+"""A response stays available well past the CA's last fetch, and every check presents it again."""
 
 
 class Http01:
-    """The `Solver` port for HTTP-01: `web` serves from the store what is presented here."""
+    """The `Solver` port for HTTP-01: what is presented here is kept in the store, from which `web` answers."""
 
     def __init__(self, store: Store, self_check: SelfCheck) -> None:
         self._store, self.self_check = store, self_check
 
-    def present(self, name: str, challenge: Challenge) -> None:  # noqa: ARG002 - any Host is answered
+    def present(self, name: str, challenge: Challenge) -> None:  # noqa: ARG002 - the response is the same for any Host
         """See `ports.Solver`."""
         self._store.put_token(challenge.token, challenge.key_authorization, seconds=TOKEN_SECONDS)
 
@@ -21,4 +21,5 @@ class Http01:
         return self.self_check.fetch(name, challenge.token, challenge.key_authorization)
 
     def clean_up(self, name: str) -> None:
-        """Nothing to do: a response ends by itself, as one success of several vantage points is not the last fetch."""
+        """Do nothing: a response expires by itself. It must outlive the first success, as a CA fetches it from several
+        vantage points."""

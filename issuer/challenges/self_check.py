@@ -1,7 +1,7 @@
-"""Does a challenge's answer show from outside? One fetch as a CA makes it (RFC 8555 §8.3), with three answers.
+"""Is a challenge response visible from outside? One fetch as a CA makes it (RFC 8555 §8.3), with three verdicts.
 
-The rules are those of the Baseline Requirements (3.2.2.4.19) and of Let's Encrypt. Where CAs differ, and where this
-machine may be what is in the way (no hairpin NAT, split DNS), the answer is unknown.
+The rules are those of the Baseline Requirements (3.2.2.4.19) and of Let's Encrypt. If CAs differ, or if this machine
+may be the obstacle (no hairpin NAT, split DNS), the verdict is unknown.
 """
 
 import re
@@ -16,8 +16,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from dns.exception import DNSException
 from dns.resolver import Resolver
 
-from issuer.challenges.addresses import UnseenError, addresses_of
-from issuer.challenges.exchange import PORTS, Url, WrongError, exchange
+from issuer.challenges.addresses import InconclusiveError, addresses_of
+from issuer.challenges.exchange import PORTS, RejectedError, Url, exchange
 from issuer.config.values import HOST_NAME
 from issuer.dns.servers import Nameservers
 from issuer.ports import Finding, Verdict
@@ -25,30 +25,30 @@ from issuer.ports import Finding, Verdict
 REDIRECTS = frozenset({301, 302, 307, 308})
 MAX_REDIRECTS = 10
 TOO_MANY_BYTES = 128
-"""A body of so many bytes is refused, unless the right one is that long."""
-SHOWN = 120
-"""How many characters of a URL are spelled out."""
+"""A body of so many bytes is rejected, unless the expected one is that long."""
+MAX_SHOWN = 120
+"""How many characters of a URL a summary shows."""
 URL_SAFE = "/?%:@!$&'()*+,;=~-._"
 
 
 class HttpSelfCheck:
-    """Fetches challenges from public addresses, which it asks `servers` for (as `parse_dns_server` reads them; none:
-    the system's).
+    """Fetches challenge responses from public addresses.
 
-    seconds: the bound for one whole call. test_port: for tests and demos, asked in place of every other port, at
-    loopback and private addresses too. ValueError for a server that is no address.
+    servers: the DNS servers, as `parse_dns_server` reads them; none: the system's servers. seconds: the limit for one
+    whole call. test_port: for tests and demos, used instead of every other port, and at loopback and private addresses
+    too. Raises ValueError for a server that is not an address.
     """
 
     def __init__(self, servers: Sequence[str] = (), *, seconds: float = 3, test_port: int = 0) -> None:
         self._nameservers = Nameservers(servers, seconds=seconds)
         self._test_port = test_port
-        # Whoever waits for a certificate may well answer with another one.
+        # A host that waits for a certificate may well use an invalid one.
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
 
     def fetch(self, name: str, token: str, key_authorization: str) -> Finding:
-        """Whether `name` answers a challenge, after ten redirects at most; nothing is raised."""
+        """Whether `name` answers a challenge, after ten redirects at most; never raises."""
         until = time.monotonic() + self._nameservers.seconds
         path = f"/.well-known/acme-challenge/{quote(token, safe='', errors='replace')}"
         hidden = re.compile(f"{re.escape(key_authorization)}|{re.escape(token)}", re.IGNORECASE)
@@ -56,14 +56,15 @@ class HttpSelfCheck:
         try:
             resolver = self._nameservers.resolver()
         except (DNSException, OSError, ValueError):
-            return Finding(Verdict.UNKNOWN, "DNS could not be asked: this machine names no server for it")
+            return Finding(Verdict.UNKNOWN, "DNS could not be queried: this machine has no DNS server configured")
         trail = [Url("http", name, PORTS["http"], path)]
         return _Fetch(resolver, self._tls, until, self._test_port, trail, expected, hidden).finding()
 
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    """until: its deadline (monotonic). trail: the first URL, then those it leads to. hidden: what no words tell."""
+    """until: the deadline (monotonic seconds). trail: the first URL, then its redirects. hidden: what no summary shows:
+    token and key authorization."""
 
     resolver: Resolver
     tls: ssl.SSLContext
@@ -76,51 +77,51 @@ class _Fetch:
     def finding(self) -> Finding:
         try:
             self._follow()
-        except WrongError as error:
-            return Finding(Verdict.NO, self._story(str(error)))
-        except UnseenError as error:
-            return Finding(Verdict.UNKNOWN, self._story(str(error)))
+        except RejectedError as error:
+            return Finding(Verdict.NO, self._summary(str(error)))
+        except InconclusiveError as error:
+            return Finding(Verdict.UNKNOWN, self._summary(str(error)))
         except TimeoutError:
-            return Finding(Verdict.UNKNOWN, self._story("does not answer in time"))
+            return Finding(Verdict.UNKNOWN, self._summary("does not answer in time"))
         except (OSError, HTTPException, ValueError, OverflowError):
-            return Finding(Verdict.UNKNOWN, self._story("breaks off, or answers with what can not be read"))
-        return Finding(Verdict.YES, self._story("answers the challenge"))
+            return Finding(Verdict.UNKNOWN, self._summary("closes the connection early or sends an invalid answer"))
+        return Finding(Verdict.YES, self._summary("answers the challenge"))
 
     def _follow(self) -> None:
         while (location := self._ask(self.trail[-1])) is not None:
             url = self._redirected(location)
             if url in self.trail:
-                raise WrongError("redirects in a circle")
+                raise RejectedError("redirects in a loop")
             if len(self.trail) > MAX_REDIRECTS:
-                raise WrongError(f"redirects once more, after {MAX_REDIRECTS} redirects")
+                raise RejectedError(f"redirects again after {MAX_REDIRECTS} redirects")
             self.trail.append(url)
 
     def _ask(self, url: Url) -> str | None:
-        """Where a URL redirects to; None where it has the right answer."""
+        """Where a URL redirects to; None if it has the right answer."""
         is_test = self.test_port > 0
-        addresses = addresses_of(url.host, self.resolver, self._left, with_local=is_test)
-        # As at Let's Encrypt: IPv4 is what is left when there is no connection over IPv6, and at the first URL alone.
+        addresses = addresses_of(url.host, self.resolver, self._seconds_left, with_local=is_test)
+        # As Let's Encrypt does: IPv4 is tried only if origin is no connection over IPv6, and only at the first URL.
         addresses = addresses if url is self.trail[0] else addresses[:1]
-        with exchange(url, addresses, self.test_port or url.port, self.tls, self._left) as answer:
+        with exchange(url, addresses, self.test_port or url.port, self.tls, self._seconds_left) as answer:
             return self._judge(answer)
 
     def _judge(self, answer: HTTPResponse) -> str | None:
         if answer.status in REDIRECTS:
             if (location := answer.headers.get("Location")) is None:
-                raise WrongError(f"answers {answer.status} and does not say where to")
+                raise RejectedError(f"answers {answer.status} without a Location header")
             return location
         if answer.status in range(300, 400):
-            raise WrongError(f"answers {answer.status}, which is no redirect that CAs follow")
+            raise RejectedError(f"answers {answer.status}, a redirect that CAs do not follow")
         if answer.status != 200:  # noqa: PLR2004
-            raise WrongError(f"answers {answer.status}")
+            raise RejectedError(f"answers {answer.status}")
         if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise UnseenError("compresses its answer unasked, which not every CA reads")
+            raise InconclusiveError("compresses its answer without being asked, and not every CA can read that")
         too_many = max(TOO_MANY_BYTES, len(self.expected) + len("\r\n") + 1)
         body = answer.read(too_many)
         if len(body) < too_many and answer.length:
             raise IncompleteRead(body, answer.length)
         if len(body) == too_many or body.rstrip() != self.expected:
-            raise WrongError("answers with something else than the challenge")
+            raise RejectedError("does not answer with the challenge response")
         return None
 
     def _redirected(self, location: str) -> Url:
@@ -128,38 +129,38 @@ class _Fetch:
             parts = urlsplit(urljoin(str(self.trail[-1]), location))
             given_port = parts.port
         except ValueError:
-            raise WrongError(f"redirects to {self._shown(location)}, which is no URL") from None
+            raise RejectedError(f"redirects to {self._shown(location)}, which is not a URL") from None
         host = (parts.hostname or "").removesuffix(".")
-        there = self._shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+        origin = self._shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
         if parts.scheme not in PORTS or not host:
-            raise WrongError(f"redirects to {there}, and CAs follow to http and https hosts alone")
+            raise RejectedError(f"redirects to {origin}, but CAs follow redirects only to http and https URLs")
         if host.endswith(".well-known"):
-            raise WrongError(f"redirects to {there}: a slash is missing after the host name")
+            raise RejectedError(f"redirects to {origin}: a slash is missing after the host name")
         port = PORTS[parts.scheme] if given_port is None else given_port
         if port not in PORTS.values():
-            raise WrongError(f"redirects to {there}, a port that no CA follows")
+            raise RejectedError(f"redirects to {origin}, but CAs follow redirects only to ports 80 and 443")
         if parts.username is not None or not HOST_NAME.fullmatch(host) or _is_address(host):
-            raise UnseenError(f"redirects to {there}, in a way that not every CA follows")
+            raise InconclusiveError(f"redirects to {origin}, a URL that not every CA follows")
         target = quote(f"{parts.path or '/'}?{parts.query}".removesuffix("?"), safe=URL_SAFE, encoding="latin-1")
         return Url(parts.scheme, host, port, target)
 
-    def _left(self) -> float:
-        """Seconds. Raises TimeoutError when there are none."""
-        left = self.until - time.monotonic()
-        if left <= 0:
+    def _seconds_left(self) -> float:
+        """The seconds until the deadline. Raises TimeoutError after it."""
+        seconds_left = self.until - time.monotonic()
+        if seconds_left <= 0:
             raise TimeoutError
-        return left
+        return seconds_left
 
-    def _story(self, ending: str) -> str:
+    def _summary(self, predicate: str) -> str:
         first, last = self.trail[0], self.trail[-1]
         if first is last:
-            return f"{self._shown(first.origin)} {ending}"
+            return f"{self._shown(first.origin)} {predicate}"
         path = "" if last.target == first.target else last.target.partition("?")[0].removesuffix("/")
-        return f"{self._shown(first.origin)} redirects to {self._shown(last.origin + path)}, which {ending}"
+        return f"{self._shown(first.origin)} redirects to {self._shown(last.origin + path)}, which {predicate}"
 
     def _shown(self, text: str) -> str:
-        told = self.hidden.sub("…", ascii(text)[1:-1])
-        return told if len(told) <= SHOWN else f"{told[:SHOWN]}…"
+        shown = self.hidden.sub("…", ascii(text)[1:-1])
+        return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
 
 
 def _is_address(host: str) -> bool:

@@ -1,8 +1,8 @@
-"""What DNS says about a customer's name, with three answers: yes, no, unknown.
+"""What DNS says about a customer's name. Every question has three answers: yes, no, unknown.
 
-`pointing` follows the name to us; `proof` looks whether it shows whose it is; `caa` finds the CAA records that count
-for it, `policy` reads what they allow; `questions` asks the servers and tells a clear answer, even an empty one, from
-no answer.
+`cname` checks whether the name points here; `ownership` checks whether it proves which account it belongs to; `caa`
+finds the CAA records that apply to it, `caa_rules` reads what they allow; `queries` asks the servers, and separates a
+clear answer, even an empty one, from no answer.
 """
 
 import time
@@ -12,67 +12,68 @@ from dns.exception import DNSException
 
 from issuer.dns.caa import permission
 from issuer.dns.caa_rules import Applicant
-from issuer.dns.cname import Inquiry, either
+from issuer.dns.cname import CnameLookup, listed
 from issuer.dns.ownership import proof
-from issuer.dns.queries import Questions, name_of
+from issuer.dns.queries import Queries, name_of
 from issuer.dns.servers import Nameservers
 from issuer.ports import DnsFinding, Finding, Verdict
 
 PROOF_LABEL = "_issuer"
-"""Below this label a name shows whose it is (RFC 8552)."""
+"""The TXT record that proves which account a name belongs to is below this label (RFC 8552)."""
 
 
 class DnsResolver:
-    """Asks `servers` (as `parse_dns_server` reads them; none: the system's) whether names lead to `targets`, and
-    whether a CA may issue for them.
+    """Asks DNS whether names point to `targets`, and whether a CA may issue for them.
 
-    seconds: about the bound for one whole call. ValueError for a server that is no address, or no targets.
+    servers: as `parse_dns_server` reads them; none: the system's servers. seconds: about the limit for one whole call.
+    Raises ValueError for a server that is not an address, and without targets.
     """
 
     def __init__(self, targets: Sequence[str], servers: Sequence[str] = (), *, seconds: float = 3.0) -> None:
         if not targets:
-            raise ValueError("there is no target for a CNAME to end at")
+            raise ValueError("there is no target for CNAMEs")
         self._targets = tuple(name_of(target) for target in targets)
         self._nameservers = Nameservers(servers, seconds=seconds)
 
     def points_here(self, name: str, below: str = "") -> DnsFinding:
-        """Whether a name leads to a target: by its CNAMEs or, where none shows, by all of its addresses. below: by its
-        CNAMEs alone, to the name that has this label below a target.
+        """Whether a name points to a target: by its CNAMEs or, if it has none, by all of its addresses. below: a label;
+        then CNAMEs alone count, and they must end at the name with this label below a target.
 
-        No comes from clear answers only, an error is unknown; nothing is raised.
+        The verdict is no only after clear answers, and unknown after an error; never raises.
         Chains: RFC 1034 §3.6.2; upper and lower case: RFC 4343.
         """
         targets = tuple(name_of(f"{below}.{target}") for target in self._targets) if below else self._targets
-        wanted = f"{name.rstrip('.').lower()} CNAME {either(targets)}"
+        record = f"{name.rstrip('.').lower()} CNAME {listed(targets)}"
         try:
-            inquiry = Inquiry(self._questions(), targets, chain=[name_of(name)], by_cname=bool(below))
-            return DnsFinding(*inquiry.verdict(), wanted)
+            lookup = CnameLookup(self._queries(), targets, chain=[name_of(name)], by_cname=bool(below))
+            return DnsFinding(*lookup.verdict(), required_record=record)
         except (DNSException, OSError, ValueError) as error:
-            return DnsFinding(Verdict.UNKNOWN, f"DNS could not be asked: {error}", wanted)
+            return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 
-    def shows(self, name: str, token: str) -> DnsFinding:
-        """Whether a TXT record of `_issuer.{name}` contains a token; several may be there, for several accounts.
+    def has_proof(self, name: str, token: str) -> DnsFinding:
+        """Whether a TXT record of `_issuer.{name}` contains a token; the name may have several, for several accounts.
 
-        No comes from clear answers only, an error is unknown; nothing is raised.
+        The verdict is no only after clear answers, and unknown after an error; never raises.
         """
-        at = f"{PROOF_LABEL}.{name.rstrip('.').lower()}"
+        owner = f"{PROOF_LABEL}.{name.rstrip('.').lower()}"
+        record = f"{owner} TXT {token}"
         try:
-            return DnsFinding(*proof(self._questions(), at, token), required_record=f"{at} TXT {token}")
+            return DnsFinding(*proof(self._queries(), owner, token), required_record=record)
         except (DNSException, OSError, ValueError) as error:
-            return DnsFinding(Verdict.UNKNOWN, f"DNS could not be asked: {error}", required_record=f"{at} TXT {token}")
+            return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
-        """Whether CAA records let a CA issue for a name: those of the name itself or of the closest one above it.
+        """Whether CAA records let a CA issue for a name: those of the name itself, or of the closest name above it.
 
-        Yes and no come from clear answers only, an error is unknown; nothing is raised. RFC 8659, RFC 8657.
+        The verdict is yes or no only after clear answers, and unknown after an error; never raises. RFC 8659, RFC 8657.
         """
         applicant = Applicant.of(issuers, account_url)
         if not applicant.issuers:
-            return Finding(Verdict.YES, "the CA names no domain of its own for CAA records, so none were looked for")
+            return Finding(Verdict.YES, "the CA names no domain for CAA records, so they were not checked")
         try:
-            return permission(self._questions(), name_of(name), applicant)
+            return permission(self._queries(), name_of(name), applicant)
         except (DNSException, OSError, ValueError) as error:
-            return Finding(Verdict.UNKNOWN, f"DNS could not be asked: {error}")
+            return Finding(Verdict.UNKNOWN, f"DNS could not be queried: {error}")
 
-    def _questions(self) -> Questions:
-        return Questions(self._nameservers.resolver(), time.monotonic() + self._nameservers.seconds)
+    def _queries(self) -> Queries:
+        return Queries(self._nameservers.resolver(), time.monotonic() + self._nameservers.seconds)

@@ -1,4 +1,4 @@
-"""May a CA issue for a name? The CAA records that count are found here as the CA will find them (RFC 8659 §3)."""
+"""May a CA issue for a name? Finds the CAA records that apply, in the same way as the CA does (RFC 8659 §3)."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -10,31 +10,31 @@ from dns.resolver import NXDOMAIN
 from dns.rrset import RRset
 
 from issuer.dns.caa_rules import Applicant, judge
-from issuer.dns.queries import Questions, UnansweredError, text_of
+from issuer.dns.queries import Queries, UnansweredError, text_of
 from issuer.ports import Finding, Verdict
 
 
-def permission(questions: Questions, name: Name, applicant: Applicant) -> Finding:
-    """Whether the applicant may have a certificate for a name, by the closest records on the way up from it."""
+def permission(queries: Queries, name: Name, applicant: Applicant) -> Finding:
+    """Whether the applicant may issue a certificate for a name, by the closest records on the way up from it."""
     try:
-        level, records = _closest(questions, name)
+        level, records = _closest(queries, name)
     except UnansweredError as error:
         return Finding(Verdict.UNKNOWN, str(error))
     if not records:
         return Finding(Verdict.YES, f"neither {text_of(name)} nor a name above it has a CAA record")
     verdict, words = judge(cast("Iterable[Record]", records), applicant)
     owner = records.name.canonicalize()
-    where = text_of(owner) if owner == level else f"{text_of(owner)}, where {text_of(level)} is a CNAME to,"
-    return Finding(verdict, f"{where} {words}")
+    subject = text_of(owner) if owner == level else f"{text_of(level)} is a CNAME to {text_of(owner)}, which"
+    return Finding(verdict, f"{subject} {words}")
 
 
-def _closest(questions: Questions, name: Name) -> tuple[Name, RRset | None]:
-    """The first records on the way up, and the level they count for. A CNAME leads to the records of its end, never
-    to those above its end."""
+def _closest(queries: Queries, name: Name) -> tuple[Name, RRset | None]:
+    """The first records on the way up, and the name on that way which has them. A CNAME is followed to the records of
+    its target, never to those above the target."""
     level = name
     while level != root:
         try:
-            records = questions.ask_the_end(level, CAA).rrset
+            records = queries.resolve_target(level, CAA).rrset
         except NXDOMAIN:
             records = None
         if records:

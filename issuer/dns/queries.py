@@ -1,4 +1,4 @@
-"""Asking DNS: an answer is clear, perhaps an empty one, or there is none."""
+"""DNS queries: an answer is clear, even if it is empty, or there is none."""
 
 import time
 from dataclasses import dataclass
@@ -14,49 +14,49 @@ HOPS = 16
 
 
 class UnansweredError(Exception):
-    """A question without a clear answer; the message says which and why."""
+    """A query without a clear answer; the message names the query and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
-    """All questions of one call. until: their one deadline (monotonic)."""
+class Queries:
+    """All queries of one call. until: their common deadline (monotonic seconds)."""
 
     resolver: Resolver
     until: float
 
-    def ask(self, name: Name, rdtype: RdataType) -> Answer:
-        """The answer, perhaps an empty one. Raises NXDOMAIN, or UnansweredError for what is not clear."""
-        left = self.until - time.monotonic()
+    def resolve(self, name: Name, rdtype: RdataType) -> Answer:
+        """The answer, which may be empty. Raises NXDOMAIN, or UnansweredError if there is no clear answer."""
+        seconds_left = self.until - time.monotonic()
         try:
-            answer = self.resolver.resolve(name, rdtype, raise_on_no_answer=False, search=False, lifetime=left)
+            answer = self.resolver.resolve(name, rdtype, raise_on_no_answer=False, search=False, lifetime=seconds_left)
         except NXDOMAIN:
             raise
         except (DNSException, OSError, ValueError) as error:
             raise _unanswered(name, rdtype, _reason(error)) from error
         if _is_referral(answer.response):
-            raise _unanswered(name, rdtype, "a referral only")
+            raise _unanswered(name, rdtype, "only a referral")
         return answer
 
-    def ask_the_end(self, name: Name, rdtype: RdataType) -> Answer:
-        """The answer at the end of the name's CNAMEs. Raises as `ask`."""
+    def resolve_target(self, name: Name, rdtype: RdataType) -> Answer:
+        """The answer at the end of the name's CNAMEs. Raises as `resolve`."""
         last = name
         for _ in range(HOPS + 1):
-            answer = self.ask(last, rdtype)
-            end = answer.canonical_name.canonicalize()
-            if answer.rrset or end == last:
+            answer = self.resolve(last, rdtype)
+            target = answer.canonical_name.canonicalize()
+            if answer.rrset or target == last:
                 return answer
-            # A server that is no recursor may stop at a CNAME; its end is not empty, it was not asked.
-            last = end
-        raise _unanswered(name, rdtype, f"no end after {HOPS} CNAMEs")
+            # A server without recursion may stop at a CNAME; then its target must be asked for separately.
+            last = target
+        raise _unanswered(name, rdtype, f"more than {HOPS} CNAMEs")
 
 
 def name_of(text: str) -> Name:
-    """A name as it is asked and compared: in lower case also on the wire, as some servers compare byte by byte."""
+    """A name as it is queried and compared: in lower case also on the wire, as some servers compare byte by byte."""
     return from_text(text).canonicalize()
 
 
 def text_of(name: Name) -> str:
-    """A name for people: without the last dot, what is not printable escaped."""
+    """A name for people: without the last dot, and with unprintable characters escaped."""
     return name.to_text(omit_final_dot=True)
 
 
@@ -65,7 +65,7 @@ def _unanswered(name: Name, rdtype: RdataType, reason: str) -> UnansweredError:
 
 
 def _is_referral(response: Message) -> bool:
-    """A lame server's empty answer, which is not a "no data" (RFC 2308 §2.2)."""
+    """Whether it is a lame server's empty answer, which is not a "no data" (RFC 2308 §2.2)."""
     types = {rrset.rdtype for rrset in response.authority}
     return not response.answer and NS in types and SOA not in types
 

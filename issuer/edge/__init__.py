@@ -1,1 +1,1 @@
-"""All that TLS terminators get: bundles of chain and key, files, and the confirmation that they serve them."""
+"""Everything for TLS terminators: bundles of chain and key, files, and the check that they serve them."""

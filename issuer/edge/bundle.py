@@ -1,4 +1,4 @@
-"""What TLS terminators serve for a name: its chain and key, and the HSTS policy. From the record alone."""
+"""What TLS terminators serve for a name: its chain and key, and the HSTS policy. It depends on the record alone."""
 
 from dataclasses import dataclass, field
 
@@ -9,8 +9,8 @@ from issuer.ports import Services
 
 @dataclass(frozen=True, slots=True)
 class EdgeBundle:
-    """chain and key: PEM. policy: the HSTS policy in force. is_ended: the record says that its end has come, whatever
-    the clock here says. version: `Domain.edge_version`."""
+    """What edges serve for a name. chain, key: PEM. policy: the HSTS policy in force. is_ended: the record says that
+    the certificate has expired, whatever this machine's clock says. version: `Domain.edge_version`."""
 
     name: str
     chain: str
@@ -23,21 +23,21 @@ class EdgeBundle:
 
     @property
     def bundle(self) -> str:
-        """Chain and key in one, as Caddy and HAProxy take them."""
+        """Chain and key in one PEM, as Caddy and HAProxy expect them."""
         return self.chain + self.key
 
     def is_valid(self, now: float) -> bool:
-        """True up to and including the second of notAfter."""
+        """True up to and including the second of notAfter (RFC 5280 §4.1.2.5)."""
         return not self.is_ended and now < self.not_after + 1
 
     def header(self, now: float) -> str | None:
-        """The value of Strict-Transport-Security (RFC 6797 §6.1); None where there is nothing to be told, and without a
-        valid certificate in force."""
+        """The value of Strict-Transport-Security (RFC 6797 §6.1); None if no header is due, or the certificate is not
+        valid."""
         return self.policy.header(now) if self.is_valid(now) else None
 
 
 def bundle_for(services: Services, name: str) -> EdgeBundle | None:
-    """What edges serve for a canonical name; None for nothing. Raises Problem."""
+    """What edges serve for a canonical name, or None. Raises Problem."""
     record = services.store.load(name)
     certificate = record.domain.certificate if record else None
     if record is None or certificate is None:

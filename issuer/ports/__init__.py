@@ -1,4 +1,4 @@
-"""What the product needs from the outside, as Protocols, and the bundle that carries it."""
+"""What the product needs from the outside, as Protocols, and `Services`, which holds the implementations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services(Policy):
-    """Everything that checks and steps work with. own_names: refused to customers, with all below them. edge_token:
+    """Everything that actions, steps and edges work with. own_names: refused to customers, with all below them. edge_token:
     what terminators show; empty: they may ask nothing. edges: terminators (`host:port`) that are asked what they
     serve."""
 
@@ -103,5 +103,5 @@ class Services(Policy):
     clock: Clock
 
     def ca_at(self, directory_url: str | None) -> CertificateAuthority | None:
-        """The CA of a directory URL, if it is one of ours."""
+        """The configured CA with a directory URL, or None."""
         return next((ca for ca in self.cas if ca.directory_url == directory_url), None)

@@ -7,13 +7,13 @@ from issuer.domain import RenewalWindow
 from issuer.problem import Problem
 
 Rate = tuple[int, float] | None
-"""So many in so many seconds; None: no limit."""
+"""How many, in how many seconds; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaLimits:
-    """What a CA allows, mirrored here so that it is not asked in vain: new orders of our account, certificates below
-    one registered domain and for one name, failed authorizations of one name, requests in a second (0: any)."""
+    """A CA's limits, known here so that we do not exceed them: new orders of our account, certificates below one
+    registered domain and for one name, failed authorizations of one name, requests per second (0: no limit)."""
 
     new_orders: Rate = None
     per_registered_domain: Rate = None
@@ -24,9 +24,9 @@ class CaLimits:
 
 @dataclass(frozen=True, slots=True)
 class CaPolicy:
-    """How we use a CA. weight: its share of the domains whose first choice it is. profile: asked for in orders.
-    preferred_chain: the common name of an issuer that the chain should lead to. eab_key_id, eab_hmac_key (base64url):
-    External Account Binding (RFC 8555 §7.3.4); empty where it wants none."""
+    """How we use a CA. weight: its share of the domains, as their first choice. profile: for new orders; empty: none.
+    preferred_chain: the common name of the issuer that the chain should lead to. eab_key_id, eab_hmac_key (base64url):
+    External Account Binding (RFC 8555 §7.3.4); empty if the CA requires none."""
 
     weight: int = 0
     profile: str = ""
@@ -38,8 +38,8 @@ class CaPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CaAccount:
-    """Our account at a CA: its key (encrypted), its URL once the CA has told it. next_key: the one that is to take the
-    key's place, saved before the CA hears of it."""
+    """Our account at a CA. key: encrypted. url: None until the CA has given it. next_key: the key of an unfinished
+    roll-over, saved before it is sent to the CA; encrypted."""
 
     key: str = field(repr=False)
     url: str | None
@@ -49,8 +49,8 @@ class CaAccount:
 
 @dataclass(frozen=True, slots=True)
 class KnownAccount:
-    """Our account at a CA as it may be shown. thumbprint: of its key (RFC 7638). is_rolling_over: a new key has been
-    saved for it, which the CA is not known to have yet."""
+    """Our account at a CA, without secrets. thumbprint: of its key (RFC 7638). is_rolling_over: a new key is saved, and
+    the CA is not known to have it yet."""
 
     url: str | None
     thumbprint: str
@@ -68,19 +68,19 @@ class CaAccounts(Protocol):
         """Save `account` if the stored one is still `instead_of`; return the one stored now, whoever saved it."""
 
     def lock_ca_account(self, directory_url: str, *, seconds: int) -> str | None:
-        """A lock for the one caller that may register now; it ends by itself after `seconds`. None for all others."""
+        """A lock for the one caller that may register now; it expires after `seconds`. None for all others."""
 
     def unlock_ca_account(self, directory_url: str, lock: str) -> None:
-        """End that lock early, and nobody else's that came after it."""
+        """Release this lock early; a later lock of another caller stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as the steps need to see it; the CA's own status words stay in `ca`.
+    """An order as the steps need it (RFC 8555 §7.1.3); the CA's own status words stay in `ca`.
 
-    needs_csr: every authorization is done, finalize may be sent. certificate_url: issued, ready to fetch.
-    problem: the order is lost, for this reason. None of them: the CA is at work, ask again at ask_again_at
-    (None: whenever you like).
+    needs_csr: every authorization is valid, so finalize may be sent. certificate_url: the certificate is issued and can
+    be fetched. problem: why the order is lost. If none of these is set, the CA is still working: ask again at
+    ask_again_at (epoch seconds; None: at any time).
     """
 
     url: str
@@ -103,9 +103,9 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """The CA's view of whether we control a name: valid, or failed with a problem, or still to be proved.
+    """The CA's view of whether we control a name (RFC 8555 §7.1.4): valid, failed with a problem, or pending.
 
-    challenge: what to answer; None while the CA is already validating.
+    challenge: the one to answer; None while the CA is validating it. ask_again_at: epoch seconds.
     """
 
     is_valid: bool = False
@@ -116,7 +116,8 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class RenewalInfo:
-    """What a CA says about when to renew (RFC 9773 §4.2). ask_again_at: None where it does not say."""
+    """When a CA wants a certificate to be renewed (RFC 9773 §4.2). ask_again_at: epoch seconds; None if the CA gives no
+    Retry-After."""
 
     window: RenewalWindow
     ask_again_at: float | None = None
@@ -129,42 +130,42 @@ class CertificateAuthority(Protocol):
     policy: CaPolicy
 
     def caa_identities(self) -> tuple[str, ...]:
-        """The domains that stand for it in CAA records (§9.7.6); none where it does not say."""
+        """The CA's domains in CAA records (§9.7.6); empty if it does not say."""
 
     def account_url(self) -> str:
-        """The URL of our account, made or found if need be (§7.3)."""
+        """The URL of our account, which is found or created if necessary (§7.3)."""
 
     def known_account(self) -> KnownAccount | None:
-        """What is stored of our account; the CA is not asked."""
+        """Our stored account; the CA is not asked."""
 
     def roll_over(self) -> None:
-        """A new key for our account (§7.3.5). May be cut off anywhere and called again."""
+        """Give our account a new key (§7.3.5). After an interruption at any point it may be called again."""
 
     def has_renewal_info(self) -> bool:
-        """True where the CA says when it wants a certificate to be renewed (RFC 9773)."""
+        """True if the CA offers renewal info (RFC 9773)."""
 
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         """When the CA wants a certificate to be renewed (RFC 9773 §4)."""
 
     def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
-        """Ask for a certificate for one name (§7.4). replaces: the id of the certificate it will take the place of
-        (RFC 9773 §5); a refusal of it is no refusal of the order. profile: in place of the policy's."""
+        """Order a certificate for one name (§7.4). replaces: the id of the certificate that it replaces (RFC 9773 §5);
+        if the CA refuses that, the order is sent without it. profile: used instead of the policy's."""
 
     def order(self, url: str) -> Order:
-        """Look at an order (§7.4)."""
+        """Fetch an order (§7.4)."""
 
     def authorization(self, url: str, name: str) -> Authorization:
-        """Look at an authorization for `name` (§7.5)."""
+        """Fetch an authorization for `name` (§7.5)."""
 
     def answer(self, challenge: Challenge) -> None:
-        """Tell the CA that the answer to a challenge is in place (§7.5.1)."""
+        """Tell the CA that the response to a challenge is ready (§7.5.1)."""
 
     def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
-        """Send the CSR (PEM); where the order is past that point, look at it instead (§7.4)."""
+        """Send the CSR (PEM); if the order is past that point, fetch it instead (§7.4)."""
 
     def chain(self, url: str, preferred: str = "") -> str:
-        """Fetch an issued certificate: PEM, leaf first (§7.4.2). preferred: the common name of the issuer that it
-        should lead to, in place of the policy's."""
+        """Fetch an issued certificate: PEM, leaf first (§7.4.2). preferred: the common name of the issuer that the
+        chain should lead to, used instead of the policy's."""
 
     def revoke(self, chain: str, reason: int) -> None:
-        """Revoke the leaf of a chain (PEM) for a CRLReason (§7.6); no fault where it has been revoked already."""
+        """Revoke the leaf of a chain (PEM) for a CRLReason (§7.6). Succeeds if it has been revoked already."""

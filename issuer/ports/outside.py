@@ -1,4 +1,4 @@
-"""Looks at a domain from outside: each has three answers."""
+"""Checks of a domain from outside: each has three verdicts."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from issuer.ports.ca import Challenge
 
 
 class Verdict(StrEnum):
-    """An answer of DNS: unknown when the question could not be answered, which is never a no."""
+    """The result of a check; unknown if the question could not be answered, which is never a no."""
 
     YES = "yes"
     NO = "no"
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An answer to a question about the outside: the verdict, and what was found, in words."""
+    """The result of a check. summary: what was found, in words."""
 
     verdict: Verdict
     summary: str
@@ -26,8 +26,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class DnsFinding:
-    """Whether a name points here, or shows whose it is. summary: what DNS has for it, in words. required_record: the
-    record to create."""
+    """Whether a name points here, or proves which account it belongs to. summary: what DNS has for it, in words.
+    required_record: the record to create."""
 
     verdict: Verdict
     summary: str
@@ -35,8 +35,8 @@ class DnsFinding:
 
 
 class HolderProof(StrEnum):
-    """What a name must have in DNS to show which account it belongs to: nothing, a CNAME to a name that has the
-    account's token as its label, or a TXT record with it."""
+    """What a name must have in DNS to prove which account it belongs to: nothing, a CNAME to a name that has the
+    account's token as its first label, or a TXT record with the token."""
 
     NONE = ""
     CNAME = "cname"
@@ -44,22 +44,22 @@ class HolderProof(StrEnum):
 
 
 class Resolver(Protocol):
-    """Questions to DNS."""
+    """DNS queries."""
 
     def points_here(self, name: str, below: str = "") -> DnsFinding:
-        """Follow the name's CNAMEs, or compare its addresses, to our targets. Never raises; bounded in time.
+        """Whether a name points to our targets, by its CNAMEs or its addresses. Never raises; limited in time.
 
-        below: a label. Then CNAMEs alone count, and only where they lead to the name with this label below a target.
+        below: a label; then CNAMEs alone count, and they must end at the name with this label below a target.
         """
 
-    def shows(self, name: str, token: str) -> DnsFinding:
-        """Whether a TXT record of `_issuer.{name}` contains a token. Never raises; bounded in time."""
+    def has_proof(self, name: str, token: str) -> DnsFinding:
+        """Whether a TXT record of `_issuer.{name}` contains a token. Never raises; limited in time."""
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
-        """Whether the CAA records that count for a name (RFC 8659) let a CA issue for it over HTTP-01.
+        """Whether the CAA records that apply to a name (RFC 8659) let a CA issue for it with HTTP-01.
 
-        issuers: the domains that the CA goes by in them (RFC 8555 §7.1.1, caaIdentities); none: it does not say.
-        account_url: our account's URL there (RFC 8657 §3), empty when there is none yet. Never raises; bounded in time.
+        issuers: the CA's domains in CAA records (RFC 8555 §7.1.1, caaIdentities); none: it does not say. account_url:
+        our account's URL there (RFC 8657 §3), empty if there is none yet. Never raises; limited in time.
         """
 
 
@@ -67,26 +67,27 @@ class Solver(Protocol):
     """One challenge type: how control of a name is proved (RFC 8555 §8)."""
 
     def present(self, name: str, challenge: Challenge) -> None:
-        """Put the response where the CA will look for it. May be called again; raises Problem."""
+        """Put the response where the CA will fetch it. May be called again. Raises Problem."""
 
     def check(self, name: str, challenge: Challenge) -> Finding:
-        """Whether the response shows as the CA will see it. Advice only; never raises, bounded in time."""
+        """Whether the response is visible as the CA will see it. Advice only. Never raises; limited in time."""
 
     def clean_up(self, name: str) -> None:
-        """Remove what was presented for a name, once its authorizations are valid. May be called again."""
+        """Remove what was presented for a name, after its authorizations are valid. May be called again."""
 
 
 class Handshake(Protocol):
-    """A look at what an edge serves."""
+    """A TLS handshake with an edge."""
 
     def serves(self, edge: str, name: str, serial: str) -> Finding:
-        """Whether an edge (`host:port`) serves the certificate of a serial number (hexadecimal) for a name; unknown
-        when it does not answer. Nobody need trust that certificate. Never raises; bounded in time."""
+        """Whether an edge (`host:port`) serves the certificate with a serial number (hexadecimal) for a name; unknown
+        if it does not answer. The certificate need not be trusted. Never raises; limited in time."""
 
 
 class SelfCheck(Protocol):
-    """A look at a challenge's answer from outside, as a CA takes it."""
+    """A fetch of a challenge response from outside, as a CA makes it."""
 
     def fetch(self, name: str, token: str, key_authorization: str) -> Finding:
-        """Whether `name` answers an HTTP-01 challenge (RFC 8555 §8.3). Advice only: no is clearly seen, and unknown is
-        what can not be seen from here. The words tell neither token nor answer. Never raises; bounded in time."""
+        """Whether `name` answers an HTTP-01 challenge (RFC 8555 §8.3). Advice only: the verdict is no only if a CA
+        would clearly refuse, and unknown if a CA may see something different. The summary shows neither token nor key
+        authorization. Never raises; limited in time."""

@@ -1,4 +1,4 @@
-"""A real Caddy with deploy/Caddyfile: started on free ports, and looked at as clients do."""
+"""A real Caddy with deploy/Caddyfile, on free ports, and its clients."""
 
 import http.client
 import socket
@@ -20,7 +20,7 @@ CADDYFILE = CHECKOUT / "deploy" / "Caddyfile"
 ALERT = 0x15
 """The type of a TLS record that refuses a handshake (RFC 8446 §5.1)."""
 SERVER_HELLO_DONE = bytes.fromhex("0e000000")
-"""The last that a server says before it wants to hear more (RFC 5246 §7.4.5)."""
+"""The end of the server's first flight (RFC 5246 §7.4.5)."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,17 @@ class Caddy:
             yield secured
 
     def serial(self, name: str) -> str:
-        """The serial number of what is served for a name, hexadecimal as in records."""
+        """The serial number of the certificate that is served for a name, hexadecimal as in records."""
         with self.handshake(name) as connection:
             return f"{x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).serial_number:x}"
 
     def shows_placeholder(self, name: str | None) -> bool:
-        """Whether what is served for a name is for names without a certificate."""
+        """Whether the placeholder certificate is served for a name."""
         with self.handshake(name, is_trusted=False) as connection:
             return is_placeholder(x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)))
 
     def refuses(self, name: str | None) -> bool:
-        """Whether a handshake ends in the server's alert."""
+        """Whether the server refuses a handshake with an alert."""
         try:
             with self.handshake(name, is_trusted=False):
                 return False
@@ -71,8 +71,7 @@ class Caddy:
             return "alert" in str(error).lower()
 
     def first_answer(self, server_name: str) -> bytes:
-        """What comes back for a name that no library would send: an alert, or (in the clear before TLS 1.3) a
-        certificate."""
+        """The answer to a name that no library would send: an alert, or (unencrypted before TLS 1.3) a certificate."""
         stand_in = "x" * len(server_name)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = ssl.create_default_context()
@@ -91,7 +90,7 @@ class Caddy:
             return answer
 
     def served_within(self, name: str, serial: str, *, seconds: float = 2) -> float:
-        """After how many seconds a serial number is served; fails when there are more."""
+        """Wait until a serial number is served. Returns the seconds; fails after `seconds`."""
         began = time.monotonic()
         while (passed := time.monotonic() - began) < seconds:
             if not self.shows_placeholder(name) and self.serial(name) == serial:
@@ -100,7 +99,7 @@ class Caddy:
         raise AssertionError(f"{serial} is not served for {name} after {seconds} s")
 
     def https(self, name: str, path: str = "/", *, host: str | None = None, method: str = "GET", body=None) -> Answer:
-        """One request on a connection of its own. host: the header, if it is another."""
+        """One request on a new connection. host: the header, if it differs from the name."""
         with self.handshake(name, is_trusted=False) as connection:
             return asked(connection, path, host or name, method, body)
 
@@ -118,9 +117,9 @@ def asked(connection: socket.socket, path: str, host: str, method: str = "GET", 
         method, path, body=body, headers={"Host": host, **headers}, encode_chunked=not isinstance(body, bytes)
     )
     with closing(client.getresponse()) as answer:
-        found = Answer(answer.status, answer.headers, answer.read())
+        result = Answer(answer.status, answer.headers, answer.read())
     client.sock = None
-    return found
+    return result
 
 
 def started(
@@ -142,8 +141,8 @@ def started(
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """What Caddy needs to start anywhere: folders to write to, and the token."""
-    return {"ISSUER_EDGE_TOKEN": EDGE_TOKEN} | {f"XDG_{one}_HOME": str(folder / one) for one in ("CONFIG", "DATA")}
+    """The environment that Caddy needs to start: folders to write to, and the token."""
+    return {"ISSUER_EDGE_TOKEN": EDGE_TOKEN} | {f"XDG_{kind}_HOME": str(folder / kind) for kind in ("CONFIG", "DATA")}
 
 
 def _accepts(port: int) -> bool:

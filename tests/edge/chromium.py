@@ -1,4 +1,4 @@
-"""A headless Chromium with a profile and trust of its own."""
+"""A headless Chromium with its own profile and trusted roots."""
 
 import subprocess
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tests.edge.caddy import Caddy
 
 SWITCHES = (
     "--headless",
-    "--no-sandbox",  # which root may not have
+    "--no-sandbox",  # root cannot use the sandbox
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
@@ -22,13 +22,13 @@ SECONDS = 25
 
 @dataclass(frozen=True)
 class Chromium:
-    """folder: its home, where its profile stays from one visit to the next."""
+    """folder: its home, which keeps its profile from one visit to the next."""
 
     folder: Path
     caddy: Caddy
 
     def trust(self, root: str) -> None:
-        """Take a CA's certificate (PEM) among those that servers are trusted by."""
+        """Trust a root certificate (PEM) for servers."""
         database = self.folder / ".pki" / "nssdb"
         database.mkdir(parents=True)
         file = self.folder / "root.pem"
@@ -37,13 +37,13 @@ class Chromium:
             subprocess.run(["certutil", *command, "-d", f"sql:{database}"], check=True, timeout=SECONDS)
 
     def visit(self, url: str) -> tuple[str, str]:
-        """The page's text as it is after its load, empty where it was not loaded, and what Chromium says of it. All
-        other names than that of the URL lead nowhere."""
+        """The text of the loaded page, empty if it could not be loaded, and Chromium's log. Names other than that
+        of the URL are not resolved."""
         host = url.split("/")[2]
         ports = {80: self.caddy.http_port, 443: self.caddy.https_port}
         rules = [f"MAP {host}:{port} {LOOPBACK}:{ours}" for port, ours in ports.items()]
-        # It ends by itself after the load, and by that writes down what it has been told by HSTS.
-        found = subprocess.run(
+        # It exits after the load, and so saves the HSTS policies that it has received.
+        result = subprocess.run(
             [
                 "chromium",
                 *SWITCHES,
@@ -58,4 +58,4 @@ class Chromium:
             check=True,
             timeout=SECONDS,
         )
-        return found.stdout, found.stderr
+        return result.stdout, result.stderr

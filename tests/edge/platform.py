@@ -1,4 +1,4 @@
-"""What Caddy stands before: web with the records that workers leave, and the platform's own application."""
+"""What is behind Caddy: `web` with issued records, and the platform's application."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ from tests.writes import open_issuance
 
 @dataclass
 class Backend:
-    """Answers with what has come to it, and keeps count."""
+    """Answers with what it received, and records it."""
 
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -32,18 +32,18 @@ class Backend:
         with self.lock:
             self.seen.append((request.headers["X-Forwarded-Proto"], request.host, request.full_path.rstrip("?")))
         body = f"{request.method} {request.host} {len(request.get_data())}"
-        # What a backend tells of HSTS is not the owner's choice.
+        # A backend's HSTS header is not the domain owner's choice.
         return Response(body, headers={"Strict-Transport-Security": "max-age=1"})(environ, start_response)
 
     def came(self, scheme: str, host: str) -> list[str]:
-        """The paths that were asked for at a host, over a scheme."""
+        """The paths that were requested at a host, over a scheme."""
         with self.lock:
             return [path for how, where, path in self.seen if (how, where) == (scheme, host)]
 
 
 @dataclass(frozen=True)
 class Edge:
-    """What runs: Caddy before web and a platform."""
+    """The running parts: Caddy in front of `web` and of a platform."""
 
     caddy: Caddy
     services: Services
@@ -55,7 +55,7 @@ class Edge:
 
 
 def running(sandbox: Sandbox, serve: Callable[..., None], *, processes: int = 2, **environment: str) -> Edge:
-    """Started, with a Redis of its own. processes: of web; environment: of Caddy."""
+    """Start everything, with a separate Redis. processes: of `web`; environment: of Caddy."""
     redis_url, web_port, backend_port = f"{sandbox.redis()}/0", free_port(), free_port()
     services, backend = _services(RedisStore(connect(redis_url))), Backend()
     serve(backend, backend_port)
@@ -94,7 +94,7 @@ def issue(services: Services, name: str, *, ago: float = 0, change: Callable[[Do
 
 
 def _services(store: RedisStore) -> Services:
-    """Services as workers have them, with a CA in memory, at this very time."""
+    """Services as workers have them, with a CA in memory, at the current time."""
     services = replace(fake_services(store), vault=Vault([ENCRYPTION_KEY]))
     services.clock.now = time.time()
     return services

@@ -1,4 +1,4 @@
-"""Records with certificates in force, as a worker leaves them, without ACME: signed here, saved by the real store."""
+"""Records with certificates in force, as after an issuance, but without ACME: signed here, saved by the real store."""
 
 import datetime as dt
 import time
@@ -18,7 +18,7 @@ from tests.writes import open_issuance, write
 
 
 def edge_settings(redis_url: str, **more: object) -> Settings:
-    """What an edge host has: the store and the keys. Nobody is asked anything by DNS or ACME."""
+    """The settings of an edge host: the store and the keys. It sends no DNS queries and no ACME requests."""
     return load_settings(
         redis_url=redis_url,
         encryption_keys=ENCRYPTION_KEY,
@@ -30,7 +30,7 @@ def edge_settings(redis_url: str, **more: object) -> Settings:
 
 
 class Records:
-    """What workers and the API do to records. services: those of the records' store."""
+    """What workers and the API do to records. services: with the records' store."""
 
     def __init__(self, redis_url: str) -> None:
         self.services: Services = build_services(edge_settings(redis_url))
@@ -57,7 +57,7 @@ class Records:
         return as_certificate(chain, key=key, name=name, ca="https://ca.example/", vault=vault, now=time.time())
 
     def change(self, name: str, **changes: object) -> None:
-        """Other values in a domain: a policy, or a certificate that is given up."""
+        """Change values of a domain: its policy, or its certificate."""
         record = self.services.store.load(name)
         write(self.services.store, record.with_domain(**changes), now=time.time())
 

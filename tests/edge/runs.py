@@ -1,4 +1,4 @@
-"""One run of the sync, here or in a process of its own that is killed at any point."""
+"""One run of the sync, in this process or in a separate one that is killed at any point."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ WRITES = {"open", "os.rename", "os.remove", "os.symlink", "os.chmod", "os.chown"
 
 
 class Run:
-    """What `--once` did with a directory. said: its lines. is_done: all of it could be done."""
+    """One run of `--once`. output: the printed lines. is_done: nothing failed."""
 
     def __init__(
         self,
@@ -27,12 +27,12 @@ class Run:
         reload: str | None = None,
         haproxy: Path | None = None,
     ) -> None:
-        self.said: list[str] = []
+        self.output: list[str] = []
         with Folder(path, gid) as folder:
             sync = Sync(
                 services,
                 folder,
-                say=self.said.append,
+                say=self.output.append,
                 stop=threading.Event(),
                 haproxy=HAProxy(haproxy, path) if haproxy else None,
                 reload=Reload(reload) if reload else None,
@@ -41,8 +41,8 @@ class Run:
 
 
 def killed_at(count: int, settings: Settings, path: Path, haproxy: Path | None = None) -> bool:
-    """Run it in another process, of a careless umask, that is killed before its write number `count`, be it to the
-    directory or to HAProxy. True where it came so far."""
+    """Run it in another process, with umask 0, that is killed before its write number `count`, to the directory or to
+    HAProxy. True if it was killed."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.edge.runs"])
     process = context.Process(target=_run_until, args=(count, settings.as_environment(), path, haproxy))
@@ -53,25 +53,25 @@ def killed_at(count: int, settings: Settings, path: Path, haproxy: Path | None =
 
 
 def _run_until(count: int, environment: dict[str, str], path: Path, haproxy: Path | None) -> None:
-    left = count
+    writes_left = count
     writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
-    def look(event: str, args: tuple) -> None:
-        nonlocal left
+    def count_write(event: str, args: tuple) -> None:
+        nonlocal writes_left
         if event not in WRITES:
             return
         if event == "open" and (isinstance(args[0], int) or not args[2] & writes):
             return
         if event == "socket.connect" and args[1] != str(haproxy):
             return
-        left -= 1
-        if left == 0:
+        writes_left -= 1
+        if writes_left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
     os.environ.update(environment)
     services = build_services(load_settings())
     os.umask(0)
-    sys.addaudithook(look)
+    sys.addaudithook(count_write)
     run = Run(services, path, haproxy=haproxy)
-    left = 0
-    assert run.is_done, run.said
+    writes_left = 0
+    assert run.is_done, run.output

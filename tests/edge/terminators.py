@@ -24,22 +24,22 @@ from tests.checkout import CHECKOUT
 COMMAND = [sys.executable, "-c", "from issuer.cli import main; main()", "edge", "sync"]
 READY_SECONDS = 10.0
 PATH = ":".join([*os.get_exec_path(), "/usr/sbin", "/sbin"])
-"""Debian has both in sbin, where not everybody looks."""
+"""Debian has both in sbin, which is not in every PATH."""
 GROUP = "www-data" if os.geteuid() == 0 else grp.getgrgid(os.getegid()).gr_name
-"""Who reads the files beside us: nginx's workers, where the tests run as root."""
+"""The group that may read the files: that of nginx's workers if the tests run as root."""
 
 
-def until(found: Callable[[], object], seconds: float) -> None:
-    """Wait until it is so, and no longer than that."""
+def until(is_done: Callable[[], object], seconds: float) -> None:
+    """Wait until a condition is true, at most `seconds`."""
     end = time.monotonic() + seconds
-    while not found():
+    while not is_done():
         assert time.monotonic() < end, "not in time"
         time.sleep(0.01)
 
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    """A folder that other users may pass through, unlike pytest's, of a path that is short enough for sockets."""
+    """A folder that other users may enter, unlike pytest's, with a path short enough for sockets."""
     folder = Path(tempfile.mkdtemp(prefix="edge-"))
     folder.chmod(0o755)
     yield folder
@@ -48,7 +48,7 @@ def short_folder() -> Iterator[Path]:
 
 @dataclass
 class Terminator:
-    """One of the two, and `issuer edge sync` beside it. ports: the web processes and the platform."""
+    """nginx or HAProxy, and `issuer edge sync` for it. root: what its clients trust, PEM."""
 
     kind: str
     sandbox: Sandbox
@@ -80,7 +80,7 @@ class Terminator:
         until((self.folder / "state.json").exists, READY_SECONDS)
 
     def start(self) -> None:
-        """The terminator itself, ready for requests."""
+        """Start the terminator, and wait until it accepts connections."""
         getattr(self, f"_write_{self.kind}")()
         program = shutil.which(self.kind, path=PATH)
         assert program, f"{self.kind} is not installed; sh deploy/debian.sh installs what Debian has"
@@ -91,7 +91,7 @@ class Terminator:
     def stop(self) -> None:
         self.part.stop()
 
-    def said(self) -> str:
+    def sync_output(self) -> str:
         return self.sync.log.read_text()
 
     def _write_nginx(self) -> None:
@@ -107,7 +107,7 @@ class Terminator:
                 "listen 443 ": f"listen {LOOPBACK}:{self.https_port} ",
                 "server 127.0.0.1:8000;": web,
                 "127.0.0.1:8080": f"{LOOPBACK}:{self.platform_port}",
-                "http {": "http {" + "".join(f"{one}_temp_path {own}/temp-{one};" for one in temporary),
+                "http {": "http {" + "".join(f"{kind}_temp_path {own}/temp-{kind};" for kind in temporary),
             },
             without="[::]",
         )
@@ -129,7 +129,7 @@ class Terminator:
         )
 
     def _write(self, lines: dict[str, str], without: str) -> None:
-        """The configuration as it is delivered, with other values in the lines that are the operator's."""
+        """The delivered configuration, with other values in the lines that an operator sets."""
         text = (CHECKOUT / "deploy" / self.config.name).read_text()
         for old, new in lines.items():
             assert old in text, old
@@ -144,23 +144,23 @@ class Terminator:
         return context
 
     def connect(self, name: str | bytes | None, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
-        """A handshake for a name that has to verify; ssl.SSLError where it is refused."""
+        """A verified handshake for a name. Raises ssl.SSLError if it is refused."""
         plain = socket.create_connection((LOOPBACK, self.https_port), timeout=5)
         return (context or self.context(is_checked=name is not None)).wrap_socket(plain, server_hostname=name)
 
     def serial(self, name: str) -> str | None:
-        """Of the certificate that is served for a name, verified; None where it is the one that is nobody's."""
+        """The serial number of the certificate that is served for a name, verified; None for the placeholder."""
         if self.shows_placeholder(name):
             return None
         try:
             with self.connect(name) as connection:
                 return f"{int(connection.getpeercert()['serialNumber'], 16):x}"
         except ssl.SSLCertVerificationError:
-            assert self.shows_placeholder(name), "neither that nor verified"
+            assert self.shows_placeholder(name), "neither the placeholder nor a trusted certificate"
             return None
 
     def shows_placeholder(self, name: str | bytes | None) -> bool:
-        """Whether what is served for a name is for names without a certificate."""
+        """Whether the placeholder certificate is served for a name."""
         with self.connect(name, self.context(is_checked=False)) as connection:
             return is_placeholder(x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)))
 

@@ -1,4 +1,4 @@
-"""Caddy in front of the Procfile's web process: what is served for which name, and how soon."""
+"""Caddy in front of the Procfile's `web`: what it serves for which name, and how soon."""
 
 import datetime as dt
 import shutil
@@ -34,24 +34,24 @@ def edge(module_sandbox: Sandbox, module_serve: Callable[..., None]) -> Edge:
 
 @pytest.fixture
 def own_edge(tmp_path, serve: Callable[..., None]) -> Iterator[Edge]:
-    """One whose parts the test ends. Of several web processes, each knows what it has served itself."""
+    """One whose parts the test stops. It has one web process, as each process caches only what it has served itself."""
     with Sandbox(tmp_path) as sandbox:
         yield running(sandbox, serve, processes=1)
 
 
 @pytest.mark.parametrize("plain_http", ["redirect", "plain"])
 def test_the_whole_configuration_is_valid_as_it_stands(tmp_path, plain_http: str) -> None:
-    found = subprocess.run(
+    result = subprocess.run(
         [shutil.which("caddy"), "validate", "--config", str(CADDYFILE), "--adapter", "caddyfile"],
         env=child_environment(variables(tmp_path) | {"EDGE_HTTP": plain_http}),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (found.returncode, found.stdout.strip()) == (0, "Valid configuration"), found.stderr
+    assert (result.returncode, result.stdout.strip()) == (0, "Valid configuration"), result.stderr
 
 
-def test_h02_a_name_that_was_asked_for_in_vain_is_served_within_two_seconds_of_its_issue(edge: Edge) -> None:
+def test_h02_a_name_that_was_asked_for_before_is_served_within_two_seconds_of_its_issue(edge: Edge) -> None:
     name = "new.customer.example"
     assert [edge.caddy.shows_placeholder(name) for _ in range(3)] == [True] * 3
     record = issue(edge.services, name)
@@ -72,7 +72,7 @@ def test_h02_a_renewed_certificate_is_served_within_two_seconds(edge: Edge) -> N
 
 
 def stream(caddy: Caddy, name: str, is_over: Callable[[], bool]) -> Counter[str]:
-    """Requests without a pause, on new connections and on kept ones in turn; their outcomes."""
+    """Requests without a pause, three on each connection; their outcomes."""
     outcomes: Counter[str] = Counter()
     while not is_over():
         try:
@@ -93,7 +93,7 @@ def test_no_request_fails_while_fifty_renewals_happen(edge: Edge) -> None:
             serial = issue(edge.services, name).domain.certificate.serial
             edge.caddy.served_within(name, serial)
             done.append(serial)
-        outcomes = sum((one.result() for one in streams), Counter())
+        outcomes = sum((future.result() for future in streams), Counter())
     assert len(set(done)) == RENEWALS
     assert set(outcomes) == {"200"}, outcomes
     assert outcomes["200"] > 3 * RENEWALS
@@ -109,7 +109,7 @@ def test_a_name_in_any_case_and_with_a_dot_at_the_end(edge: Edge, host: str) -> 
     assert edge.caddy.http(host, "/x").headers["Location"] == f"https://{host}/x"
 
 
-def test_h04_without_redis_known_names_go_on_being_served_and_unknown_ones_are_refused(own_edge: Edge) -> None:
+def test_h04_without_redis_known_names_are_still_served_and_unknown_ones_are_refused(own_edge: Edge) -> None:
     caddy, known, unknown = own_edge.caddy, "known.customer.example", "unknown.customer.example"
     serial = issue(own_edge.services, known).domain.certificate.serial
     issue(own_edge.services, unknown)
@@ -123,7 +123,7 @@ def test_h04_without_redis_known_names_go_on_being_served_and_unknown_ones_are_r
     assert (caddy.http(unknown).status, own_edge.backend.came("http", unknown)) == (200, ["/"])
 
 
-def test_h04_with_web_away_the_platform_goes_on_being_reached(own_edge: Edge) -> None:
+def test_h04_without_web_the_platform_is_still_reached(own_edge: Edge) -> None:
     caddy, name = own_edge.caddy, "reached.customer.example"
     issue(own_edge.services, name)
     with caddy.handshake(name) as connection:
@@ -138,7 +138,7 @@ def test_h04_with_web_away_the_platform_goes_on_being_reached(own_edge: Edge) ->
     assert ("connection refused" in log, EDGE_TOKEN in log) == (True, False)
 
 
-def test_h05_no_name_an_address_and_a_foreign_name_are_never_given_anothers(edge: Edge) -> None:
+def test_h05_no_name_an_address_and_a_foreign_name_never_get_another_certificate(edge: Edge) -> None:
     name = "mine.customer.example"
     issue(edge.services, name)
     for foreign in (None, "other.example", f"www.{name}", "customer.example", "localhost"):
@@ -175,9 +175,9 @@ def test_h05_no_ca_is_ever_asked(edge: Edge) -> None:
 
 @pytest.mark.parametrize("host", ["other.customer.example", "sni.customer.example.example", "x", "127.0.0.1"])
 def test_h05_a_host_that_is_not_the_name_of_the_handshake_is_misdirected(edge: Edge, host: str) -> None:
-    for one in ("sni.customer.example", "other.customer.example"):
-        if edge.services.store.load(one) is None:
-            issue(edge.services, one)
+    for name in ("sni.customer.example", "other.customer.example"):
+        if edge.services.store.load(name) is None:
+            issue(edge.services, name)
     assert edge.caddy.https("sni.customer.example", host=host).status == 421
     assert edge.caddy.https("sni.customer.example", "/.well-known/acme-challenge/dG9rZW4", host=host).status == 421
 
@@ -194,7 +194,7 @@ def test_d01_a_challenge_is_answered_before_any_redirect(edge: Edge) -> None:
     for name in (valid, expired, "unknown.customer.example", "127.0.0.1"):
         answer = edge.caddy.http(name, path)
         assert (answer.status, answer.body, answer.headers[HSTS]) == (200, b"dG9rZW4.thumbprint", None), name
-    for name in (valid, expired):  # whom another server has sent here does not look at our certificate
+    for name in (valid, expired):  # a client that was redirected here does not verify our certificate
         assert edge.caddy.https(name, path).body == b"dG9rZW4.thumbprint"
     assert edge.caddy.http(valid, f"{path}/..").status == 404
     assert edge.caddy.http(valid, "/.well-known/acme-challenge/none").status == 404
@@ -234,7 +234,7 @@ def test_what_is_withdrawn_is_refused_within_two_seconds(edge: Edge) -> None:
         (5, Hsts(0, off_until=4e9), "max-age=0"),
     ],
 )
-def test_h03_hsts_is_the_domains_own_and_never_told_over_plain_http(
+def test_h03_hsts_is_the_domains_own_and_never_sent_over_plain_http(
     edge: Edge, number: int, policy: Hsts | None, header: str | None
 ) -> None:
     name = f"hsts-{number}.customer.example"
@@ -247,7 +247,7 @@ def test_h03_an_expired_certificate_has_no_hsts_and_is_not_redirected_to(edge: E
     name = "ended.customer.example"
     issue_expired(edge.services, name)
     answers = [edge.caddy.https(name), edge.caddy.http(name)]
-    assert [(one.status, one.headers[HSTS]) for one in answers] == [(200, None)] * 2
+    assert [(answer.status, answer.headers[HSTS]) for answer in answers] == [(200, None)] * 2
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])

@@ -1,4 +1,4 @@
-"""A browser before Caddy: it trusts what it is served, and keeps to HSTS in later visits."""
+"""A browser in front of Caddy: it trusts the certificate, and follows HSTS in later visits."""
 
 import re
 import time
@@ -15,33 +15,33 @@ from tests.writes import write
 NAME = "track.customer.example"
 PAGE = f"GET {NAME} 0"
 UNTRUSTED = re.compile(r"ERR_CERT_AUTHORITY_INVALID|net_error -202\b")
-"""How Chromium's log calls it, by its version."""
+"""Chromium's error for an untrusted root, in the words of several versions."""
 
 
 @pytest.fixture
 def edge(module_sandbox: Sandbox, serve: Callable[..., None]) -> Edge:
-    """Plain HTTP is answered, so that only HSTS leads a browser to HTTPS."""
+    """Plain HTTP is answered, so that only HSTS makes a browser use HTTPS."""
     return running(module_sandbox, serve, EDGE_HTTP="plain")
 
 
 def test_h03_a_browser_comes_back_over_https_by_itself_until_hsts_is_switched_off(edge: Edge, tmp_path) -> None:
     browser = Chromium(tmp_path, edge.caddy)
     record = issue(edge.services, NAME)
-    page, said = browser.visit(f"https://{NAME}/untrusted")
-    assert (PAGE in page, bool(UNTRUSTED.search(said))) == (False, True), said
+    page, log = browser.visit(f"https://{NAME}/untrusted")
+    assert (PAGE in page, bool(UNTRUSTED.search(log))) == (False, True), log
     browser.trust(edge.caddy.roots)
 
     assert PAGE in browser.visit(f"http://{NAME}/first")[0]
-    assert PAGE in browser.visit(f"https://{NAME}/told")[0]
+    assert PAGE in browser.visit(f"https://{NAME}/hsts-on")[0]
     assert PAGE in browser.visit(f"http://{NAME}/second")[0]
     assert pages(edge, "http") == ["/first"]
-    assert pages(edge, "https") == ["/told", "/second"]
+    assert pages(edge, "https") == ["/hsts-on", "/second"]
 
     off = Hsts(0, off_until=time.time() + 3600)
     write(edge.services.store, record.with_domain(hsts=off), now=time.time())
-    assert PAGE in browser.visit(f"http://{NAME}/told-of-the-end")[0]
+    assert PAGE in browser.visit(f"http://{NAME}/hsts-off")[0]
     assert PAGE in browser.visit(f"http://{NAME}/third")[0]
-    assert pages(edge, "https") == ["/told", "/second", "/told-of-the-end"]
+    assert pages(edge, "https") == ["/hsts-on", "/second", "/hsts-off"]
     assert pages(edge, "http") == ["/first", "/third"]
 
 

@@ -1,4 +1,4 @@
-"""nginx and HAProxy as they are delivered: who is served what, and how soon after it is in force."""
+"""nginx and HAProxy with the delivered configurations: what they serve for which name, and how soon."""
 
 import socket
 import ssl
@@ -21,8 +21,8 @@ SOON = 2.0
 CHALLENGE = "/.well-known/acme-challenge/"
 
 
-def served(terminator: Terminator, records: Records, name: str, **changes) -> str:
-    """A name that is served already; its serial."""
+def install(terminator: Terminator, records: Records, name: str, **changes) -> str:
+    """Install a certificate, and wait until it is served; its serial number."""
     serial = records.install(name, **changes)
     until(lambda: terminator.serial(name) == serial, SOON)
     return serial
@@ -33,7 +33,7 @@ def test_h02_a_new_and_a_renewed_certificate_are_served_within_two_seconds(
 ) -> None:
     name = f"new-to-{terminator.kind}.customer.example"
     assert terminator.serial(name) is None
-    serials = [served(terminator, records, name) for _ in range(3)]
+    serials = [install(terminator, records, name) for _ in range(3)]
     assert len(set(serials)) == 3
     with terminator.connect(name) as connection:
         certificate = connection.getpeercert()
@@ -49,9 +49,9 @@ def is_gone(terminator: Terminator, name: str) -> bool:
         return False
 
 
-def test_a_withdrawn_name_is_served_no_more_within_two_seconds(terminator: Terminator, records: Records) -> None:
+def test_a_withdrawn_name_is_no_longer_served_after_two_seconds(terminator: Terminator, records: Records) -> None:
     name = "leaves.customer.example"
-    served(terminator, records, name)
+    install(terminator, records, name)
     with terminator.connect(name) as kept:
         assert ask(kept, name, "/").status == 200
         records.withdraw(name)
@@ -59,13 +59,13 @@ def test_a_withdrawn_name_is_served_no_more_within_two_seconds(terminator: Termi
         until(lambda: terminator.http(name).status == 200, SOON)  # no longer redirected
         assert ask(kept, name, "/").status == 421
     assert not (terminator.folder / f"{name}.pem").is_symlink()
-    served(terminator, records, name)
+    install(terminator, records, name)
 
 
 @pytest.mark.parametrize("asked", ["TRACK.Customer.Example", "track.customer.EXAMPLE", "Track.Customer.Example:443"])
 def test_b05_names_in_any_case_are_one(terminator: Terminator, records: Records, asked: str) -> None:
     name = "track.customer.example"
-    serial = served(terminator, records, name)
+    serial = install(terminator, records, name)
     sni = asked.removesuffix(":443")
     assert terminator.serial(sni) == serial
     answer = terminator.https(sni, asked)
@@ -76,7 +76,7 @@ def test_b05_names_in_any_case_are_one(terminator: Terminator, records: Records,
 
 
 def host_of(terminator: Terminator, asked: str) -> str:
-    """What the platform sees: nginx passes on the name alone, HAProxy the header as it came."""
+    """The Host that the platform gets: nginx sends only the name, HAProxy the header unchanged."""
     return asked.removesuffix(":443").lower() if terminator.kind == "nginx" else asked
 
 
@@ -87,10 +87,10 @@ FOREIGN += ["a" * 60 + ".example", ".".join(["a" * 60] * 4)]
 
 
 @pytest.mark.parametrize("sni", NO_NAMES + FOREIGN)
-def test_h05_no_or_a_foreign_name_is_never_given_anothers(
+def test_h05_no_or_a_foreign_name_never_gets_another_certificate(
     terminator: Terminator, records: Records, sni: str | bytes | None
 ) -> None:
-    serial = served(terminator, records, "tenant.customer.example")
+    serial = install(terminator, records, "tenant.customer.example")
     if sni in NO_NAMES and terminator.kind == "nginx":
         with pytest.raises(ssl.SSLError) as refused:
             terminator.shows_placeholder(sni)
@@ -104,7 +104,7 @@ def test_h05_no_or_a_foreign_name_is_never_given_anothers(
 def test_h03_d01_on_443_a_name_without_a_certificate_has_its_challenge_answered_and_nothing_else(
     terminator: Terminator, records: Records, services: Services, sni: str
 ) -> None:
-    served(terminator, records, "tenant.customer.example")
+    install(terminator, records, "tenant.customer.example")
     services.store.put_token("young", "young.thumbprint", seconds=60)
     for path, host, expected in (
         (f"{CHALLENGE}young", sni, (200, b"young.thumbprint")),
@@ -126,13 +126,13 @@ def test_h05_a_host_that_is_not_the_name_of_the_handshake_is_421(
     terminator: Terminator, records: Records, host: str
 ) -> None:
     for name in ("a.customer.example", "b.customer.example"):
-        served(terminator, records, name)
+        install(terminator, records, name)
     answer = terminator.https("a.customer.example", host)
     assert (answer.status, b"https" in answer.body) == (421, False)
 
 
-def shown(terminator: Terminator, name: str, path: str = "/") -> list[str]:
-    """The HSTS headers of an answer: all of them, as there must be no two."""
+def hsts_headers(terminator: Terminator, name: str, path: str = "/") -> list[str]:
+    """All HSTS headers of an answer: there must not be two."""
     return terminator.https(name, path=path).headers.get_all("Strict-Transport-Security") or []
 
 
@@ -151,17 +151,17 @@ def test_h03_hsts_by_policy_and_only_over_https(
     terminator: Terminator, records: Records, policy: Hsts | None, header: str | None
 ) -> None:
     name = "policy.customer.example"
-    served(terminator, records, name)
+    install(terminator, records, name)
     expected = [header] if header else []
     records.policy(name, policy)
-    until(lambda: shown(terminator, name) == expected, SOON)
-    until(lambda: shown(terminator, name, f"{CHALLENGE}none") == expected, SOON)
+    until(lambda: hsts_headers(terminator, name) == expected, SOON)
+    until(lambda: hsts_headers(terminator, name, f"{CHALLENGE}none") == expected, SOON)
     for host in (name, "unknown.example"):
         for path in ("/", f"{CHALLENGE}none"):
             assert "Strict-Transport-Security" not in terminator.http(host, path).headers
 
 
-def test_a_name_without_a_certificate_is_passed_on_over_plain_http(terminator: Terminator) -> None:
+def test_a_name_without_a_certificate_reaches_the_platform_over_plain_http(terminator: Terminator) -> None:
     answer = terminator.http("young.customer.example")
     assert (answer.status, answer.body) == (200, f"http young.customer.example {LOOPBACK}".encode())
 
@@ -170,7 +170,7 @@ def test_d04_d01_challenges_are_answered_on_both_ports_for_any_name(
     terminator: Terminator, records: Records, services: Services
 ) -> None:
     name = "active.customer.example"
-    served(terminator, records, name)
+    install(terminator, records, name)
     for number in range(6):
         token = f"token-{number}-{terminator.kind}"
         services.store.put_token(token, f"{token}.thumbprint", seconds=60)
@@ -180,25 +180,25 @@ def test_d04_d01_challenges_are_answered_on_both_ports_for_any_name(
     assert terminator.http(name, f"{CHALLENGE}unknown").status == 404
 
 
-def test_d01_an_expired_certificate_goes_on_being_served_and_its_challenge_answered(
+def test_d01_an_expired_certificate_is_still_served_and_its_challenge_answered(
     terminator: Terminator, records: Records, services: Services
 ) -> None:
     name = "late.customer.example"
-    serial = served(terminator, records, name)
+    serial = install(terminator, records, name)
     ended = replace(services.store.load(name).domain.certificate, not_after=time.time() - 60)
     records.change(name, certificate=ended, is_expiry_reported=True)
     services.store.put_token("late", "late.thumbprint", seconds=60)
-    until(lambda: shown(terminator, name) == [], SOON)
+    until(lambda: hsts_headers(terminator, name) == [], SOON)
     assert terminator.serial(name) == serial
     plain, secured = terminator.http(name), terminator.https(name)
-    assert (plain.status, secured.status) == (200, 200), "it is reached both ways, and led to neither"
+    assert (plain.status, secured.status) == (200, 200), "both ports are answered, and neither redirects"
     for answer in (terminator.http(name, f"{CHALLENGE}late"), terminator.https(name, path=f"{CHALLENGE}late")):
         assert (answer.status, answer.body) == (200, b"late.thumbprint")
 
 
 @pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
 def test_both_versions_of_http_are_offered(terminator: Terminator, records: Records, protocol: str) -> None:
-    served(terminator, records, "versions.customer.example")
+    install(terminator, records, "versions.customer.example")
     context = terminator.context()
     context.set_alpn_protocols([protocol])
     with terminator.connect("versions.customer.example", context) as connection:
@@ -206,7 +206,7 @@ def test_both_versions_of_http_are_offered(terminator: Terminator, records: Reco
 
 
 def test_old_versions_of_tls_are_refused(terminator: Terminator, records: Records) -> None:
-    served(terminator, records, "old.customer.example")
+    install(terminator, records, "old.customer.example")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -217,15 +217,21 @@ def test_old_versions_of_tls_are_refused(terminator: Terminator, records: Record
 
 
 class Stream:
-    """Requests without end from several threads: each over a connection of its own, or all of one over the same."""
+    """Continuous requests from several threads: some use a new connection for each request, some keep one."""
 
     def __init__(self, terminator: Terminator, name: str) -> None:
         self.terminator, self.name = terminator, name
         self.failures: list[str] = []
         self.count = 0
         self._stop = threading.Event()
-        works = [self._anew, self._anew, self._anew, self._kept, self._kept]
-        self._threads = [threading.Thread(target=work) for work in works]
+        loops = [
+            self._new_connections,
+            self._new_connections,
+            self._new_connections,
+            self._one_connection,
+            self._one_connection,
+        ]
+        self._threads = [threading.Thread(target=loop) for loop in loops]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -237,7 +243,7 @@ class Stream:
         for thread in self._threads:
             thread.join()
 
-    def _anew(self) -> None:
+    def _new_connections(self) -> None:
         context = self.terminator.context()
         while not self._stop.is_set():
             try:
@@ -246,7 +252,7 @@ class Stream:
             except OSError as error:
                 self.failures.append(repr(error))
 
-    def _kept(self) -> None:
+    def _one_connection(self) -> None:
         with self.terminator.connect(self.name) as connection:
             while not self._stop.is_set():
                 try:
@@ -266,30 +272,30 @@ def test_h02_no_request_fails_while_a_certificate_is_renewed_fifty_times(
     terminator: Terminator, records: Records
 ) -> None:
     name = "busy.customer.example"
-    served(terminator, records, name)
+    install(terminator, records, name)
     with Stream(terminator, name) as stream:
         for _ in range(50):
-            served(terminator, records, name)
+            install(terminator, records, name)
     assert stream.failures == []
     assert stream.count > 200
 
 
 def test_a_restarted_terminator_serves_the_same(terminator: Terminator, records: Records) -> None:
     names = [f"{number}.restart.customer.example" for number in range(3)]
-    serials = {name: served(terminator, records, name) for name in names}
+    serials = {name: install(terminator, records, name) for name in names}
     records.policy(names[0], Hsts(60))
     records.withdraw(names[1])
     until(lambda: is_gone(terminator, names[1]), SOON)
     terminator.stop()
     renewed = records.install(names[2])
-    until(lambda: renewed in terminator.said(), SOON)
+    until(lambda: renewed in terminator.sync_output(), SOON)
     terminator.start()
-    until(lambda: shown(terminator, names[0]) == ["max-age=60"], SOON)
+    until(lambda: hsts_headers(terminator, names[0]) == ["max-age=60"], SOON)
     assert [terminator.serial(name) for name in names] == [serials[names[0]], None, renewed]
-    served(terminator, records, names[1])
+    install(terminator, records, names[1])
 
 
-def test_what_haproxy_has_beyond_its_names_is_left_there(
+def test_certificates_of_other_names_stay_in_haproxy(
     records: Records, edge_sandbox: Sandbox, edge_values: Settings
 ) -> None:
     terminator = Terminator("haproxy", edge_sandbox, edge_values, [1], 1)
@@ -298,7 +304,7 @@ def test_what_haproxy_has_beyond_its_names_is_left_there(
     Run(records.services, terminator.folder)
     terminator.start()
     run = Run(records.services, terminator.folder, haproxy=edge_sandbox.folder / "haproxy.sock")
-    assert (run.is_done, run.said) == (True, [])
+    assert (run.is_done, run.output) == (True, [])
     assert terminator.shows_placeholder("unknown.example")
 
 
@@ -306,30 +312,30 @@ def test_redis_killed_and_back(
     terminator: Terminator, records: Records, edge_sandbox: Sandbox, edge_redis: str
 ) -> None:
     name = "calm.customer.example"
-    serial = served(terminator, records, name)
+    serial = install(terminator, records, name)
     redis = next(part for part in reversed(edge_sandbox._parts) if part.name == "redis")
     redis.kill()
-    until(lambda: "temporarily unavailable" in terminator.said(), 5)
+    until(lambda: "temporarily unavailable" in terminator.sync_output(), 5)
     assert terminator.serial(name) == serial
     assert terminator.https(name).status == 200
     edge_sandbox.redis(port=int(edge_redis.split(":")[2].split("/", maxsplit=1)[0]))
-    until(lambda: terminator.said().rstrip().endswith("going on"), 5)
-    served(terminator, records, name)
+    until(lambda: terminator.sync_output().rstrip().endswith("the sync works again"), 5)
+    install(terminator, records, name)
 
 
-def test_sync_ends_cleanly_when_it_is_told_to_and_goes_on_from_there(terminator: Terminator, records: Records) -> None:
+def test_sync_ends_cleanly_at_sigterm_and_continues_from_there(terminator: Terminator, records: Records) -> None:
     name = "pause.customer.example"
     terminator.sync.process.terminate()
     assert terminator.sync.process.wait(3) == 0
     records.install(name)
-    began = len(terminator.said())
+    began = len(terminator.sync_output())
     terminator.start_sync()
     until(lambda: terminator.serial(name) is not None, SOON * 2)
-    assert "all " not in terminator.said()[began:]
-    assert "Traceback" not in terminator.said()
+    assert "all " not in terminator.sync_output()[began:]
+    assert "Traceback" not in terminator.sync_output()
 
 
-def test_a_haproxy_that_reads_another_directory_is_told(
+def test_a_haproxy_that_reads_another_directory_is_reported(
     records: Records, edge_sandbox: Sandbox, edge_values: Settings
 ) -> None:
     terminator = Terminator("haproxy", edge_sandbox, edge_values, [1], 1)
@@ -339,4 +345,6 @@ def test_a_haproxy_that_reads_another_directory_is_told(
     other = edge_sandbox.folder / "other"
     run = Run(records.services, other, haproxy=edge_sandbox.folder / "haproxy.sock")
     assert not run.is_done
-    assert f"HAProxy: its configuration does not name {other}/crt-list.haproxy, but {terminator.folder}" in run.said[-2]
+    assert (
+        f"HAProxy: its configuration does not use {other}/crt-list.haproxy, but {terminator.folder}" in run.output[-2]
+    )

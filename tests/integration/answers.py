@@ -1,4 +1,4 @@
-"""What a wire may answer in a CA's place, and what it has seen of what we sent."""
+"""Answers of a wire instead of a CA, and the requests that it has seen."""
 
 import json
 import time
@@ -29,7 +29,7 @@ def refusing(
 
 
 def with_members(**members: object) -> Callable[[Answer], Answer]:
-    """The CA's own answer, some members of its JSON replaced."""
+    """The CA's own answer, with some members of its JSON replaced."""
 
     def change(answer: Answer) -> Answer:
         status, headers, body = answer
@@ -39,7 +39,7 @@ def with_members(**members: object) -> Callable[[Answer], Answer]:
 
 
 def with_headers(**values: str) -> Callable[[Answer], Answer]:
-    """The CA's own answer, some headers replaced."""
+    """The CA's own answer, with some headers replaced."""
     return lambda answer: (answer[0], answer[1] | values, answer[2])
 
 
@@ -60,25 +60,25 @@ def payloads(wire: Wire, path: str) -> Iterator[dict[str, object]]:
             yield json.loads(decode_b64jose(json.loads(body)["payload"]))
 
 
-def wait_for(look: Callable[[], object], is_there: Callable[[object], object], seconds: float = 10) -> object:
+def wait_for(get: Callable[[], object], is_there: Callable[[object], object], seconds: float = 10) -> object:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if is_there(found := look()):
-            return found
+        if is_there(value := get()):
+            return value
         time.sleep(0.02)
-    raise AssertionError(f"in vain: {found}")
+    raise AssertionError(f"not in time: {value}")
 
 
 def ready(ca: AcmeAuthority, name: str = NAME) -> Order:
-    """An order that waits for its CSR, at a CA that takes every challenge for met."""
+    """An order that waits for its CSR, at a CA that accepts every challenge."""
     order = ca.new_order(name)
     (url,) = order.authorization_urls
     ca.answer(ca.authorization(url, name).challenge)
-    return wait_for(lambda: ca.order(order.url), lambda found: found.needs_csr)
+    return wait_for(lambda: ca.order(order.url), lambda order: order.needs_csr)
 
 
 def certificate(ca: AcmeAuthority, name: str = NAME) -> str:
     """The URL of an issued certificate."""
     order = ready(ca, name)
     ca.finalize(order.url, order.finalize_url, keys.new_csr(KEY, name))
-    return wait_for(lambda: ca.order(order.url), lambda found: found.certificate_url).certificate_url
+    return wait_for(lambda: ca.order(order.url), lambda order: order.certificate_url).certificate_url

@@ -1,4 +1,4 @@
-"""A self-check at work: the names it is for, what a server answers, and the one that is looked at."""
+"""Runs of the self-check: its names, what a server answers, and what the check finds."""
 
 import time
 
@@ -16,8 +16,8 @@ KEY = f"{TOKEN}.{THUMBPRINT}"
 PATH = f"/.well-known/acme-challenge/{TOKEN}"
 HERE: Zone = {(NAME, "A"): [LOOPBACK], (OTHER, "A"): [LOOPBACK]}
 SECONDS = 0.5
-SOMETHING_ELSE = "answers with something else than the challenge"
-UNREADABLE = "breaks off, or answers with what can not be read"
+SOMETHING_ELSE = "does not answer with the challenge response"
+UNREADABLE = "closes the connection early or sends an invalid answer"
 LATE = "does not answer in time"
 
 
@@ -33,18 +33,18 @@ def redirect(location: str, status: int = 302) -> bytes:
 
 
 def once(location: str, status: int = 302) -> Reply:
-    """Redirects the challenge at NAME over plain HTTP, and answers everything else rightly."""
+    """Redirects the challenge at NAME over plain HTTP, and answers everything else correctly."""
     answers = iter([redirect(location, status)])
     return lambda _: next(answers, http())
 
 
-def look(reply: Reply | bytes, zone: Zone = HERE, *, seconds: float = 3, key: str = KEY) -> Finding:
+def self_check(reply: Reply | bytes, zone: Zone = HERE, *, seconds: float = 3, key: str = KEY) -> Finding:
     with raw_server(reply) as web:
-        return look_at(web, zone, seconds=seconds, key=key)
+        return self_check_at(web, zone, seconds=seconds, key=key)
 
 
-def look_at(web: RawServer, zone: Zone = HERE, *, seconds: float = 3, key: str = KEY) -> Finding:
-    """What a self-check finds, in bounded time and in words that tell no secret and nothing unprintable."""
+def self_check_at(web: RawServer, zone: Zone = HERE, *, seconds: float = 3, key: str = KEY) -> Finding:
+    """What a self-check finds; it must be limited in time, and its summary printable and without secrets."""
     with dns_server(zone) as dns:
         started = time.monotonic()
         finding = HttpSelfCheck([dns.address], seconds=seconds, test_port=web.port).fetch(NAME, TOKEN, key)
@@ -57,5 +57,5 @@ def look_at(web: RawServer, zone: Zone = HERE, *, seconds: float = 3, key: str =
     return finding
 
 
-def said(verdict: Verdict, words: str) -> Finding:
+def expected(verdict: Verdict, words: str) -> Finding:
     return Finding(verdict, f"http://{NAME} {words}")

@@ -1,4 +1,4 @@
-"""Zones around one customer's name, and what the resolver says of it."""
+"""Zones around one customer's name, and what the resolver says about it."""
 
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ FAILURES = ("SERVFAIL", "REFUSED", "LAME", "TRUNCATED", "SILENT")
 SECONDS = 0.3
 
 
-def look(
+def points_here(
     zone: Zone,
     name: str = NAME,
     targets: tuple[str, ...] = (EDGE,),

@@ -1,4 +1,4 @@
-"""A server on a loopback port whose every byte a test decides, in plain text or, to who begins so, in TLS."""
+"""A server on loopback that sends exactly the bytes of a test, in plain text or, if the client starts it, in TLS."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""The bench runs, with few domains and at a pace that ends it soon. What it takes is measured by `make bench` alone."""
+"""The bench runs, with few domains and at a pace that ends it soon; `make bench` measures it."""
 
 import subprocess
 import sys

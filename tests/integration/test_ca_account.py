@@ -1,4 +1,4 @@
-"""Our account at a CA: one for all workers and for good, found again whatever was cut off (RFC 8555 §7.3)."""
+"""Our account at a CA: one for all workers, found again after every interruption (RFC 8555 §7.3)."""
 
 import base64
 import json
@@ -152,7 +152,7 @@ def test_c06_a_refusal_of_the_account_after_a_deactivated_one_is_a_problem(
     assert real_store.ca_account(wire.directory_url).key == fresh.key
 
 
-def test_c06_unauthorized_is_no_word_of_the_end_of_an_account_that_never_was(new_ca, wire, real_store, clock) -> None:
+def test_c06_unauthorized_does_not_mean_deactivated_if_there_was_no_account(new_ca, wire, real_store, clock) -> None:
     wire.add(Fault("/sign-me-up", before=refusing(403, "unauthorized", "not from this address")))
     with capture_logs() as logs:
         problem = problem_of(lambda: new_ca().new_order(NAME))
@@ -194,7 +194,7 @@ def spellings(der: bytes) -> set[str]:
     return {form[:40] for form in forms} | {der.hex(), f"{scalar:x}", str(scalar), "PRIVATE KEY"}
 
 
-def test_f02_account_keys_are_in_redis_encrypted_alone(new_ca, wire: Wire, real_store: RedisStore) -> None:
+def test_f02_account_keys_are_in_redis_only_encrypted(new_ca, wire: Wire, real_store: RedisStore) -> None:
     ca = new_ca()
     ca.account_url()
     wire.add(Fault("/rollover-account-key", before=cut))
@@ -211,7 +211,7 @@ def test_f02_account_keys_are_in_redis_encrypted_alone(new_ca, wire: Wire, real_
         assert encrypted not in repr(account)
 
 
-def test_f03_an_account_key_that_can_not_be_decrypted_is_not_made_anew(new_ca, wire: Wire, real_store) -> None:
+def test_f03_an_account_key_that_cannot_be_decrypted_is_not_replaced(new_ca, wire: Wire, real_store) -> None:
     new_ca().account_url()
     known = real_store.ca_account(wire.directory_url)
     other = new_ca()

@@ -1,4 +1,4 @@
-"""External Account Binding (RFC 8555 §7.3.4) at a CA that wants it: the operator is told what to set."""
+"""External Account Binding (RFC 8555 §7.3.4) at a CA that requires it: the hint names the settings."""
 
 import base64
 import logging
@@ -62,7 +62,7 @@ def test_without_one_the_problem_names_the_settings(new_ca, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "said"),
+    ("policy", "words"),
     [
         (bound("kid-unknown"), "not known to the ACME server"),
         (bound(key=WRONG), "JWS verification error"),
@@ -71,14 +71,14 @@ def test_without_one_the_problem_names_the_settings(new_ca, wire: Wire) -> None:
     ],
 )
 def test_a_wrong_one_is_the_operators_and_our_key_stays(
-    new_ca, wire: Wire, real_store: RedisStore, clock: FakeClock, policy: CaPolicy, said: str
+    new_ca, wire: Wire, real_store: RedisStore, clock: FakeClock, policy: CaPolicy, words: str
 ) -> None:
     keys = set()
     with capture_logs() as logs:
         for _ in range(3):
             problem = problem_of(lambda: new_ca(policy).new_order(NAME))
             assert (problem.type, problem.is_counted) == (ProblemType.CA_ACCOUNT, False)
-            assert said in problem.detail
+            assert words in problem.detail
             assert "eab_hmac_key" in problem.hint
             keys.add(real_store.ca_account(wire.directory_url).key)
             clock.forward(2 * HOUR)

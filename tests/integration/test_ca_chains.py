@@ -1,4 +1,4 @@
-"""Which of the chains that Pebble offers is taken: the preferred one is a wish, and never costs the certificate."""
+"""Which of Pebble's chains is used: the preferred one is a preference, and never costs the certificate."""
 
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -39,8 +39,8 @@ def roots(pebble: Pebble) -> list[str]:
     """The common names of its roots; the first is that of the default chain."""
     with urllib3.PoolManager(ca_certs=str(pebble.bundle)) as pool:
         answers = [pool.request("GET", f"{pebble.management}/roots/{number}", retries=False) for number in range(ROOTS)]
-    found = [x509.load_pem_x509_certificate(answer.data) for answer in answers]
-    return [root.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value for root in found]
+    certificates = [x509.load_pem_x509_certificate(answer.data) for answer in answers]
+    return [root.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value for root in certificates]
 
 
 @pytest.fixture
@@ -84,10 +84,10 @@ def test_a_wish_for_any_root_is_met(wishing, wire: Wire, clock, roots: list[str]
 
 @pytest.mark.parametrize("change", ["No Such Root".format, "{} ".format, str.lower])
 def test_a_wish_that_no_chain_meets_is_logged_and_the_default_taken(wishing, wire: Wire, roots, change) -> None:
-    wanted = change(roots[1])
+    preferred = change(roots[1])
     with capture_logs() as logs:
-        assert keys.top_issuer(wishing(wanted)) == roots[0]
-    assert [line["preferred"] for line in unfulfilled(logs)] == [wanted]
+        assert keys.top_issuer(wishing(preferred)) == roots[0]
+    assert [line["preferred"] for line in unfulfilled(logs)] == [preferred]
     assert wire.count(WHERE) == ROOTS
 
 
@@ -104,14 +104,14 @@ def test_an_intermediate_is_no_root(wishing, new_ca, url: str, roots: list[str])
         lambda: (200, {}, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
         lambda: (200, {}, b"-----BEGIN CERTIFICATE-----"),
         lambda: (200, {}, b"\xff" * 2_000_000),
-        lambda: (302, {"Location": "/elsewhere"}, b""),
+        lambda: (302, {"Location": "/another-path"}, b""),
         lambda: (404, {}, b""),
         refusing(429, "rateLimited", headers={"Retry-After": "9999"}),
         refusing(500, "serverInternal"),
         refusing(403, "unauthorized"),
     ],
 )
-def test_an_alternate_that_can_not_be_had_costs_no_certificate(wishing, wire: Wire, roots, answer) -> None:
+def test_an_alternate_that_cannot_be_had_costs_no_certificate(wishing, wire: Wire, roots, answer) -> None:
     wire.add(Fault("/alternate/", times=99, before=answer))
     with capture_logs() as logs:
         assert keys.top_issuer(wishing(roots[3])) == roots[0]

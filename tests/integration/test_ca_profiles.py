@@ -1,4 +1,4 @@
-"""Profiles, which Pebble has, and what a wire makes of them in its directory."""
+"""Profiles at Pebble, and in a directory that a wire changes."""
 
 import pytest
 
@@ -28,22 +28,22 @@ def test_none_is_asked_for_by_default(new_ca, wire: Wire, offering) -> None:
 
 def test_the_domains_own_comes_before_the_policys(new_ca, wire: Wire, offering) -> None:
     offering(OFFERED | {"default": "Pebble's own"})
-    for policy, wanted in (("", "default"), ("default", ""), ("shortlived", "default")):
-        assert new_ca(CaPolicy(profile=policy)).new_order(NAME, profile=wanted).url
+    for policy, profile in (("", "default"), ("default", ""), ("shortlived", "default")):
+        assert new_ca(CaPolicy(profile=policy)).new_order(NAME, profile=profile).url
     assert sent(wire) == ["default"] * 3
 
 
-@pytest.mark.parametrize("wanted", ["tls-server", "TLSSERVER", "tlsserver ", "45 days", "\u202e\n"])
+@pytest.mark.parametrize("profile", ["tls-server", "TLSSERVER", "tlsserver ", "45 days", "\u202e\n"])
 @pytest.mark.parametrize("by_policy", [True, False])
-def test_one_that_the_ca_has_not_is_the_operators_who_is_told_which_it_has(
-    new_ca, wire: Wire, offering, wanted: str, *, by_policy
+def test_an_unknown_profile_is_the_operators_problem_and_the_hint_lists_the_known_ones(
+    new_ca, wire: Wire, offering, profile: str, *, by_policy
 ) -> None:
     offering(OFFERED)
-    ca = new_ca(CaPolicy(profile=wanted if by_policy else "classic"))
-    problem = problem_of(lambda: ca.new_order(NAME, profile="" if by_policy else wanted))
+    ca = new_ca(CaPolicy(profile=profile if by_policy else "classic"))
+    problem = problem_of(lambda: ca.new_order(NAME, profile="" if by_policy else profile))
     assert problem.type is ProblemType.CA_MISUNDERSTOOD
-    assert problem.hint.endswith("choose one of its own: classic, shortlived, tlsserver")
-    assert ascii(wanted) in problem.detail
+    assert problem.hint.endswith("choose one of the CA's profiles: classic, shortlived, tlsserver")
+    assert ascii(profile) in problem.detail
     assert sent(wire) == []
 
 
@@ -51,7 +51,7 @@ def test_one_that_the_ca_has_not_is_the_operators_who_is_told_which_it_has(
 def test_a_directory_without_profiles_has_none(new_ca, wire: Wire, offering, profiles: object) -> None:
     offering(profiles)
     problem = problem_of(lambda: new_ca(CaPolicy(profile="tlsserver")).new_order(NAME))
-    assert (problem.type, problem.hint.endswith("it has none")) == (ProblemType.CA_MISUNDERSTOOD, True)
+    assert (problem.type, problem.hint.endswith("the CA offers none")) == (ProblemType.CA_MISUNDERSTOOD, True)
     assert new_ca().new_order(NAME).url
     assert sent(wire) == ["none"]
 

@@ -24,8 +24,11 @@ def failed(error: object) -> Callable[[Answer], Answer]:
     """An authorization as it is after a failed HTTP-01 challenge."""
 
     def change(answer: Answer) -> Answer:
-        found = json.loads(answer[2])["challenges"]
-        shown = [one | ({"status": "invalid", "error": error} if one["type"] == "http-01" else {}) for one in found]
+        challenges = json.loads(answer[2])["challenges"]
+        shown = [
+            challenge | ({"status": "invalid", "error": error} if challenge["type"] == "http-01" else {})
+            for challenge in challenges
+        ]
         return with_members(status="invalid", challenges=shown)(answer)
 
     return change
@@ -81,12 +84,12 @@ def test_the_error_of_an_order_in_any_form(new_ca, wire: Wire, error: object, ty
 
 
 @pytest.mark.parametrize(
-    "look",
+    "answer",
     [cut, lambda: (200, JSON, b"[]"), lambda: (404, {}, b""), refusing(500, "serverInternal"), lambda: (302, {}, b"")],
 )
-def test_an_order_is_lost_also_where_the_reason_can_not_be_had(new_ca, wire: Wire, look) -> None:
+def test_an_order_is_lost_also_where_the_reason_cannot_be_had(new_ca, wire: Wire, answer) -> None:
     wire.add(Fault("/my-order/", after=with_members(status="invalid")))
-    wire.add(Fault("/authZ/", before=look))
+    wire.add(Fault("/authZ/", before=answer))
     ca = new_ca()
     problem = ca.order(ca.new_order(NAME).url).problem
     assert (problem.type, problem.detail) == (ProblemType.ORDER_LOST, "the CA gave no reason")
@@ -101,20 +104,20 @@ def test_the_reason_is_looked_for_in_few_requests(new_ca, wire: Wire) -> None:
     assert wire.count("/authZ/") == 0
 
 
-def test_c11_a_refused_order_tells_all_subproblems(new_ca, wire: Wire) -> None:
+def test_c11_a_refused_order_shows_all_subproblems(new_ca, wire: Wire) -> None:
     below = [
         {"type": f"{ERROR}rejectedIdentifier", "detail": "on a list", "identifier": {"type": "dns", "value": NAME}},
         {"type": f"{ERROR}badNonce", "detail": "not a reason to try again"},
     ]
     wire.add(Fault("/order-plz", before=refusing(403, "rejectedIdentifier", "policy", subproblems=below)))
     problem = problem_of(lambda: new_ca().new_order(NAME))
-    said = "policy (rejectedIdentifier); on a list (rejectedIdentifier); not a reason to try again (badNonce)"
-    assert (problem.type, problem.detail) == (ProblemType.CA_REFUSED, said)
+    detail = "policy (rejectedIdentifier); on a list (rejectedIdentifier); not a reason to try again (badNonce)"
+    assert (problem.type, problem.detail) == (ProblemType.CA_REFUSED, detail)
     assert wire.count("/order-plz") == 1
 
 
 @pytest.mark.parametrize("unused", ["dns-01", "tls-alpn-01", "dns-persist-01"])
-def test_challenges_of_other_types_may_be_as_they_like(new_ca, wire: Wire, unused: str) -> None:
+def test_challenges_of_other_types_are_not_checked(new_ca, wire: Wire, unused: str) -> None:
     odd = [{"type": unused}, {"type": unused, "token": 7, "url": [], "status": "odd", "error": "x"}, 7, None, {}]
 
     def change(answer: Answer) -> Answer:

@@ -1,4 +1,4 @@
-"""A new key for the account at the CA (RFC 8555 §7.3.5), cut off at every point: one key change in the end."""
+"""A new key for the account at the CA (RFC 8555 §7.3.5), interrupted at every point: the key changes once."""
 
 import json
 from collections.abc import Callable
@@ -122,7 +122,7 @@ def test_cut_off_on_the_wire_it_is_taken_up(ca, new_ca, wire: Wire, stored, wher
 
 
 class Ended(BaseException):
-    """What a process that ends leaves of its work."""
+    """Raised where a process ends."""
 
 
 class Ending:
@@ -196,28 +196,30 @@ def test_no_challenge_is_answered_that_was_published_under_the_former_key(ca, ne
     else:
         ca.roll_over()
     assert problem_of(lambda: other.answer(former)).type is ProblemType.BUSY
-    anew = other.authorization(url, NAME).challenge
-    assert anew == replace(former, key_authorization=f"{former.token}.{ca.known_account().thumbprint}")
-    other.answer(anew)
-    assert wait_for(lambda: other.authorization(url, NAME), lambda found: found.problem), "the CA has had a look"
+    current = other.authorization(url, NAME).challenge
+    assert current == replace(former, key_authorization=f"{former.token}.{ca.known_account().thumbprint}")
+    other.answer(current)
+    assert wait_for(lambda: other.authorization(url, NAME), lambda authorization: authorization.problem), (
+        "the CA has validated it"
+    )
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_two_at_once_and_one_is_told_so(ca, new_ca, wire: Wire, moment: str) -> None:
-    found: dict[str, object] = {}
+def test_two_at_once_and_one_gets_busy(ca, new_ca, wire: Wire, moment: str) -> None:
+    results: dict[str, object] = {}
 
     def meanwhile(answer: object = None) -> object:
-        found["roll-over"] = problem_of(new_ca().roll_over).type
+        results["roll-over"] = problem_of(new_ca().roll_over).type
         try:
-            found["order"] = new_ca().new_order(NAME).url != ""
+            results["order"] = new_ca().new_order(NAME).url != ""
         except Problem as problem:
-            found["order"] = problem.type
+            results["order"] = problem.type
         return answer
 
     wire.add(Fault(KEY_CHANGE, **{moment: meanwhile}))
     ca.roll_over()
-    # Once the CA has the next key, whoever signs by the old one waits for it to be saved.
-    assert found == {"roll-over": ProblemType.BUSY, "order": True if moment == "before" else ProblemType.BUSY}
+    # Once the CA has the next key, a request that is signed by the old one waits for it to be saved.
+    assert results == {"roll-over": ProblemType.BUSY, "order": True if moment == "before" else ProblemType.BUSY}
     assert wire.count(KEY_CHANGE) == 1
     new_ca().roll_over()
 

@@ -1,4 +1,4 @@
-"""No answer of a CA holds us for long, by time, by size or by a redirect."""
+"""Limits for a CA's answers: time, size, and no redirects."""
 
 import ssl
 import time

@@ -1,4 +1,4 @@
-"""Only the CA's own hosts are asked, whatever its answers name."""
+"""Requests go only to the CA's own hosts, whatever its answers name."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,8 +20,8 @@ ID = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[str]:
-    """Where a URL leads that nobody may follow, on another port than the CA's."""
+def other_host() -> Iterator[str]:
+    """A server on another port than the CA's, which must get no request."""
     with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as server:
         yield f"https://{LOOPBACK}:{server.port}/x"
     assert server.connections == 0
@@ -29,8 +29,8 @@ def elsewhere() -> Iterator[str]:
 
 def in_challenges(url: str) -> Callable[[Answer], Answer]:
     def change(answer: Answer) -> Answer:
-        found = json.loads(answer[2])["challenges"]
-        return with_members(challenges=[one | {"url": url} for one in found])(answer)
+        challenges = json.loads(answer[2])["challenges"]
+        return with_members(challenges=[challenge | {"url": url} for challenge in challenges])(answer)
 
     return change
 
@@ -45,11 +45,11 @@ MEMBERS = {
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_no_member_of_the_directory_leads_elsewhere(new_ca, wire: Wire, elsewhere: str, member: str) -> None:
-    wire.add(Fault("/dir", after=with_members(**{member: elsewhere})))
+def test_no_directory_member_may_point_to_another_host(new_ca, wire: Wire, other_host: str, member: str) -> None:
+    wire.add(Fault("/dir", after=with_members(**{member: other_host})))
     problem = problem_of(lambda: MEMBERS[member](new_ca()))
     assert problem.type is ProblemType.CA_UNAVAILABLE
-    assert "leads to another host" in problem.detail
+    assert "points to another host" in problem.detail
 
 
 PLACES = {
@@ -62,9 +62,9 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_url_in_an_answer_leads_elsewhere(new_ca, wire: Wire, elsewhere: str, place: str) -> None:
+def test_no_url_in_an_answer_may_point_to_another_host(new_ca, wire: Wire, other_host: str, place: str) -> None:
     path, change = PLACES[place]
-    wire.add(Fault(path, after=change(elsewhere)))
+    wire.add(Fault(path, after=change(other_host)))
     ca = new_ca()
 
     def go_on() -> None:
@@ -74,7 +74,7 @@ def test_no_url_in_an_answer_leads_elsewhere(new_ca, wire: Wire, elsewhere: str,
 
     problem = problem_of(go_on)
     assert (problem.type, problem.drops_order) == (ProblemType.CA_UNAVAILABLE, False)
-    assert "leads to another host" in problem.detail
+    assert "points to another host" in problem.detail
 
 
 def shown(ca: AcmeAuthority) -> str:
@@ -92,15 +92,15 @@ def shown(ca: AcmeAuthority) -> str:
         lambda ca, url: ca.chain(url),
     ],
 )
-def test_nor_one_that_a_record_holds(new_ca, elsewhere: str, call: Callable[[AcmeAuthority, str], object]) -> None:
+def test_nor_one_that_a_record_holds(new_ca, other_host: str, call: Callable[[AcmeAuthority, str], object]) -> None:
     ca = new_ca()
-    assert problem_of(lambda: call(ca, elsewhere)).type is ProblemType.CA_UNAVAILABLE
+    assert problem_of(lambda: call(ca, other_host)).type is ProblemType.CA_UNAVAILABLE
 
 
-def test_the_url_of_our_account_is_a_name_and_never_asked(new_ca, wire: Wire, elsewhere: str) -> None:
-    wire.add(Fault("/sign-me-up", after=with_headers(Location=elsewhere)))
+def test_the_url_of_our_account_is_a_name_and_never_asked(new_ca, wire: Wire, other_host: str) -> None:
+    wire.add(Fault("/sign-me-up", after=with_headers(Location=other_host)))
     ca = new_ca()
-    assert ca.account_url() == elsewhere
+    assert ca.account_url() == other_host
     assert problem_of(lambda: ca.new_order(NAME))
     assert problem_of(ca.roll_over)
 

@@ -1,4 +1,4 @@
-"""B07: which CAA records count for a name, and when that can not be told."""
+"""B07: which CAA records apply to a name, and when that is unknown."""
 
 import time
 from itertools import pairwise
@@ -18,17 +18,17 @@ TO_US: Zone = {(NAME, "CNAME"): [f"{EDGE}."], (EDGE, "A"): ["192.0.2.1"]}
 NOTHING = f"neither {NAME} nor a name above it has a CAA record"
 
 
-def look(zone: Zone, name: str = NAME, *, follow: bool = False, seconds: float = 3) -> Finding:
-    return asked(zone, name, follow=follow, seconds=seconds)[0]
+def caa(zone: Zone, name: str = NAME, *, follow: bool = False, seconds: float = 3) -> Finding:
+    return caa_with_questions(zone, name, follow=follow, seconds=seconds)[0]
 
 
-def asked(
+def caa_with_questions(
     zone: Zone, name: str = NAME, *, follow: bool = False, seconds: float = 3
 ) -> tuple[Finding, list[tuple[str, str]]]:
-    """What is found, and the questions that it took."""
+    """The finding, and the DNS questions for it."""
     with dns_server(zone, follow=follow) as server:
-        found = DnsResolver([EDGE], [server.address], seconds=seconds).caa(name, [CA], "")
-        return found, server.questions
+        finding = DnsResolver([EDGE], [server.address], seconds=seconds).caa(name, [CA], "")
+        return finding, server.questions
 
 
 def chain(length: int, first: str = NAME) -> Zone:
@@ -41,33 +41,33 @@ def chain(length: int, first: str = NAME) -> Zone:
 
 
 def test_b07_a_name_with_no_record_on_the_way_up_is_free() -> None:
-    found, questions = asked({(NAME, "A"): ["192.0.2.1"], (PARENT, "A"): ["192.0.2.1"]})
-    assert found == Finding(YES, NOTHING)
+    finding, questions = caa_with_questions({(NAME, "A"): ["192.0.2.1"], (PARENT, "A"): ["192.0.2.1"]})
+    assert finding == Finding(YES, NOTHING)
     assert questions == [(f"{NAME}.", "CAA"), (f"{PARENT}.", "CAA"), ("example.", "CAA")]
 
 
 @pytest.mark.parametrize("above", [OTHER, "SERVFAIL"])
 def test_b07_nothing_above_a_found_set_is_asked(above: list[str] | str) -> None:
-    found, questions = asked({(NAME, "CAA"): ALLOWED, (PARENT, "CAA"): above, ("example", "CAA"): above})
-    assert found == Finding(YES, f"{NAME} allows {CA}")
+    finding, questions = caa_with_questions({(NAME, "CAA"): ALLOWED, (PARENT, "CAA"): above, ("example", "CAA"): above})
+    assert finding == Finding(YES, f"{NAME} allows {CA}")
     assert questions == [(f"{NAME}.", "CAA")]
 
 
 @pytest.mark.parametrize("level", [NAME, PARENT, "example"])
 def test_b07_the_closest_set_is_found_at_any_level(level: str) -> None:
-    assert look({(level, "CAA"): OTHER}) == Finding(NO, f"{level} allows {OTHER_CA} only")
-    assert look({("example", "CAA"): OTHER, (level, "CAA"): ALLOWED}).verdict is YES
+    assert caa({(level, "CAA"): OTHER}) == Finding(NO, f"{level} allows only {OTHER_CA}")
+    assert caa({("example", "CAA"): OTHER, (level, "CAA"): ALLOWED}).verdict is YES
 
 
 @pytest.mark.parametrize("empty", ["EMPTY", "NXDOMAIN"])
-def test_b07_an_empty_answer_and_nxdomain_lead_on_up(empty: str) -> None:
-    found = look({(NAME, "CAA"): empty, (PARENT, "CAA"): OTHER})
-    assert found == Finding(NO, f"{PARENT} allows {OTHER_CA} only")
+def test_b07_an_empty_answer_and_nxdomain_continue_upwards(empty: str) -> None:
+    finding = caa({(NAME, "CAA"): empty, (PARENT, "CAA"): OTHER})
+    assert finding == Finding(NO, f"{PARENT} allows only {OTHER_CA}")
 
 
 def test_b07_case_and_dots_do_not_matter() -> None:
-    found, questions = asked({(PARENT, "CAA"): OTHER}, "Track.CUSTOMER.example.")
-    assert found == Finding(NO, f"{PARENT} allows {OTHER_CA} only")
+    finding, questions = caa_with_questions({(PARENT, "CAA"): OTHER}, "Track.CUSTOMER.example.")
+    assert finding == Finding(NO, f"{PARENT} allows only {OTHER_CA}")
     assert questions == [(f"{NAME}.", "CAA"), (f"{PARENT}.", "CAA")]
 
 
@@ -78,50 +78,52 @@ follows = pytest.mark.parametrize("follow", [False, True])
 
 @follows
 def test_b07_the_zone_of_our_own_target_forbids(follow: bool) -> None:  # noqa: FBT001
-    found = look(TO_US | {(EDGE, "CAA"): FORBIDDEN, (PARENT, "CAA"): ALLOWED}, follow=follow)
-    assert found == Finding(NO, f"{EDGE}, where {NAME} is a CNAME to, forbids all CAs")
+    finding = caa(TO_US | {(EDGE, "CAA"): FORBIDDEN, (PARENT, "CAA"): ALLOWED}, follow=follow)
+    assert finding == Finding(NO, f"{NAME} is a CNAME to {EDGE}, which forbids all CAs")
 
 
 @follows
-def test_b07_the_zone_of_our_own_target_allows_and_the_parent_has_no_say(follow: bool) -> None:  # noqa: FBT001
-    found = look(TO_US | {(EDGE, "CAA"): ALLOWED, (PARENT, "CAA"): FORBIDDEN}, follow=follow)
-    assert found == Finding(YES, f"{EDGE}, where {NAME} is a CNAME to, allows {CA}")
+def test_b07_the_zone_of_our_own_target_allows_and_the_parent_does_not_count(follow: bool) -> None:  # noqa: FBT001
+    finding = caa(TO_US | {(EDGE, "CAA"): ALLOWED, (PARENT, "CAA"): FORBIDDEN}, follow=follow)
+    assert finding == Finding(YES, f"{NAME} is a CNAME to {EDGE}, which allows {CA}")
 
 
 @follows
 def test_b07_the_parent_of_the_name_counts_and_not_that_of_its_target(follow: bool) -> None:  # noqa: FBT001
-    found, questions = asked(TO_US | {("ours.example", "CAA"): FORBIDDEN, (PARENT, "CAA"): OTHER}, follow=follow)
-    assert found == Finding(NO, f"{PARENT} allows {OTHER_CA} only")
+    finding, questions = caa_with_questions(
+        TO_US | {("ours.example", "CAA"): FORBIDDEN, (PARENT, "CAA"): OTHER}, follow=follow
+    )
+    assert finding == Finding(NO, f"{PARENT} allows only {OTHER_CA}")
     assert ("ours.example.", "CAA") not in questions
 
 
 @follows
 def test_b07_a_parent_may_be_a_cname_too(follow: bool) -> None:  # noqa: FBT001
     zone = TO_US | {(PARENT, "CNAME"): ["Shop.Test."], ("shop.test", "CAA"): OTHER, ("test", "CAA"): ALLOWED}
-    assert look(zone, follow=follow) == Finding(NO, f"shop.test, where {PARENT} is a CNAME to, allows {OTHER_CA} only")
+    assert caa(zone, follow=follow) == Finding(NO, f"{PARENT} is a CNAME to shop.test, which allows only {OTHER_CA}")
     del zone["shop.test", "CAA"]
-    assert look(zone | {("shop.test", "A"): ["192.0.2.9"]}, follow=follow) == Finding(YES, NOTHING)
+    assert caa(zone | {("shop.test", "A"): ["192.0.2.9"]}, follow=follow) == Finding(YES, NOTHING)
 
 
 @follows
-def test_b07_a_cname_to_nowhere_leads_on_up(follow: bool) -> None:  # noqa: FBT001
-    assert look({(NAME, "CNAME"): ["gone.test."], (PARENT, "CAA"): OTHER}, follow=follow).verdict is NO
+def test_b07_a_cname_to_nowhere_continues_upwards(follow: bool) -> None:  # noqa: FBT001
+    assert caa({(NAME, "CNAME"): ["gone.test."], (PARENT, "CAA"): OTHER}, follow=follow).verdict is NO
 
 
 @pytest.mark.parametrize("first", [NAME, PARENT])
 def test_b07_long_chains_are_followed(first: str) -> None:
     zone = chain(16, first) | {("h16.test", "CAA"): OTHER}
-    assert look(zone).summary == f"h16.test, where {first} is a CNAME to, allows {OTHER_CA} only"
-    assert look(chain(15, first) | {("h15.test", "CAA"): OTHER}, follow=True).verdict is NO
+    assert caa(zone).summary == f"{first} is a CNAME to h16.test, which allows only {OTHER_CA}"
+    assert caa(chain(15, first) | {("h15.test", "CAA"): OTHER}, follow=True).verdict is NO
 
 
 @pytest.mark.parametrize("first", [NAME, PARENT])
 @pytest.mark.parametrize(
     ("length", "back_to", "follow", "reason"),
     [
-        (16, "h17.test", False, "no end after 16 CNAMEs"),
+        (16, "h17.test", False, "more than 16 CNAMEs"),
         (16, "h17.test", True, "no usable answer"),
-        (2, "h1.test", False, "no end after 16 CNAMEs"),
+        (2, "h1.test", False, "more than 16 CNAMEs"),
         (2, "h1.test", True, "no usable answer"),
         (1, "h1.test", False, "no usable answer"),
     ],
@@ -134,9 +136,9 @@ def test_b07_loops_and_endless_chains_are_unknown(
     reason: str,
 ) -> None:
     zone = chain(length, first) | {(f"h{length}.test", "CNAME"): [f"{back_to}."], ("example", "CAA"): ALLOWED}
-    found, questions = asked(zone, follow=follow)
-    assert found.verdict is UNKNOWN
-    assert found.summary.endswith(f" CAA ({reason})")
+    finding, questions = caa_with_questions(zone, follow=follow)
+    assert finding.verdict is UNKNOWN
+    assert finding.summary.endswith(f" CAA ({reason})")
     assert ("example.", "CAA") not in questions
 
 
@@ -149,15 +151,15 @@ UNANSWERED = (*FAILURES, "NOTIMP", "FORMERR")
 @pytest.mark.parametrize("level", [NAME, PARENT, "example", EDGE])
 def test_b07_a_failure_at_a_level_that_is_reached_is_unknown(level: str, failure: str) -> None:
     zone = TO_US | {(level, "CAA"): failure}
-    found = look(zone, seconds=SECONDS if failure == "SILENT" else 3)
-    assert found.verdict is UNKNOWN
-    assert found.summary.startswith(f"DNS has no clear answer for {level} CAA (")
+    finding = caa(zone, seconds=SECONDS if failure == "SILENT" else 3)
+    assert finding.verdict is UNKNOWN
+    assert finding.summary.startswith(f"DNS has no clear answer for {level} CAA (")
 
 
 @pytest.mark.parametrize("failure", UNANSWERED)
 @pytest.mark.parametrize(("records", "verdict"), [(ALLOWED, YES), (OTHER, NO)])
 def test_b07_a_failure_above_a_found_set_does_not_matter(failure: str, records: list[str], verdict: Verdict) -> None:
-    assert look({(PARENT, "CAA"): records, ("example", "*"): failure}).verdict is verdict
+    assert caa({(PARENT, "CAA"): records, ("example", "*"): failure}).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -165,13 +167,13 @@ def test_b07_a_failure_above_a_found_set_does_not_matter(failure: str, records: 
     [("SERVFAIL", "SERVFAIL"), ("NOTIMP", "NOTIMP"), ("FORMERR", "FORMERR"), ("SILENT", "no answer in time")],
 )
 def test_b07_unknown_says_which_question_and_why(failure: str, word: str) -> None:
-    found = look({(PARENT, "CAA"): failure}, seconds=SECONDS)
-    assert found.summary == f"DNS has no clear answer for {PARENT} CAA ({word})"
+    finding = caa({(PARENT, "CAA"): failure}, seconds=SECONDS)
+    assert finding.summary == f"DNS has no clear answer for {PARENT} CAA ({word})"
 
 
 def test_b07_a_silent_server_holds_the_call_no_longer_than_its_time() -> None:
     started = time.monotonic()
-    assert look({(NAME, "*"): "SILENT"}, seconds=0.4).verdict is UNKNOWN
+    assert caa({(NAME, "*"): "SILENT"}, seconds=0.4).verdict is UNKNOWN
     assert time.monotonic() - started < 1.5
 
 
@@ -189,23 +191,23 @@ def test_b07_one_deadline_holds_for_all_levels() -> None:
 @pytest.mark.parametrize("failure", ["SERVFAIL", "REFUSED", "NOTIMP", "SILENT"])
 def test_b07_a_failing_first_server_leaves_it_to_the_second(failure: str) -> None:
     with dns_server({(NAME, "*"): failure}) as first, dns_server({(NAME, "CAA"): OTHER}) as second:
-        found = DnsResolver([EDGE], [first.address, second.address]).caa(NAME, [CA], "")
-    assert found == Finding(NO, f"{NAME} allows {OTHER_CA} only")
+        finding = DnsResolver([EDGE], [first.address, second.address]).caa(NAME, [CA], "")
+    assert finding == Finding(NO, f"{NAME} allows only {OTHER_CA}")
 
 
 @pytest.mark.parametrize("name", ["a..test", "x" * 64 + ".test", "\ud800.test", "a\\", ".".join(["a" * 60] * 5)])
 def test_b07_no_name_raises(name: str) -> None:
-    found = DnsResolver([EDGE], [f"127.0.0.1:{free_port()}"], seconds=SECONDS).caa(name, [CA], "")
-    assert found.verdict is UNKNOWN
-    assert found.summary.startswith("DNS could not be asked: ")
+    finding = DnsResolver([EDGE], [f"127.0.0.1:{free_port()}"], seconds=SECONDS).caa(name, [CA], "")
+    assert finding.verdict is UNKNOWN
+    assert finding.summary.startswith("DNS could not be queried: ")
 
 
 @pytest.mark.parametrize("issuers", [[], (), [""], [" . "]])
 def test_b07_for_a_ca_that_does_not_name_itself_dns_is_not_asked(issuers: list[str]) -> None:
     with dns_server({(NAME, "CAA"): FORBIDDEN}) as server:
-        found = DnsResolver([EDGE], [server.address]).caa(NAME, issuers, "")
+        finding = DnsResolver([EDGE], [server.address]).caa(NAME, issuers, "")
         assert server.questions == []
-    assert found == Finding(YES, "the CA names no domain of its own for CAA records, so none were looked for")
+    assert finding == Finding(YES, "the CA names no domain for CAA records, so they were not checked")
 
 
 # The real pebble-challtestsrv
@@ -217,9 +219,9 @@ def test_b07_real_dns(dns: Dns) -> None:
     dns.servfail("broken.test")
     resolver = DnsResolver([EDGE], [dns.server])
     assert resolver.caa("free.test", [CA], "").verdict is YES
-    assert resolver.caa("a.caa.test", [CA], "") == Finding(NO, f"caa.test allows {OTHER_CA} only")
+    assert resolver.caa("a.caa.test", [CA], "") == Finding(NO, f"caa.test allows only {OTHER_CA}")
     dns.caa("edge.caa.example", ("issue", CA))
-    found = resolver.caa("a.caa.test", [CA], "")
-    assert found == Finding(YES, f"edge.caa.example, where a.caa.test is a CNAME to, allows {CA}")
-    found = resolver.caa("a.broken.test", [CA], "")
-    assert found == Finding(UNKNOWN, "DNS has no clear answer for broken.test CAA (SERVFAIL)")
+    finding = resolver.caa("a.caa.test", [CA], "")
+    assert finding == Finding(YES, f"a.caa.test is a CNAME to edge.caa.example, which allows {CA}")
+    finding = resolver.caa("a.broken.test", [CA], "")
+    assert finding == Finding(UNKNOWN, "DNS has no clear answer for broken.test CAA (SERVFAIL)")

@@ -10,17 +10,17 @@ from tests.integration.pointing import NO, SECONDS, UNKNOWN, YES
 NAME, CA, OTHER_CA = "customer.example", "ca.example", "other-ca.example"
 ACCOUNT = "https://ca.example/7"
 ALLOWED = Finding(YES, f"{NAME} allows {CA}")
-ELSEWHERE = Finding(NO, f"{NAME} allows {OTHER_CA} only")
+OTHER_ONLY = Finding(NO, f"{NAME} allows only {OTHER_CA}")
 NOBODY = Finding(NO, f"{NAME} forbids all CAs")
 
 
-def look(*records: str, issuers: tuple[str, ...] = (CA,), account_url: str = ACCOUNT, seconds: float = 3) -> Finding:
+def caa(*records: str, issuers: tuple[str, ...] = (CA,), account_url: str = ACCOUNT, seconds: float = 3) -> Finding:
     with dns_server({(NAME, "CAA"): records}) as server:
         return DnsResolver(["edge.example"], [server.address], seconds=seconds).caa(NAME, issuers, account_url)
 
 
 def issue(value: str) -> Finding:
-    return look(f'0 issue "{value}"')
+    return caa(f'0 issue "{value}"')
 
 
 # Who
@@ -35,19 +35,19 @@ def test_b07_our_ca_is_known_in_any_case_with_dots_and_blanks(value: str) -> Non
 
 @pytest.mark.parametrize("issuers", [(CA,), ("CA.example.",), ("second.example", " ca.EXAMPLE ")])
 def test_b07_each_name_of_the_ca_counts_in_any_case(issuers: tuple[str, ...]) -> None:
-    assert look(f'0 issue "{CA}"', issuers=issuers) == ALLOWED
+    assert caa(f'0 issue "{CA}"', issuers=issuers) == ALLOWED
 
 
 @pytest.mark.parametrize(
     "value", [OTHER_CA, f"{OTHER_CA}; accounturi={ACCOUNT}", f"{OTHER_CA}; cansignhttpexchanges=yes"]
 )
 def test_b07_another_ca_alone_is_no(value: str) -> None:
-    assert issue(value) == ELSEWHERE
+    assert issue(value) == OTHER_ONLY
 
 
 @pytest.mark.parametrize("value", ["sub.ca.example", "example", "xca.example", "ca.example.test"])
 def test_b07_only_the_whole_domain_is_ours(value: str) -> None:
-    assert issue(value) == Finding(NO, f"{NAME} allows {value} only")
+    assert issue(value) == Finding(NO, f"{NAME} allows only {value}")
 
 
 @pytest.mark.parametrize("value", ["", ";", " ; ", "; policy=none"])
@@ -63,24 +63,24 @@ def test_b07_one_record_that_allows_is_enough() -> None:
         f'0 ISSUE "{CA}"',
         '0 issue "?"',
     ]
-    assert look(*records) == ALLOWED
+    assert caa(*records) == ALLOWED
 
 
 @pytest.mark.parametrize(
     "record", ['0 issuewild ";"', '128 issuewild "other.example"', '128 iodef "mailto:a@b.example"', '0 later "x"']
 )
-def test_b07_a_set_that_says_nothing_of_issue_lets_everyone(record: str) -> None:
-    assert look(record) == Finding(YES, f"{NAME} has CAA records, but none that says who may issue")
-    assert look(record, f'0 issue "{OTHER_CA}"') == ELSEWHERE
-    assert look(record, f'0 issue "{CA}"') == ALLOWED
+def test_b07_a_set_without_issue_allows_everyone(record: str) -> None:
+    assert caa(record) == Finding(YES, f"{NAME} has CAA records, but none that restricts who may issue")
+    assert caa(record, f'0 issue "{OTHER_CA}"') == OTHER_ONLY
+    assert caa(record, f'0 issue "{CA}"') == ALLOWED
 
 
 @pytest.mark.parametrize(("flags", "verdict"), [(128, NO), (255, NO), (0, YES), (127, YES)])
 def test_b07_an_unknown_critical_property_forbids(flags: int, verdict: Verdict) -> None:
-    found = look(f'{flags} Later "x"', f'0 issue "{CA}"')
-    assert found.verdict is verdict
+    finding = caa(f'{flags} Later "x"', f'0 issue "{CA}"')
+    assert finding.verdict is verdict
     if verdict is NO:
-        assert found.summary == f"{NAME} has a critical CAA property that is not known here: later"
+        assert finding.summary == f"{NAME} has a critical CAA property that this service does not know: later"
 
 
 # For which account, by which method
@@ -96,14 +96,14 @@ def test_b07_an_unknown_critical_property_forbids(flags: int, verdict: Verdict) 
         (f"validationmethods=http-01 ; accounturi={ACCOUNT}", ALLOWED),
         ("later=x; a-b=c=d; empty=", ALLOWED),
         ("later=x; later=y", ALLOWED),
-        (f"accounturi={ACCOUNT}1", Finding(NO, f"{NAME} allows {CA} for another account only")),
-        (f"accounturi={ACCOUNT.upper()}", Finding(NO, f"{NAME} allows {CA} for another account only")),
-        ("accounturi=", Finding(NO, f"{NAME} allows {CA} for another account only")),
-        ("validationmethods=dns-01", Finding(NO, f"{NAME} allows {CA} by other methods than http-01 only")),
-        ("validationmethods=http-010", Finding(NO, f"{NAME} allows {CA} by other methods than http-01 only")),
+        (f"accounturi={ACCOUNT}1", Finding(NO, f"{NAME} allows only {CA} for another account")),
+        (f"accounturi={ACCOUNT.upper()}", Finding(NO, f"{NAME} allows only {CA} for another account")),
+        ("accounturi=", Finding(NO, f"{NAME} allows only {CA} for another account")),
+        ("validationmethods=dns-01", Finding(NO, f"{NAME} allows only {CA} with methods other than http-01")),
+        ("validationmethods=http-010", Finding(NO, f"{NAME} allows only {CA} with methods other than http-01")),
         (
             f"validationmethods=dns-01; accounturi={ACCOUNT}",
-            Finding(NO, f"{NAME} allows {CA} by other methods than http-01 only"),
+            Finding(NO, f"{NAME} allows only {CA} with methods other than http-01"),
         ),
     ],
 )
@@ -112,9 +112,9 @@ def test_b07_parameters_narrow_what_is_allowed(parameters: str, expected: Findin
 
 
 def test_b07_an_account_that_is_demanded_while_there_is_none_is_unknown() -> None:
-    found = look(f'0 issue "{CA}; accounturi={ACCOUNT}"', f'0 issue "{OTHER_CA}"', account_url="")
-    words = f"allows {CA} for one account or {OTHER_CA} only, and our own account there is not known yet"
-    assert found == Finding(UNKNOWN, f"{NAME} {words}")
+    finding = caa(f'0 issue "{CA}; accounturi={ACCOUNT}"', f'0 issue "{OTHER_CA}"', account_url="")
+    words = f"allows only {CA} for one account or {OTHER_CA}, and our account at the CA is not known yet"
+    assert finding == Finding(UNKNOWN, f"{NAME} {words}")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_b07_an_account_that_is_demanded_while_there_is_none_is_unknown() -> Non
     ],
 )
 def test_b07_without_an_account_only_a_record_that_could_be_for_ours_is_unknown(value: str, verdict: Verdict) -> None:
-    assert look(f'0 issue "{value}"', account_url="").verdict is verdict
+    assert caa(f'0 issue "{value}"', account_url="").verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -155,18 +155,18 @@ def test_b07_without_an_account_only_a_record_that_could_be_for_ours_is_unknown(
     ],
 )
 def test_b07_a_malformed_value_allows_nobody(value: str) -> None:
-    assert issue(value) == Finding(NO, f"{NAME} forbids all CAs; its CAA value '{value}' can not be read")
-    assert look(f'0 issue "{value}"', f'0 issue "{CA}"') == ALLOWED
+    assert issue(value) == Finding(NO, f"{NAME} forbids all CAs; its CAA value '{value}' cannot be read")
+    assert caa(f'0 issue "{value}"', f'0 issue "{CA}"') == ALLOWED
 
 
 # Foreign text
 
 
-def test_b07_the_nearest_misses_are_told_first_and_three_at_most() -> None:
+def test_b07_the_best_matches_come_first_and_at_most_three_are_shown() -> None:
     others = [f'0 issue "ca{n}.example"' for n in range(300)]
-    found = look(*others, f'0 issue "{CA}; accounturi=x"')
-    assert found == Finding(NO, f"{NAME} allows {CA} for another account or ca0.example or ca1.example or … only")
-    assert look(*others, f'0 issue "{CA}"') == ALLOWED
+    finding = caa(*others, f'0 issue "{CA}; accounturi=x"')
+    assert finding == Finding(NO, f"{NAME} allows only {CA} for another account or ca0.example or ca1.example or …")
+    assert caa(*others, f'0 issue "{CA}"') == ALLOWED
 
 
 @pytest.mark.parametrize(
@@ -181,20 +181,20 @@ def test_b07_the_nearest_misses_are_told_first_and_three_at_most() -> None:
     ],
 )
 def test_b07_foreign_bytes_are_shown_escaped_and_cut(value: str, shown: str) -> None:
-    assert issue(value) == Finding(NO, f"{NAME} forbids all CAs; its CAA value {shown} can not be read")
+    assert issue(value) == Finding(NO, f"{NAME} forbids all CAs; its CAA value {shown} cannot be read")
 
 
 def test_b07_long_text_is_cut() -> None:
     values = [f'0 issue "{letter * 250}.example"' for letter in "abcdef"]
     tags = [f'128 {letter * 250} "x"' for letter in "abcdef"]
     for records in (values, tags, [f'0 issue "{"a=" * 20_000}"'], [f'0 issue "{"a-" * 20_000}"']):
-        found = look(*records)
-        assert found.verdict is NO
-        assert len(found.summary) < 400
+        finding = caa(*records)
+        assert finding.verdict is NO
+        assert len(finding.summary) < 400
 
 
 @pytest.mark.parametrize("record", ["\\# 8 00 03 2d2d2d 41 42 43", "\\# 2 00 00", "\\# 3 00 ff 41", "\\# 1 00"])
 def test_b07_a_record_that_is_none_is_unknown(record: str) -> None:
-    found = look(record, f'0 issue "{CA}"', seconds=SECONDS)
-    assert found.verdict is UNKNOWN
-    assert found.summary.startswith(f"DNS has no clear answer for {NAME} CAA (")
+    finding = caa(record, f'0 issue "{CA}"', seconds=SECONDS)
+    assert finding.verdict is UNKNOWN
+    assert finding.summary.startswith(f"DNS has no clear answer for {NAME} CAA (")

@@ -1,4 +1,4 @@
-"""G10: many requests at once for one name, over a real Redis: one begins, the others are told so."""
+"""G10: many requests at once for one name, over a real Redis: one starts, the others get 409."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ def admin(redis_url: str) -> Iterator[redis_client.Redis]:
 
 
 def at_once(ask: Callable[[int], object]) -> list:
-    """What every thread got, all set off together; each has a test client of its own."""
+    """The results of all threads, which start together; each has its own test client."""
     barrier, answers = threading.Barrier(THREADS), []
 
     def run(number: int) -> None:
@@ -57,7 +57,7 @@ def at_once(ask: Callable[[int], object]) -> list:
     return answers
 
 
-def assert_one_begun(api_client: ApiClient, admin: redis_client.Redis, redis_url: str) -> None:
+def assert_one_started(api_client: ApiClient, admin: redis_client.Redis, redis_url: str) -> None:
     """One record, one open issuance, one message, and all three agree."""
     issuance = api_client.load(CANONICAL).issuance
     assert issuance.step is Step.ORDER
@@ -83,7 +83,7 @@ def test_g10_posts_at_once_in_several_spellings(
 ) -> None:
     answers = at_once(lambda number: api_client.post(SPELLINGS[number % len(SPELLINGS)]))
     assert_one_202_and_the_others_409(answers)
-    assert_one_begun(api_client, admin, redis_url)
+    assert_one_started(api_client, admin, redis_url)
     assert api_client.load(CANONICAL).version == 1
 
 
@@ -110,7 +110,7 @@ def test_g10_puts_and_posts_at_once_on_a_failed_one(
         )
     )
     assert_one_202_and_the_others_409(answers)
-    assert_one_begun(api_client, admin, redis_url)
+    assert_one_started(api_client, admin, redis_url)
     after = api_client.load(CANONICAL)
     assert after.version == before.version + 1
     assert (after.issuance.id == before.issuance.id) is (state is put_off)
@@ -127,7 +127,7 @@ def test_g10_two_accounts_at_once_one_gets_the_name(
     assert ours == {202: 1, 409: THREADS // 2 - 1}
     assert theirs == {404: THREADS // 2}
     assert api_client.load(CANONICAL).domain.account == accounts[winner]
-    assert_one_begun(api_client, admin, redis_url)
+    assert_one_started(api_client, admin, redis_url)
     assert [api_client.status(CANONICAL, account).status_code for account in accounts] == (
         [200, 404] if winner == 0 else [404, 200]
     )

@@ -1,4 +1,4 @@
-"""What an edge serves, asked of real TLS servers: those that serve, lag behind, refuse, are silent, or are no TLS."""
+"""What an edge serves, at real TLS servers: those that serve, lag behind, refuse, stay silent, or speak no TLS."""
 
 import datetime as dt
 import ssl
@@ -23,7 +23,7 @@ from tests.integration.raw_server import raw_server
 
 @dataclass(frozen=True)
 class Pair:
-    """A certificate of nobody's, with its key, in one file."""
+    """An untrusted certificate with its key, in one file."""
 
     file: Path
     serial: str
@@ -59,10 +59,10 @@ def test_the_serial_number_is_compared_and_nothing_else(tmp_path) -> None:
     served, other, asked = pair(tmp_path, "served"), pair(tmp_path, "other"), []
     with raw_server(b"", tls=serving(served, asked)) as server:  # expired, for another name, and signed by nobody
         edge = f"{LOOPBACK}:{server.port}"
-        found = TlsHandshake().serves(edge, NAME, served.serial)
-        assert (found.verdict, found.summary) == (Verdict.YES, f"{edge} serves serial number {served.serial}")
-        found = TlsHandshake().serves(edge, NAME, other.serial)
-        assert (found.verdict, found.summary) == (Verdict.NO, f"{edge} still serves serial number {served.serial}")
+        finding = TlsHandshake().serves(edge, NAME, served.serial)
+        assert (finding.verdict, finding.summary) == (Verdict.YES, f"{edge} serves serial number {served.serial}")
+        finding = TlsHandshake().serves(edge, NAME, other.serial)
+        assert (finding.verdict, finding.summary) == (Verdict.NO, f"{edge} still serves serial number {served.serial}")
     assert asked == [NAME, NAME]
 
 
@@ -71,8 +71,8 @@ def test_an_edge_that_has_none_for_the_name_yet_is_a_clear_no(tmp_path) -> None:
     file.write_text(placeholder_bundle())
     with raw_server(b"", tls=serving(Pair(file, ""))) as server:
         edge = f"{LOOPBACK}:{server.port}"
-        found = TlsHandshake().serves(edge, NAME, "0f")
-    assert (found.verdict, found.summary) == (Verdict.NO, f"{edge} has no certificate for the name yet")
+        finding = TlsHandshake().serves(edge, NAME, "0f")
+    assert (finding.verdict, finding.summary) == (Verdict.NO, f"{edge} has no certificate for the name yet")
 
 
 @pytest.mark.parametrize(("host", "edge"), [(LOOPBACK, "localhost"), ("::1", "[::1]")])
@@ -85,16 +85,16 @@ def test_an_edge_by_its_host_name_or_ipv6_address(tmp_path, host: str, edge: str
 def test_a_name_that_is_refused_is_a_clear_no(tmp_path) -> None:
     with raw_server(b"", tls=serving(pair(tmp_path, "served"), refused=NAME)) as server:
         edge = f"{LOOPBACK}:{server.port}"
-        found = TlsHandshake().serves(edge, NAME, "0f")
-    assert found.verdict is Verdict.NO
-    assert found.summary.startswith(f"{edge} refuses the name")
-    assert "UNRECOGNIZED_NAME" in found.summary
+        finding = TlsHandshake().serves(edge, NAME, "0f")
+    assert finding.verdict is Verdict.NO
+    assert finding.summary.startswith(f"{edge} refuses the name")
+    assert "UNRECOGNIZED_NAME" in finding.summary
 
 
 def test_nobody_there_is_unknown() -> None:
     edge = f"{LOOPBACK}:{free_port()}"
-    found = TlsHandshake().serves(edge, NAME, "0f")
-    assert (found.verdict, found.summary) == (Verdict.UNKNOWN, f"{edge} does not answer")
+    finding = TlsHandshake().serves(edge, NAME, "0f")
+    assert (finding.verdict, finding.summary) == (Verdict.UNKNOWN, f"{edge} does not answer")
     assert TlsHandshake().serves("no-such-host.invalid:443", NAME, "0f").verdict is Verdict.UNKNOWN
 
 
@@ -102,14 +102,14 @@ def test_nobody_there_is_unknown() -> None:
 def test_it_is_bounded_in_time(start: bytes) -> None:
     with raw_server(lambda _: server.drip(start, piece=start[-1:])) as server:
         edge, began = f"{LOOPBACK}:{server.port}", time.monotonic()
-        found = TlsHandshake(seconds=0.3).serves(edge, NAME, "0f")
+        finding = TlsHandshake(seconds=0.3).serves(edge, NAME, "0f")
         assert time.monotonic() - began < 1
-    assert (found.verdict, found.summary) == (Verdict.UNKNOWN, f"{edge} does not answer in time")
+    assert (finding.verdict, finding.summary) == (Verdict.UNKNOWN, f"{edge} does not answer in time")
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["nothing", "plain HTTP"])
-def test_what_is_no_tls_is_never_a_yes(said: bytes) -> None:
-    with raw_server(said) as server:
-        found = TlsHandshake().serves(f"{LOOPBACK}:{server.port}", NAME, "0f")
-    assert found.verdict in {Verdict.UNKNOWN, Verdict.NO}
-    assert "serves" not in found.summary
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["nothing", "plain HTTP"])
+def test_what_is_no_tls_is_never_a_yes(answer: bytes) -> None:
+    with raw_server(answer) as server:
+        finding = TlsHandshake().serves(f"{LOOPBACK}:{server.port}", NAME, "0f")
+    assert finding.verdict in {Verdict.UNKNOWN, Verdict.NO}
+    assert "serves" not in finding.summary

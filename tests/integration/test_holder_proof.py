@@ -1,4 +1,4 @@
-"""B04: what DNS must have for a name to show whose it is."""
+"""B04: what DNS must have to prove which account a name belongs to."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def by_cname(zone: Zone, name: str = NAME, targets: tuple[str, ...] = (EDGE,), *
 
 def by_txt(zone: Zone, name: str = NAME) -> DnsFinding:
     with dns_server(zone) as server:
-        return DnsResolver((EDGE,), [server.address], seconds=SECONDS).shows(name, TOKEN)
+        return DnsResolver((EDGE,), [server.address], seconds=SECONDS).has_proof(name, TOKEN)
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -31,7 +31,7 @@ def test_b04_a_chain_to_the_accounts_own_name_is_yes(end: str, hops: int, follow
     assert (answer.verdict, answer.required_record) == (YES, f"{NAME} CNAME {OWN}")
 
 
-def test_b04_the_own_name_may_lead_on_to_the_target() -> None:
+def test_b04_the_own_name_may_be_a_cname_to_the_target() -> None:
     zone = OURS | chain(1, f"{OWN}.") | {(OWN, "CNAME"): [f"{EDGE}."]}
     assert by_cname(zone).verdict is YES
 
@@ -40,10 +40,10 @@ def test_b04_the_own_name_may_lead_on_to_the_target() -> None:
 def test_b04_a_chain_to_the_target_of_all_or_to_anothers_is_no(end: str) -> None:
     answer = by_cname(WILD | {(end, "A"): [OUR_A]} | chain(1, end))
     assert (answer.verdict, answer.required_record) == (NO, f"{NAME} CNAME {OWN}")
-    assert answer.summary == f"{NAME} is a CNAME to {end.rstrip('.')}, which is not what shows whose it is"
+    assert answer.summary == f"{NAME} is a CNAME to {end.rstrip('.')}, which is not the target that proves ownership"
 
 
-def test_b04_our_addresses_show_nothing() -> None:
+def test_b04_our_addresses_prove_nothing() -> None:
     answer = by_cname(WILD | {(NAME, "A"): [OUR_A]})
     assert (answer.verdict, answer.summary) == (NO, f"{NAME} has no CNAME")
 
@@ -79,19 +79,19 @@ def test_b04_a_txt_record_with_the_token_is_yes(records: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "found"),
+    ("zone", "records"),
     [
         ({}, "no TXT record"),
         ({TXT: "EMPTY"}, "no TXT record"),
         ({(NAME, "TXT"): [f'"{TOKEN}"']}, "no TXT record"),
-        ({TXT: [f'"{OTHER}"']}, "other TXT records only"),
-        ({TXT: [f'"{TOKEN[:-1]}"', f'"{TOKEN[-1]}"']}, "other TXT records only"),
-        ({TXT: ['"\\255\\000"']}, "other TXT records only"),
+        ({TXT: [f'"{OTHER}"']}, "only other TXT records"),
+        ({TXT: [f'"{TOKEN[:-1]}"', f'"{TOKEN[-1]}"']}, "only other TXT records"),
+        ({TXT: ['"\\255\\000"']}, "only other TXT records"),
     ],
 )
-def test_b04_without_it_no_and_what_others_have_there_is_not_repeated(zone: Zone, found: str) -> None:
+def test_b04_without_it_no_and_what_others_have_there_is_not_repeated(zone: Zone, records: str) -> None:
     answer = by_txt(zone)
-    assert (answer.verdict, answer.summary) == (NO, f"_issuer.{NAME} has {found}")
+    assert (answer.verdict, answer.summary) == (NO, f"_issuer.{NAME} has {records}")
     assert OTHER not in answer.summary
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from issuer import keys, tasks
+from issuer.challenges import Http01
 from issuer.domain import CHAIN, Record, Status, Step, status
 from issuer.ports import Services
 from issuer.problem import ProblemType
@@ -132,14 +133,14 @@ def test_c06_an_account_whose_url_was_lost_is_found_by_its_key(product: Callable
     assert first.store.ca_account(directory_url) == known
 
 
-def test_a_domain_whose_name_does_not_lead_here_gets_words_for_its_owner(services: Services, any_ca: AnyCa) -> None:
+def test_a_name_that_does_not_point_here_has_a_reason_for_its_owner(services: Services, any_ca: AnyCa) -> None:
     name = "astray.customer.example"
-    any_ca.dns.cname(name, "elsewhere.example")
-    any_ca.dns.addresses("elsewhere.example", "192.0.2.7")
+    any_ca.dns.cname(name, "other.example")
+    any_ca.dns.addresses("other.example", "192.0.2.7")
     opened(services, name)
     record = run_to_end(services, services.store.load(name))
     assert record.issuance.problem.type is ProblemType.INVALID_CNAME
-    assert "elsewhere.example" in record.issuance.problem.detail
+    assert "other.example" in record.issuance.problem.detail
     published(any_ca.dns, name)
     assert status(finish(services, name), services.clock()) is Status.ACTIVE
 
@@ -157,7 +158,8 @@ def test_a_validation_that_fails_says_why_and_starts_over(services: Services, an
             published_wrong.append(token)
             real_put(token, wrong + key_authorization, seconds=seconds)
 
-    record = run_to_end(replace(services, store=WrongOnce()), opened(services, name))
+    solver = Http01(WrongOnce(), services.solver.self_check)
+    record = run_to_end(replace(services, solver=solver), opened(services, name))
     assert record.issuance.problem.type is ProblemType.VALIDATION_FAILED
     assert any_ca.reason in record.issuance.problem.detail.lower()
     assert "port 80" in record.issuance.problem.hint

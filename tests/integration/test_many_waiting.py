@@ -6,7 +6,7 @@ from issuer.domain import Status, Step
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore
 from tests.fakes import NOW, all_opened, below, fake_services
-from tests.faults import called_from_now_on, fails, works
+from tests.faults import called_from_now_on, fails, succeeds
 from tests.simulated_fleet import HOUR, SimulatedFleet
 
 
@@ -25,7 +25,7 @@ def test_an_outage_of_the_only_ca_costs_200_that_wait_one_try_at_most_and_the_ca
     assert len([at for at in calls if at <= NOW + 120]) <= 5
     assert len(calls) <= 15
     assert fleet.words().keys() <= {Status.ERROR, Status.PROCESSING}
-    ca.before = works
+    ca.before = succeeds
     fleet.run(HOUR / 2, every=30)
     assert fleet.words() == {Status.ACTIVE: 200}
     assert (len(ca.orders), len(ca.certificates)) == (200, 200)

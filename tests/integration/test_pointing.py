@@ -19,18 +19,18 @@ from tests.integration.pointing import (
     UNKNOWN,
     YES,
     chain,
-    look,
+    points_here,
 )
 
 
 def test_b05_one_hop_to_our_target_is_yes() -> None:
-    answer = look(OURS | chain(1))
+    answer = points_here(OURS | chain(1))
     assert answer == DnsFinding(YES, f"{NAME} is a CNAME to {EDGE}", f"{NAME} CNAME {EDGE}")
 
 
 def test_b05_a_chain_through_other_zones_is_yes() -> None:
     zone = OURS | {(NAME, "CNAME"): ["b.other.example."], ("b.other.example", "CNAME"): [f"{EDGE}."]}
-    answer = look(zone)
+    answer = points_here(zone)
     assert answer.verdict is YES
     assert answer.summary == f"{NAME} is a CNAME to b.other.example, which is a CNAME to {EDGE}"
 
@@ -38,7 +38,7 @@ def test_b05_a_chain_through_other_zones_is_yes() -> None:
 @pytest.mark.parametrize("follow", [False, True])
 def test_b05_any_hop_may_be_our_target(follow: bool) -> None:  # noqa: FBT001
     zone = chain(1) | {(EDGE, "CNAME"): ["lb.cloud.test."], ("lb.cloud.test", "A"): [OUR_A]}
-    assert look(zone, follow=follow).verdict is YES
+    assert points_here(zone, follow=follow).verdict is YES
 
 
 @pytest.mark.parametrize("target", [EDGE, "EDGE.Ours.TEST", "Edge.ours.test."])
@@ -46,7 +46,7 @@ def test_b05_any_hop_may_be_our_target(follow: bool) -> None:  # noqa: FBT001
 @pytest.mark.parametrize("name", [NAME, "SHOP.test", "Shop.Test."])
 def test_b05_case_and_dots_do_not_matter(target: str, answer: str, name: str) -> None:
     zone = OURS | {("shop.test", "CNAME"): ["B.Other.test."], ("b.other.test", "CNAME"): [answer]}
-    assert look(zone, name, (target,)) == DnsFinding(
+    assert points_here(zone, name, (target,)) == DnsFinding(
         YES, f"{NAME} is a CNAME to b.other.test, which is a CNAME to {EDGE}", f"{NAME} CNAME {EDGE}"
     )
 
@@ -58,21 +58,21 @@ def test_b05_names_are_asked_in_lower_case() -> None:
 
 
 def test_b05_sixteen_hops_are_followed() -> None:
-    answer = look(OURS | chain(16))
+    answer = points_here(OURS | chain(16))
     assert answer.verdict is YES
-    assert answer.summary.endswith(f"which is a CNAME to h3.test, which leads on to {EDGE}")
+    assert answer.summary.endswith(f"which is a CNAME to h3.test, which continues to {EDGE}")
 
 
 @pytest.mark.parametrize("length", [17, 20])
 def test_b05_more_than_sixteen_hops_are_no(length: int) -> None:
-    answer = look(OURS | chain(length))
+    answer = points_here(OURS | chain(length))
     assert answer.verdict is NO
     assert "more than 16 CNAMEs" in answer.summary
     assert len(answer.summary) < 250
 
 
 @pytest.mark.parametrize(
-    ("loop", "found"),
+    ("loop", "summary"),
     [
         (chain(1, f"{NAME}."), f"{NAME} is a CNAME to {NAME}, {CLOSED}"),
         (
@@ -85,26 +85,26 @@ def test_b05_more_than_sixteen_hops_are_no(length: int) -> None:
         ),
     ],
 )
-def test_b05_a_loop_is_no(loop: Zone, found: str) -> None:
-    answer = look(OURS | loop)
-    assert (answer.verdict, answer.summary) == (NO, found)
+def test_b05_a_loop_is_no(loop: Zone, summary: str) -> None:
+    answer = points_here(OURS | loop)
+    assert (answer.verdict, answer.summary) == (NO, summary)
 
 
 def test_b05_a_dangling_cname_is_no() -> None:
-    answer = look(OURS | chain(2, "gone.test."))
+    answer = points_here(OURS | chain(2, "gone.test."))
     assert answer.verdict is NO
     assert answer.summary == (
         f"{NAME} is a CNAME to h1.test, which is a CNAME to gone.test, which has no DNS record at all"
     )
 
 
-def test_b05_a_chain_to_somewhere_else_is_no() -> None:
-    answer = look(OURS | chain(1, "other.example.") | {("other.example", "A"): [FOREIGN_A]})
+def test_b05_a_chain_to_another_target_is_no() -> None:
+    answer = points_here(OURS | chain(1, "other.example.") | {("other.example", "A"): [FOREIGN_A]})
     assert (answer.verdict, answer.summary) == (NO, f"{NAME} is a CNAME to other.example")
 
 
 def test_b05_a_chain_that_ends_without_an_address_is_no() -> None:
-    answer = look(OURS | chain(1, "other.example.") | {("other.example", "TXT"): ['"here"']})
+    answer = points_here(OURS | chain(1, "other.example.") | {("other.example", "TXT"): ['"here"']})
     assert (answer.verdict, answer.summary) == (NO, f"{NAME} is a CNAME to other.example, which has no address")
 
 
@@ -112,7 +112,7 @@ def test_b05_a_chain_that_ends_without_an_address_is_no() -> None:
     "target", [{}, {(EDGE, "TXT"): ['"here"']}, {(EDGE, "*"): "NXDOMAIN"}, {(EDGE, "CNAME"): [f"{EDGE}."]}]
 )
 def test_b05_our_target_without_an_address_is_unknown(target: Zone) -> None:
-    answer = look(chain(1) | target)
+    answer = points_here(chain(1) | target)
     assert answer.verdict is UNKNOWN
     if (EDGE, "CNAME") not in target:
         assert answer.summary == f"{NAME} is a CNAME to {EDGE}; our own target {EDGE} has no address"
@@ -120,20 +120,20 @@ def test_b05_our_target_without_an_address_is_unknown(target: Zone) -> None:
 
 @pytest.mark.parametrize("family", [{(EDGE, "A"): [OUR_A]}, {(EDGE, "AAAA"): [OUR_AAAA]}])
 def test_b05_our_target_needs_an_address_of_one_family_only(family: Zone) -> None:
-    assert look(chain(1) | family).verdict is YES
+    assert points_here(chain(1) | family).verdict is YES
     kind = "AAAA" if (EDGE, "A") in family else "A"
-    assert look(chain(1) | family | {(EDGE, kind): "SERVFAIL"}).verdict is YES
+    assert points_here(chain(1) | family | {(EDGE, kind): "SERVFAIL"}).verdict is YES
 
 
-def test_b05_each_target_will_do_and_wanted_names_them() -> None:
+def test_b05_each_target_will_do_and_the_required_record_names_them() -> None:
     targets = ("a.ours.test", EDGE, "c.ours.test", "d.ours.test")
-    assert look(OURS | chain(1), targets=targets) == DnsFinding(
+    assert points_here(OURS | chain(1), targets=targets) == DnsFinding(
         YES, f"{NAME} is a CNAME to {EDGE}", f"{NAME} CNAME a.ours.test or {EDGE} or c.ours.test"
     )
 
 
-def test_b05_our_own_target_leads_to_us() -> None:
-    assert look(OURS, EDGE).verdict is YES
+def test_b05_our_own_target_points_here() -> None:
+    assert points_here(OURS, EDGE).verdict is YES
 
 
 # The real pebble-challtestsrv, which gives every name without an A record of its own a default one

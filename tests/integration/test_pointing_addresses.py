@@ -1,4 +1,4 @@
-"""B01: no CNAME to be seen."""
+"""B01: names without a CNAME."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.integration.pointing import (
     UNKNOWN,
     YES,
     chain,
-    look,
+    points_here,
 )
 
 
@@ -29,30 +29,30 @@ from tests.integration.pointing import (
     ],
 )
 def test_b01_an_apex_with_our_addresses_is_yes(addresses: Zone) -> None:
-    answer = look(OURS | addresses)
+    answer = points_here(OURS | addresses)
     assert answer.verdict is YES
     assert answer.summary.startswith(f"{NAME} has no CNAME and the address")
 
 
 def test_b01_a_foreign_chain_that_ends_at_our_addresses_is_yes() -> None:
-    answer = look(OURS | chain(1, "flat.dns.test.") | {("flat.dns.test", "A"): [OUR_A]})
+    answer = points_here(OURS | chain(1, "flat.dns.test.") | {("flat.dns.test", "A"): [OUR_A]})
     assert answer.verdict is YES
     assert answer.summary == f"{NAME} is a CNAME to flat.dns.test, which has the address {OUR_A}"
 
 
 def test_b01_addresses_of_several_targets_count_together() -> None:
     zone = OURS | {("two.ours.test", "A"): ["192.0.2.2"], (NAME, "A"): ["192.0.2.2", OUR_A]}
-    assert look(zone, targets=(EDGE, "two.ours.test")).verdict is YES
+    assert points_here(zone, targets=(EDGE, "two.ours.test")).verdict is YES
 
 
 def test_b01_a_target_behind_a_cname_has_the_addresses_of_its_end() -> None:
     zone: Zone = {(EDGE, "CNAME"): ["LB.cloud.test."], ("lb.cloud.test", "A"): [OUR_A], (NAME, "A"): [OUR_A]}
-    assert look(zone).verdict is YES
-    assert look(zone, follow=True).verdict is YES
+    assert points_here(zone).verdict is YES
+    assert points_here(zone, follow=True).verdict is YES
 
 
 def test_b01_a_foreign_address_is_no() -> None:
-    answer = look(OURS | {(NAME, "A"): [FOREIGN_A]})
+    answer = points_here(OURS | {(NAME, "A"): [FOREIGN_A]})
     assert answer == DnsFinding(NO, f"{NAME} has no CNAME and the address {FOREIGN_A}", f"{NAME} CNAME {EDGE}")
 
 
@@ -66,7 +66,7 @@ def test_b01_a_foreign_address_is_no() -> None:
     ],
 )
 def test_b01_one_foreign_address_among_ours_is_no_and_named(addresses: Zone) -> None:
-    answer = look(OURS | addresses)
+    answer = points_here(OURS | addresses)
     assert answer.verdict is NO
     assert (FOREIGN_A in answer.summary) != (FOREIGN_AAAA in answer.summary)
     assert OUR_A not in answer.summary
@@ -74,28 +74,28 @@ def test_b01_one_foreign_address_among_ours_is_no_and_named(addresses: Zone) -> 
 
 def test_b01_a_foreign_aaaa_is_no_when_we_have_none() -> None:
     zone: Zone = {(EDGE, "A"): [OUR_A], (NAME, "A"): [OUR_A], (NAME, "AAAA"): [FOREIGN_AAAA]}
-    assert look(zone).verdict is NO
+    assert points_here(zone).verdict is NO
 
 
 def test_b01_many_addresses_come_over_tcp_and_are_not_all_listed() -> None:
     many = [f"198.51.100.{n}" for n in range(60)]
-    answer = look(OURS | {(NAME, "A"): many})
+    answer = points_here(OURS | {(NAME, "A"): many})
     assert answer.verdict is NO
     assert answer.summary.endswith("the addresses 198.51.100.0, 198.51.100.1, 198.51.100.10, …")
-    assert look({(EDGE, "A"): many, (NAME, "A"): many}).verdict is YES
+    assert points_here({(EDGE, "A"): many, (NAME, "A"): many}).verdict is YES
 
 
 def test_b01_a_name_that_is_not_there_is_no() -> None:
-    answer = look(OURS)
+    answer = points_here(OURS)
     assert (answer.verdict, answer.summary) == (NO, f"{NAME} has no DNS record at all")
 
 
 @pytest.mark.parametrize("zone", [{(NAME, "TXT"): ['"here"']}, {(NAME, "A"): "NXDOMAIN", (NAME, "CNAME"): "EMPTY"}])
 def test_b01_a_name_without_an_address_is_no(zone: Zone) -> None:
-    answer = look(OURS | zone)
+    answer = points_here(OURS | zone)
     assert (answer.verdict, answer.summary) == (NO, f"{NAME} has no CNAME and no address")
 
 
 def test_b01_without_any_address_of_ours_there_is_nothing_to_compare_with() -> None:
-    answer = look({(NAME, "A"): [FOREIGN_A]})
+    answer = points_here({(NAME, "A"): [FOREIGN_A]})
     assert (answer.verdict, answer.summary) == (UNKNOWN, f"our own target {EDGE} has no address")

@@ -23,7 +23,7 @@ from tests.integration.pointing import (
     UNKNOWN,
     YES,
     chain,
-    look,
+    points_here,
 )
 
 APEX: Zone = OURS | {(NAME, "A"): [OUR_A], (NAME, "AAAA"): [OUR_AAAA]}
@@ -52,7 +52,7 @@ def test_b03_a_failure_at_any_position_is_unknown(zone: Zone, position: tuple[st
     owner, kind = position
     kept = {key: answers for key, answers in zone.items() if kind != "*" or key[0] != owner}
     started = time.monotonic()
-    answer = look({**kept, position: failure}, seconds=SECONDS if failure == "SILENT" else 3)
+    answer = points_here({**kept, position: failure}, seconds=SECONDS if failure == "SILENT" else 3)
     assert answer.verdict is UNKNOWN
     assert owner in answer.summary
     assert answer.required_record == f"{NAME} CNAME {EDGE}"
@@ -66,34 +66,34 @@ def test_b03_a_failure_at_any_position_is_unknown(zone: Zone, position: tuple[st
         ("REFUSED", "REFUSED"),
         ("SILENT", "no answer in time"),
         ("GARBAGE", "no answer in time"),
-        ("LAME", "a referral only"),
+        ("LAME", "only a referral"),
         ("TRUNCATED", "no usable answer"),
     ],
 )
 def test_b03_unknown_says_what_was_asked_and_how_it_failed(failure: str, word: str) -> None:
-    answer = look(OURS | chain(2) | {("h1.test", "CNAME"): failure}, seconds=SECONDS)
+    answer = points_here(OURS | chain(2) | {("h1.test", "CNAME"): failure}, seconds=SECONDS)
     assert answer.summary == f"{NAME} is a CNAME to h1.test; DNS has no clear answer for h1.test CNAME ({word})"
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_b03_a_foreign_a_is_no_whatever_aaaa_does(failure: str) -> None:
     zone = OURS | {(NAME, "A"): [FOREIGN_A], (NAME, "AAAA"): failure, (EDGE, "AAAA"): failure}
-    assert look(zone, seconds=SECONDS).verdict is NO
+    assert points_here(zone, seconds=SECONDS).verdict is NO
 
 
 @pytest.mark.parametrize("failure", ["SERVFAIL", "REFUSED", "LAME", "TRUNCATED"])
 def test_b03_a_foreign_aaaa_is_no_whatever_a_does(failure: str) -> None:
-    assert look(OURS | {(NAME, "A"): failure, (NAME, "AAAA"): [FOREIGN_AAAA]}).verdict is NO
+    assert points_here(OURS | {(NAME, "A"): failure, (NAME, "AAAA"): [FOREIGN_AAAA]}).verdict is NO
 
 
 def test_b03_a_family_the_name_does_not_use_need_not_be_known_of_ours() -> None:
-    assert look({(EDGE, "A"): [OUR_A], (EDGE, "AAAA"): "SERVFAIL", (NAME, "A"): [OUR_A]}).verdict is YES
+    assert points_here({(EDGE, "A"): [OUR_A], (EDGE, "AAAA"): "SERVFAIL", (NAME, "A"): [OUR_A]}).verdict is YES
 
 
 def test_b03_a_match_with_one_target_needs_no_answer_for_the_other() -> None:
     zone = OURS | {("two.ours.test", "*"): "SERVFAIL", (NAME, "A"): [OUR_A]}
-    assert look(zone, targets=("two.ours.test", EDGE)).verdict is YES
-    assert look(zone | {(NAME, "A"): [FOREIGN_A]}, targets=("two.ours.test", EDGE)).verdict is UNKNOWN
+    assert points_here(zone, targets=("two.ours.test", EDGE)).verdict is YES
+    assert points_here(zone | {(NAME, "A"): [FOREIGN_A]}, targets=("two.ours.test", EDGE)).verdict is UNKNOWN
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -108,7 +108,9 @@ def test_b03_silent_servers_are_unknown_within_the_bound(count: int) -> None:
 def test_b03_one_deadline_holds_for_all_questions() -> None:
     slow: Zone = {(name, "*"): "SILENT" for name in ("a.ours.test", "b.ours.test", "c.ours.test")}
     started = time.monotonic()
-    answer = look(slow | {(NAME, "A"): [OUR_A]}, targets=("a.ours.test", "b.ours.test", "c.ours.test"), seconds=0.4)
+    answer = points_here(
+        slow | {(NAME, "A"): [OUR_A]}, targets=("a.ours.test", "b.ours.test", "c.ours.test"), seconds=0.4
+    )
     assert answer.verdict is UNKNOWN
     assert time.monotonic() - started < 1.5
 
@@ -143,7 +145,7 @@ def test_b03_a_system_without_resolv_conf_is_unknown(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", lambda self, _: read(self, str(tmp_path / "none")))
     answer = DnsResolver([EDGE]).points_here(NAME)
     assert answer.verdict is UNKNOWN
-    assert answer.summary.startswith("DNS could not be asked: ")
+    assert answer.summary.startswith("DNS could not be queried: ")
 
 
 @pytest.mark.parametrize(
@@ -151,4 +153,4 @@ def test_b03_a_system_without_resolv_conf_is_unknown(monkeypatch: pytest.MonkeyP
     ["a..test", ".", "", "x" * 64 + ".test", "\ud800.test", "a\\", ".".join(["a" * 60] * 5), "\x00.test"],
 )
 def test_b03_no_name_raises(name: str) -> None:
-    assert look({(".", "*"): "SERVFAIL", ("\\000.test", "*"): "SERVFAIL"}, name).verdict is UNKNOWN
+    assert points_here({(".", "*"): "SERVFAIL", ("\\000.test", "*"): "SERVFAIL"}, name).verdict is UNKNOWN

@@ -24,8 +24,10 @@ def test_a_target_is_needed() -> None:
 
 def test_threads_share_one_resolver() -> None:
     zone = OURS | chain(2) | {("other.test", "CNAME"): ["else.test."], ("broken.test", "*"): "SERVFAIL"}
-    wanted = {NAME: YES, "other.test": NO, "broken.test": UNKNOWN}
+    verdicts = {NAME: YES, "other.test": NO, "broken.test": UNKNOWN}
     with dns_server(zone) as server, ThreadPoolExecutor(8) as pool:
         resolver: Resolver = DnsResolver([EDGE], [server.address])
-        names = list(wanted) * 20
-        assert [answer.verdict for answer in pool.map(resolver.pointing, names)] == [wanted[name] for name in names]
+        names = list(verdicts) * 20
+        assert [answer.verdict for answer in pool.map(resolver.points_here, names)] == [
+            verdicts[name] for name in names
+        ]

@@ -1,4 +1,4 @@
-"""DELETE with ?revoke=true, to the CA's own word for it: at Pebble, and faults by the scripted CA."""
+"""DELETE with ?revoke=true at Pebble, whose own status of the certificate is checked."""
 
 import pytest
 import urllib3
@@ -9,6 +9,7 @@ from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
 from issuer.wiring import build_services
 from tests.api_client import ApiClient
+from tests.fakes import queue_at
 from tests.real import opened, published, run_to_end, settings_for
 from tests.simulated_fleet import SimulatedFleet
 from web.app import create_app
@@ -19,7 +20,7 @@ ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, 0.0)
 @pytest.fixture
 def at_pebble(redis_url: str, pebble: Pebble, dns: Dns, http_port: int, serve) -> Services:
     settings = settings_for(redis_url, pebble.directory_url, dns, acme_ca_bundle=str(pebble.bundle))
-    services = build_services(settings)
+    services = build_services(settings, queue=queue_at())
     serve(create_app(services), http_port)
     return services
 
@@ -44,8 +45,8 @@ def test_a_certificate_is_revoked_at_pebble(at_pebble: Services, pebble: Pebble,
     assert (answer.status_code, answer.json["revocation"]) == (200, "pending")
     assert status_at(pebble, serial)["Status"] == "Valid"
     SimulatedFleet(at_pebble).scan()
-    found = status_at(pebble, serial)
-    assert (found["Status"], found["Reason"]) == ("Revoked", 4)
+    shown = status_at(pebble, serial)
+    assert (shown["Status"], shown["Reason"]) == ("Revoked", 4)
     assert at_pebble.store.load(name).domain.revocations == ()
 
 

@@ -1,4 +1,4 @@
-"""Renewal info (RFC 9773) at acme2certifier, an ACME server that is no kin of Pebble."""
+"""Renewal info (RFC 9773) at acme2certifier, an ACME server unrelated to Pebble."""
 
 import base64
 import json
@@ -52,7 +52,7 @@ def issue(services: Services, other_ca: SecondCa) -> Callable[[str], Certificate
 
 @pytest.fixture
 def moved_window(other_ca: SecondCa) -> Iterator[Callable[..., None]]:
-    """Let the CA think otherwise about when to renew, until the test ends."""
+    """Change the CA's renewal window until the test ends."""
 
     def move(**renewal_info: object) -> None:
         other_ca.stop()
@@ -63,7 +63,7 @@ def moved_window(other_ca: SecondCa) -> Iterator[Callable[..., None]]:
 
 
 def active(services: Services, record: Record) -> Certificate:
-    """What a record's open issuance brings, without one failure on its way."""
+    """The record after its open issuance has succeeded without a failure."""
     record = run_to_end(services, record)
     assert status(record, services.clock()) is Status.ACTIVE, record.issuance.problem
     assert record.issuance.tries == 0, record.issuance.problem

@@ -1,4 +1,4 @@
-"""The self-check against servers that answer: as the web's do, and as nobody should."""
+"""The self-check against servers that answer: as web servers do, and as none should."""
 
 import gzip
 import random
@@ -27,12 +27,12 @@ from tests.integration.fetches import (
     UNKNOWN,
     UNREADABLE,
     YES,
+    expected,
     http,
-    look,
-    look_at,
     once,
     redirect,
-    said,
+    self_check,
+    self_check_at,
 )
 from tests.integration.raw_server import Reply, raw_server
 from web.app import create_app
@@ -40,7 +40,7 @@ from web.app import create_app
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A server's, with a certificate that nobody trusts, for another name."""
+    """A server's TLS, with an untrusted certificate for another name."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*_own_tls(tmp_path_factory.mktemp("tls")))
     return context
@@ -54,17 +54,17 @@ def test_the_product_s_own_answer_is_yes_and_without_it_no(serve: Callable[..., 
     serve(create_app(fake_services(store)), port)
     with dns_server(HERE) as dns:
         check: SelfCheck = HttpSelfCheck([dns.address], test_port=port)
-        assert check.fetch(NAME, TOKEN, KEY) == said(NO, "answers 404")
+        assert check.fetch(NAME, TOKEN, KEY) == expected(NO, "answers 404")
         store.put_token(TOKEN, KEY, seconds=60)
-        assert check.fetch(NAME, TOKEN, KEY) == said(YES, "answers the challenge")
-        assert check.fetch(NAME, TOKEN, f"{TOKEN}.another") == said(NO, SOMETHING_ELSE)
+        assert check.fetch(NAME, TOKEN, KEY) == expected(YES, "answers the challenge")
+        assert check.fetch(NAME, TOKEN, f"{TOKEN}.another") == expected(NO, SOMETHING_ELSE)
 
 
 def test_the_request_is_a_ca_s(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(variable, f"http://{LOOPBACK}:{free_port()}")
     with raw_server(http()) as web:
-        assert look_at(web).verdict is YES
+        assert self_check_at(web).verdict is YES
     first, *fields = web.heads[0].removesuffix("\r\n\r\n").split("\r\n")
     assert first == f"GET {PATH} HTTP/1.1"
     assert fields == [f"Host: {NAME}", "User-Agent: issuer", "Accept: */*", "Connection: close"]
@@ -85,24 +85,24 @@ RIGHT = {
 
 @pytest.mark.parametrize("answer", RIGHT.values(), ids=RIGHT)
 def test_the_key_authorization_is_yes(answer: bytes) -> None:
-    assert look(answer) == said(YES, "answers the challenge")
+    assert self_check(answer) == expected(YES, "answers the challenge")
 
 
 def test_a_key_authorization_may_be_longer_than_let_s_encrypt_s() -> None:
     key = f"{TOKEN}.{'k' * 200}"
-    assert look(http(f"{key}\r\n"), key=key).verdict is YES
-    assert look(http(f"{key}   "), key=key).verdict is NO
+    assert self_check(http(f"{key}\r\n"), key=key).verdict is YES
+    assert self_check(http(f"{key}   "), key=key).verdict is NO
 
 
 @pytest.mark.parametrize("status", [201, 204, 206, 401, 403, 404, 410, 418, 500, 503, 999])
 def test_another_status_is_no_whatever_the_body(status: int) -> None:
-    assert look(http(status=status)) == said(NO, f"answers {status}")
+    assert self_check(http(status=status)) == expected(NO, f"answers {status}")
 
 
 @pytest.mark.parametrize("status", [300, 303, 304, 305])
 def test_other_redirects_are_not_followed(status: int) -> None:
-    finding = look(once(f"http://{OTHER}{PATH}", status))
-    assert finding == said(NO, f"answers {status}, which is no redirect that CAs follow")
+    finding = self_check(once(f"http://{OTHER}{PATH}", status))
+    assert finding == expected(NO, f"answers {status}, a redirect that CAs do not follow")
 
 
 OTHER_BODIES = {
@@ -123,12 +123,12 @@ OTHER_BODIES = {
 
 @pytest.mark.parametrize("body", OTHER_BODIES.values(), ids=OTHER_BODIES)
 def test_another_body_is_no(body: bytes) -> None:
-    assert look(http(body)) == said(NO, SOMETHING_ELSE)
+    assert self_check(http(body)) == expected(NO, SOMETHING_ELSE)
 
 
 def test_a_body_that_is_compressed_unasked_is_unknown() -> None:
-    finding = look(http(gzip.compress(KEY.encode()), Content_Encoding="GZIP"))
-    assert finding == said(UNKNOWN, "compresses its answer unasked, which not every CA reads")
+    finding = self_check(http(gzip.compress(KEY.encode()), Content_Encoding="GZIP"))
+    assert finding == expected(UNKNOWN, "compresses its answer without being asked, and not every CA can read that")
 
 
 # D01, redirects
@@ -139,8 +139,8 @@ def test_d01_a_redirect_is_followed_and_no_certificate_verified(status: int, tls
     asked = []
     tls.sni_callback = lambda _socket, name, _context: asked.append(name)
     with raw_server(once(f"https://{OTHER}{PATH}", status), tls=tls) as web:
-        finding = look_at(web)
-    assert finding == said(YES, f"redirects to https://{OTHER}, which answers the challenge")
+        finding = self_check_at(web)
+    assert finding == expected(YES, f"redirects to https://{OTHER}, which answers the challenge")
     assert asked == [OTHER]
     assert [head.split("\r\n")[1] for head in web.heads] == [f"Host: {NAME}", f"Host: {OTHER}"]
 
@@ -162,39 +162,42 @@ def test_d01_a_redirect_is_followed_and_no_certificate_verified(status: int, tls
         ("/a\r\n b: c", NAME, "/a%20b:%20c"),
     ],
 )
-def test_d01_where_a_redirect_leads(location: str, host: str, target: str, tls: ssl.SSLContext) -> None:
+def test_d01_the_target_of_a_redirect(location: str, host: str, target: str, tls: ssl.SSLContext) -> None:
     tls.sni_callback = None
     with raw_server(once(location), tls=tls) as web:
-        assert look_at(web).verdict is YES
+        assert self_check_at(web).verdict is YES
     assert web.heads[1].startswith(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n")
 
 
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        (f"https://{NAME}:8443{PATH}", f"redirects to https://{NAME}:8443, a port that no CA follows"),
-        (f"http://{NAME}:8080/", f"redirects to http://{NAME}:8080, a port that no CA follows"),
-        (f"http://{NAME}:0/", f"redirects to http://{NAME}:0, a port that no CA follows"),
+        (
+            f"https://{NAME}:8443{PATH}",
+            f"redirects to https://{NAME}:8443, but CAs follow redirects only to ports 80 and 443",
+        ),
+        (f"http://{NAME}:8080/", f"redirects to http://{NAME}:8080, but CAs follow redirects only to ports 80 and 443"),
+        (f"http://{NAME}:0/", f"redirects to http://{NAME}:0, but CAs follow redirects only to ports 80 and 443"),
         (
             f"https://{NAME}{PATH[1:]}",
             f"redirects to https://{NAME}.well-known: a slash is missing after the host name",
         ),
-        ("ftp://a.example/x", "redirects to ftp://a.example, and CAs follow to http and https hosts alone"),
-        ("javascript:alert(1)", "redirects to javascript://, and CAs follow to http and https hosts alone"),
-        ("https:///x", "redirects to https://, and CAs follow to http and https hosts alone"),
-        ("http://a.example:99999/", "redirects to http://a.example:99999/, which is no URL"),
-        ("http://a.example:port/", "redirects to http://a.example:port/, which is no URL"),
-        ("http://[x", "redirects to http://[x, which is no URL"),
-        (f"http://[{KEY}ä\x1b[0m", "redirects to http://[…\\xe4\\x1b[0m, which is no URL"),
-        (f"http://[{'x' * 9000}", f"redirects to http://[{'x' * 112}…, which is no URL"),
-        ("", "redirects in a circle"),
-        (PATH, "redirects in a circle"),
-        (f"http://{NAME.upper()}:80{PATH}#x", "redirects in a circle"),
+        ("ftp://a.example/x", "redirects to ftp://a.example, but CAs follow redirects only to http and https URLs"),
+        ("javascript:alert(1)", "redirects to javascript://, but CAs follow redirects only to http and https URLs"),
+        ("https:///x", "redirects to https://, but CAs follow redirects only to http and https URLs"),
+        ("http://a.example:99999/", "redirects to http://a.example:99999/, which is not a URL"),
+        ("http://a.example:port/", "redirects to http://a.example:port/, which is not a URL"),
+        ("http://[x", "redirects to http://[x, which is not a URL"),
+        (f"http://[{KEY}ä\x1b[0m", "redirects to http://[…\\xe4\\x1b[0m, which is not a URL"),
+        (f"http://[{'x' * 9000}", f"redirects to http://[{'x' * 112}…, which is not a URL"),
+        ("", "redirects in a loop"),
+        (PATH, "redirects in a loop"),
+        (f"http://{NAME.upper()}:80{PATH}#x", "redirects in a loop"),
     ],
 )
 def test_d01_a_redirect_that_no_ca_follows_is_no(location: str, words: str) -> None:
     with raw_server(once(location)) as web:
-        assert look_at(web) == said(NO, words)
+        assert self_check_at(web) == expected(NO, words)
     assert web.connections == 1
 
 
@@ -217,15 +220,15 @@ def test_d01_a_redirect_that_no_ca_follows_is_no(location: str, words: str) -> N
 )
 def test_d01_a_redirect_to_what_is_no_host_name_is_unknown_and_not_followed(location: str) -> None:
     with raw_server(once(location)) as web:
-        finding = look_at(web)
+        finding = self_check_at(web)
     assert finding.verdict is UNKNOWN
-    assert finding.summary.endswith("in a way that not every CA follows")
+    assert finding.summary.endswith("a URL that not every CA follows")
     assert "password" not in finding.summary
     assert web.connections == 1
 
 
 def test_d01_a_redirect_without_a_location_is_no() -> None:
-    assert look(http(status=301)) == said(NO, "answers 301 and does not say where to")
+    assert self_check(http(status=301)) == expected(NO, "answers 301 without a Location header")
 
 
 def test_d01_ten_redirects_are_followed_and_an_eleventh_is_not() -> None:
@@ -233,31 +236,35 @@ def test_d01_ten_redirects_are_followed_and_an_eleventh_is_not() -> None:
         answers = iter([redirect(f"/{number + 1}", 307) for number in range(count)])
         return lambda _: next(answers, http())
 
-    assert look(steps(10)) == said(YES, f"redirects to http://{NAME}/10, which answers the challenge")
-    assert look(steps(11)) == said(NO, f"redirects to http://{NAME}/10, which redirects once more, after 10 redirects")
+    assert self_check(steps(10)) == expected(YES, f"redirects to http://{NAME}/10, which answers the challenge")
+    assert self_check(steps(11)) == expected(
+        NO, f"redirects to http://{NAME}/10, which redirects again after 10 redirects"
+    )
 
 
-def test_d01_a_circle_of_two_hosts_is_no(tls: ssl.SSLContext) -> None:
+def test_d01_a_loop_of_two_hosts_is_no(tls: ssl.SSLContext) -> None:
     def reply(head: str) -> bytes:
         return redirect(f"https://{OTHER}{PATH}" if f"Host: {NAME}" in head else f"http://{NAME}{PATH}")
 
     with raw_server(reply, tls=tls) as web:
-        assert look_at(web) == said(NO, f"redirects to https://{OTHER}, which redirects in a circle")
+        assert self_check_at(web) == expected(NO, f"redirects to https://{OTHER}, which redirects in a loop")
     assert web.connections == 2
 
 
-def test_d01_what_a_redirect_leads_to_is_told() -> None:
+def test_d01_the_summary_names_the_target_of_a_redirect() -> None:
     answers = [redirect("/login?next=1"), http("<html>"), redirect(f"{PATH}/?a"), http("", 404)]
     replies = iter(answers)
     with raw_server(lambda _: next(replies)) as web:
-        assert look_at(web) == said(NO, f"redirects to http://{NAME}/login, which {SOMETHING_ELSE}")
-        assert look_at(web) == said(NO, f"redirects to http://{NAME}/.well-known/acme-challenge/…, which answers 404")
+        assert self_check_at(web) == expected(NO, f"redirects to http://{NAME}/login, which {SOMETHING_ELSE}")
+        assert self_check_at(web) == expected(
+            NO, f"redirects to http://{NAME}/.well-known/acme-challenge/…, which answers 404"
+        )
 
 
 def test_d01_no_cookie_is_kept() -> None:
     answers = iter([http("", 302, Location="/b", Set_Cookie="a=b"), http()])
     with raw_server(lambda _: next(answers)) as web:
-        assert look_at(web).verdict is YES
+        assert self_check_at(web).verdict is YES
     assert not any("a=b" in head for head in web.heads)
 
 
@@ -289,8 +296,8 @@ UNREADABLE_ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", UNREADABLE_ANSWERS.values(), ids=UNREADABLE_ANSWERS)
-def test_an_answer_that_can_not_be_read_is_unknown(answer: bytes) -> None:
-    assert look(answer) == said(UNKNOWN, UNREADABLE)
+def test_an_answer_that_cannot_be_read_is_unknown(answer: bytes) -> None:
+    assert self_check(answer) == expected(UNKNOWN, UNREADABLE)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +305,7 @@ def test_an_answer_that_can_not_be_read_is_unknown(answer: bytes) -> None:
     [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x03\x00\x02\x02\x28\n", b"\r\n\r\n", b"HTTP/1.1 x\r\n\r\n"],
 )
 def test_an_answer_that_is_not_http_is_no(answer: bytes) -> None:
-    assert look(answer) == said(NO, "does not answer in HTTP")
+    assert self_check(answer) == expected(NO, "does not answer with HTTP")
 
 
 def test_no_answer_raises() -> None:

@@ -1,4 +1,4 @@
-"""The self-check where it can not see: no connection, no answer in time, no DNS, no address of the internet."""
+"""The self-check without a clear result: no connection, no answer in time, no DNS, no public address."""
 
 import re
 import socket
@@ -30,32 +30,32 @@ from tests.integration.fetches import (
     TOKEN,
     UNKNOWN,
     YES,
+    expected,
     http,
-    look,
-    look_at,
     once,
     redirect,
-    said,
+    self_check,
+    self_check_at,
 )
 from tests.integration.raw_server import raw_server
 
-# B09: what can not be seen from here is unknown, in bounded time
+# B09: what cannot be seen from here is unknown, within the time limit
 
 
 def test_b09_a_port_that_refuses_is_unknown() -> None:
     with dns_server(HERE) as dns:
         finding = HttpSelfCheck([dns.address], test_port=free_port()).fetch(NAME, TOKEN, KEY)
-    assert finding == said(UNKNOWN, f"can not be reached from here ({LOOPBACK}: Connection refused)")
+    assert finding == expected(UNKNOWN, f"cannot be reached from here ({LOOPBACK}: Connection refused)")
 
 
 def test_b09_tls_that_fails_is_unknown() -> None:
-    finding = look(once(f"https://{OTHER}/"))
-    assert finding == said(UNKNOWN, f"redirects to https://{OTHER}, which can not be asked over TLS from here")
+    finding = self_check(once(f"https://{OTHER}/"))
+    assert finding == expected(UNKNOWN, f"redirects to https://{OTHER}, which cannot be reached over TLS from here")
 
 
 @contextmanager
 def full_port(host: str = LOOPBACK, port: int = 0) -> Iterator[int]:
-    """A port whose queue is full: a connection to it never comes about."""
+    """A port whose queue is full: no further connection is accepted."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=0) as server, socket.socket(family) as first:
         first.connect(server.getsockname())
@@ -66,7 +66,7 @@ def test_b09_a_port_that_never_takes_the_connection_is_unknown_in_time() -> None
     with full_port() as port, dns_server(HERE) as dns:
         started = time.monotonic()
         finding = HttpSelfCheck([dns.address], seconds=SECONDS, test_port=port).fetch(NAME, TOKEN, KEY)
-    assert finding == said(UNKNOWN, f"can not be reached from here ({LOOPBACK}: no answer in time)")
+    assert finding == expected(UNKNOWN, f"cannot be reached from here ({LOOPBACK}: no answer in time)")
     assert time.monotonic() - started < SECONDS + 1
 
 
@@ -89,7 +89,7 @@ DRIPS = {
 def test_b09_a_server_that_drips_is_unknown_in_time(start: bytes, piece: bytes) -> None:
     with raw_server(b"") as web:
         web.reply = lambda _: web.drip(start, piece=piece)
-        assert look_at(web, seconds=SECONDS) == said(UNKNOWN, LATE)
+        assert self_check_at(web, seconds=SECONDS) == expected(UNKNOWN, LATE)
 
 
 @pytest.mark.parametrize(("start", "piece"), [(b"", b""), (b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", b"\x00")])
@@ -98,10 +98,10 @@ def test_b09_a_tls_handshake_that_drips_is_unknown_in_time(start: bytes, piece: 
         listener.settimeout(2)
         with ThreadPoolExecutor() as pool:
             connection = pool.submit(drip_once, listener, web.drip(start, piece=piece))
-            finding = look_at(web, HERE | {(OTHER, "A"): ["127.0.0.2"]}, seconds=SECONDS)
+            finding = self_check_at(web, HERE | {(OTHER, "A"): ["127.0.0.2"]}, seconds=SECONDS)
             web.over.set()
             connection.result()
-    assert finding == said(UNKNOWN, f"redirects to https://{OTHER}, which can not be asked over TLS from here")
+    assert finding == expected(UNKNOWN, f"redirects to https://{OTHER}, which cannot be reached over TLS from here")
 
 
 def drip_once(listener: socket.socket, pieces: Iterable[bytes]) -> None:
@@ -119,16 +119,16 @@ def test_b09_one_deadline_holds_for_all_redirects() -> None:
             return redirect(f"/{web.connections}")
 
         web.reply = reply
-        finding = look_at(web, seconds=SECONDS)
+        finding = self_check_at(web, seconds=SECONDS)
     assert finding.verdict is UNKNOWN
-    assert "in time" in finding.summary, "in DNS or at the web server, wherever the time is over"
+    assert "in time" in finding.summary, "in DNS or at the web server, wherever the time ends"
     assert 1 < web.connections < 5
 
 
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        ("NXDOMAIN", "there is no such name"),
+        ("NXDOMAIN", "the name does not exist"),
         ("SERVFAIL", "no clear answer"),
         ("REFUSED", "no clear answer"),
         ("GARBAGE", "no answer in time"),
@@ -136,33 +136,37 @@ def test_b09_one_deadline_holds_for_all_redirects() -> None:
     ],
 )
 def test_b09_dns_that_fails_is_unknown_in_time(failure: str, words: str) -> None:
-    finding = look(http(), {(NAME, "*"): failure}, seconds=SECONDS)
-    assert finding == said(UNKNOWN, f"has no address that DNS here knows ({words})")
-    finding = look(once(f"http://{OTHER}/"), HERE | {(OTHER, "A"): failure, (OTHER, "AAAA"): failure}, seconds=1)
-    assert finding == said(UNKNOWN, f"redirects to http://{OTHER}, which has no address that DNS here knows ({words})")
+    finding = self_check(http(), {(NAME, "*"): failure}, seconds=SECONDS)
+    assert finding == expected(UNKNOWN, f"has no address in DNS as seen from here ({words})")
+    finding = self_check(once(f"http://{OTHER}/"), HERE | {(OTHER, "A"): failure, (OTHER, "AAAA"): failure}, seconds=1)
+    assert finding == expected(
+        UNKNOWN, f"redirects to http://{OTHER}, which has no address in DNS as seen from here ({words})"
+    )
 
 
 def test_b09_a_name_without_an_address_is_unknown() -> None:
-    assert look(http(), {(NAME, "TXT"): ['"here"']}) == said(UNKNOWN, "has no address that DNS here knows")
+    assert self_check(http(), {(NAME, "TXT"): ['"here"']}) == expected(
+        UNKNOWN, "has no address in DNS as seen from here"
+    )
     loop = {(NAME, "CNAME"): [f"{OTHER}."], (OTHER, "CNAME"): [f"{NAME}."]}
-    assert look(http(), loop).verdict is UNKNOWN
+    assert self_check(http(), loop).verdict is UNKNOWN
 
 
 @pytest.mark.parametrize("failure", ["NXDOMAIN", "SERVFAIL", "REFUSED", "SILENT"])
 def test_one_family_without_an_answer_leaves_the_other(failure: str) -> None:
-    assert look(http(), {(NAME, "A"): [LOOPBACK], (NAME, "AAAA"): failure}, seconds=1).verdict is YES
+    assert self_check(http(), {(NAME, "A"): [LOOPBACK], (NAME, "AAAA"): failure}, seconds=1).verdict is YES
 
 
 def test_a_cname_that_the_server_does_not_follow_is_followed() -> None:
     zone = {(NAME, "CNAME"): ["Edge.platform.example."], ("edge.platform.example", "A"): [LOOPBACK]}
-    assert look(http(), zone).verdict is YES
+    assert self_check(http(), zone).verdict is YES
 
 
 def test_b09_a_system_without_resolv_conf_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     read = dns.resolver.Resolver.read_resolv_conf
     monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", lambda self, _: read(self, str(tmp_path / "none")))
     finding = HttpSelfCheck().fetch(NAME, TOKEN, KEY)
-    assert finding == Finding(UNKNOWN, "DNS could not be asked: this machine names no server for it")
+    assert finding == Finding(UNKNOWN, "DNS could not be queried: this machine has no DNS server configured")
 
 
 # IPv6 first
@@ -180,12 +184,12 @@ BOTH: Zone = {(NAME, "AAAA"): ["::1"], (NAME, "A"): [LOOPBACK]}
 
 
 def test_ipv4_is_asked_where_ipv6_takes_no_connection() -> None:
-    assert look(http(), BOTH).verdict is YES
+    assert self_check(http(), BOTH).verdict is YES
 
 
 def test_ipv4_is_asked_in_time_where_ipv6_leaves_us_waiting() -> None:
     with raw_server(http()) as web, full_port("::1" if has_ipv6() else "127.0.0.2", web.port):
-        assert look_at(web, BOTH, seconds=1).verdict is YES
+        assert self_check_at(web, BOTH, seconds=1).verdict is YES
 
 
 def test_ipv6_comes_first_and_one_address_of_each_family_is_asked() -> None:
@@ -200,15 +204,15 @@ def test_ipv4_is_not_asked_when_ipv6_answers_wrongly() -> None:
     # Without IPv6 on this machine there is no connection either, and so IPv4 is right.
     host, verdict = ("::1", NO) if has_ipv6() else ("127.0.0.2", YES)
     with raw_server(http()) as right, raw_server(http("", 404), host=host, port=right.port) as wrong:
-        assert look_at(right, BOTH).verdict is verdict
+        assert self_check_at(right, BOTH).verdict is verdict
     assert (right.connections, wrong.connections) == ((0, 1) if verdict is NO else (1, 0))
 
 
 def test_ipv4_is_not_asked_after_a_redirect() -> None:
-    finding = look(once(f"http://{OTHER}/"), HERE | {(OTHER, "AAAA"): ["::1"]})
+    finding = self_check(once(f"http://{OTHER}/"), HERE | {(OTHER, "AAAA"): ["::1"]})
     assert finding.verdict is UNKNOWN
     assert finding.summary.startswith(
-        f"http://{NAME} redirects to http://{OTHER}, which can not be reached from here (::1"
+        f"http://{NAME} redirects to http://{OTHER}, which cannot be reached from here (::1"
     )
     assert LOOPBACK not in finding.summary
 
@@ -278,8 +282,8 @@ def test_addresses_of_the_internet(address: str) -> None:
 def test_b09_an_address_that_is_not_of_the_internet_is_unknown_and_not_asked(address: str) -> None:
     with dns_server({(NAME, kind(address)): [address]}) as dns:
         finding = HttpSelfCheck([dns.address]).fetch(NAME, TOKEN, KEY)
-    # After a try to connect it would say how that ended.
-    assert finding == said(UNKNOWN, f"has the address {shown(address)}, which can not be reached from the internet")
+    # After an attempt to connect, the summary would say how it ended.
+    assert finding == expected(UNKNOWN, f"has the address {shown(address)}, which cannot be reached from the internet")
 
 
 def test_b09_no_connection_to_port_80_of_this_machine() -> None:
@@ -296,39 +300,39 @@ def test_b09_no_connection_to_port_80_of_this_machine() -> None:
 
 @pytest.mark.parametrize("address", NEVER)
 def test_no_test_port_opens_any_other_address_also_after_a_redirect(address: str) -> None:
-    words = f"has the address {shown(address)}, which can not be reached from the internet"
+    words = f"has the address {shown(address)}, which cannot be reached from the internet"
     zone = {(NAME, "A"): [LOOPBACK], (OTHER, kind(address)): [address]}
     with raw_server(once(f"http://{OTHER}{PATH}")) as web:
-        assert look_at(web, zone) == said(UNKNOWN, f"redirects to http://{OTHER}, which {words}")
-        assert look_at(web, {(NAME, kind(address)): [address]}) == said(UNKNOWN, words)
+        assert self_check_at(web, zone) == expected(UNKNOWN, f"redirects to http://{OTHER}, which {words}")
+        assert self_check_at(web, {(NAME, kind(address)): [address]}) == expected(UNKNOWN, words)
     assert web.connections == 1
 
 
 def test_an_address_that_may_be_asked_is_found_among_others() -> None:
     zone = {(NAME, "AAAA"): ["fe80::1", "::ffff:127.0.0.1"], (NAME, "A"): ["169.254.169.254", "0.0.0.0", LOOPBACK]}
-    assert look(http(), zone).verdict is YES
+    assert self_check(http(), zone).verdict is YES
 
 
 class Turning(list[str]):
-    """A record that is another one at each question, until the last."""
+    """A record that changes with each query, until the last."""
 
     def __iter__(self):
         return iter([self.pop(0) if len(self) > 1 else self[0]])
 
 
-def test_the_connection_goes_to_the_address_that_was_judged_whatever_dns_says_next() -> None:
+def test_the_connection_goes_to_the_checked_address_whatever_dns_says_next() -> None:
     zone = {(NAME, "A"): Turning([LOOPBACK, "127.0.0.2"])}
-    with raw_server(http()) as judged, raw_server(http(), host="127.0.0.2", port=judged.port) as rebound:
+    with raw_server(http()) as checked, raw_server(http(), host="127.0.0.2", port=checked.port) as rebound:
         with dns_server(zone) as dns:
-            assert HttpSelfCheck([dns.address], test_port=judged.port).fetch(NAME, TOKEN, KEY).verdict is YES
+            assert HttpSelfCheck([dns.address], test_port=checked.port).fetch(NAME, TOKEN, KEY).verdict is YES
         assert dns.questions == [(f"{NAME}.", "AAAA"), (f"{NAME}.", "A")]
-    assert (judged.connections, rebound.connections) == (1, 0)
+    assert (checked.connections, rebound.connections) == (1, 0)
 
 
-def test_a_redirect_is_judged_by_an_answer_of_its_own() -> None:
+def test_a_redirect_is_looked_up_and_checked_again() -> None:
     zone = {(NAME, "A"): Turning([LOOPBACK, "0.0.0.0"])}
     with raw_server(once("/again")) as web:
-        finding = look_at(web, zone)
+        finding = self_check_at(web, zone)
     assert finding.verdict is UNKNOWN
     assert "has the address 0.0.0.0" in finding.summary
     assert web.connections == 1

@@ -1,14 +1,14 @@
-"""An ACME CA of the tests' own (RFC 8555, RFC 9773, profiles), for what real ones do not do on demand.
+"""An ACME CA for tests (RFC 8555, RFC 9773, profiles) that does what real CAs do not do on demand.
 
-It signs and validates for real, in threads of this process, over plain HTTP. What a test may change about it is in
-`switches`; faults are added as to a wire, and the path of a URL begins with the name of its resource: `/newOrder`,
-`/order/`, `/authorization/`, `/challenge/`, `/finalize/`, `/certificate/`, …
+It really signs and validates, in threads of this process, over plain HTTP. Tests change it by its `switches`, and add
+faults as to a wire. The path of a URL begins with the name of its resource: `/newOrder`, `/order/`, `/authorization/`,
+`/challenge/`, `/finalize/`, `/certificate/`, …
 """
 
 import threading
 
 from tests.scripted.accounts import Accounts
-from tests.scripted.answers import Refused, malformed, said
+from tests.scripted.answers import Refused, json_answer, malformed
 from tests.scripted.authorizations import Authorizations
 from tests.scripted.certificates import Certificates
 from tests.scripted.orders import Orders
@@ -39,9 +39,9 @@ class ScriptedCa(Switches, Listener):
             "orders": self.orders.of_account,
             "keyChange": self.accounts.roll_over,
             "newOrder": self.orders.new,
-            "order": self.orders.look,
+            "order": self.orders.get,
             "finalize": self.orders.finalize,
-            "authorization": self.authorizations.look,
+            "authorization": self.authorizations.get,
             "challenge": self.authorizations.challenge,
             "certificate": self.certificates.chain,
             "revokeCert": self.certificates.revoke,
@@ -51,34 +51,34 @@ class ScriptedCa(Switches, Listener):
         resource, _, which = request.path.removeprefix("/").partition("/")
         with self._lock:
             try:
-                status, headers, body = self._answered(request, resource, which)
+                status, headers, body = self._dispatch(request, resource, which)
             except Refused as refused:
                 status, headers, body = refused.answer
             except Exception as error:
                 self._failures.append(error)
                 raise
             index = f'<{self.directory_url}>;rel="index"'
-            headers |= {"Link": ", ".join(one for one in (headers.get("Link"), index) if one)}
+            headers |= {"Link": ", ".join(link for link in (headers.get("Link"), index) if link)}
             if request.method == "POST" or resource == "newNonce":
                 headers |= {"Replay-Nonce": self._nonces.new(), "Cache-Control": "no-store"}
         return status, headers, body
 
     def close(self) -> None:
-        """A failure of its own fails the test, which would see no more than a connection that ends."""
+        """Raise the CA's own errors, which a client sees only as a closed connection."""
         super().close()
         if self._failures:
             raise ExceptionGroup("the scripted CA failed", self._failures)
 
-    def _answered(self, request: Request, resource: str, which: str) -> Answer:
+    def _dispatch(self, request: Request, resource: str, which: str) -> Answer:
         if resource not in {*self._open, *self._signed, "newAccount"}:
             raise malformed("there is nothing here", 404)
         if (request.method == "POST") is (resource in self._open):
             raise malformed("this is not the method for it", 405)
         if resource in self._open:
             return self._open[resource](request.method, which)
-        return self._by_whom(request, resource, which)
+        return self._signed_request(request, resource, which)
 
-    def _by_whom(self, request: Request, resource: str, which: str) -> Answer:
+    def _signed_request(self, request: Request, resource: str, which: str) -> Answer:
         """RFC 8555 §6.2."""
         if request.headers.get("Content-Type") != "application/jose+json":
             raise malformed("this takes application/jose+json", 415)
@@ -102,7 +102,7 @@ class ScriptedCa(Switches, Listener):
         }
         names = (*IN_DIRECTORY, *(["renewalInfo"] if self.renewal_window else []))
         urls = {name: f"{self.origin}/{name}" for name in names}
-        return said(urls | {"meta": {name: value for name, value in meta.items() if value}})
+        return json_answer(urls | {"meta": {name: value for name, value in meta.items() if value}})
 
     def _new_nonce(self, method: str, _: str) -> Answer:
         return (200 if method == "HEAD" else 204), {}, b""

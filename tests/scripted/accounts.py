@@ -1,10 +1,10 @@
-"""Accounts: made and found by their key, changed, and given another key (RFC 8555 §7.3)."""
+"""Accounts: created and found by their key, updated, and rolled over (RFC 8555 §7.3)."""
 
 from itertools import count
 
 from josepy.jwk import JWKEC
 
-from tests.scripted.answers import Refused, malformed, said
+from tests.scripted.answers import Refused, json_answer, malformed
 from tests.scripted.records import Account
 from tests.scripted.signed import Jws, public_key, thumbprint
 from tests.scripted.switches import Switches
@@ -17,10 +17,10 @@ class Accounts:
         self._switches, self._origin, self._numbers = switches, origin, count(1)
 
     def signer(self, jws: Jws) -> Account:
-        """Whose request it is (§6.2), verified."""
+        """The account that signed a request (§6.2), verified."""
         if "jwk" in jws.header or "kid" not in jws.header:
             raise malformed("this request is signed with kid, and not with jwk")
-        account = next((one for one in self.made if one.url == jws.header["kid"]), None)
+        account = next((account for account in self.made if account.url == jws.header["kid"]), None)
         if account is None:
             raise Refused(400, "accountDoesNotExist", f"there is no account {jws.header['kid']}")
         jws.require_signature(account.key)
@@ -29,54 +29,54 @@ class Accounts:
 
     def new(self, jws: Jws) -> Answer:
         """§7.3, §7.3.1."""
-        key, wanted = jws.new_key(), jws.json()
+        key, payload = jws.new_key(), jws.json()
         jws.require_signature(key)
         account = self._by_key(key)
         if account:
             self._require_valid(account)
-            return self._said(account)
-        if wanted.get("onlyReturnExisting"):
+            return self._answer(account)
+        if payload.get("onlyReturnExisting"):
             raise Refused(400, "accountDoesNotExist", "there is no account with this key")
-        if wanted.get("termsOfServiceAgreed") is not True:
+        if payload.get("termsOfServiceAgreed") is not True:
             raise Refused(403, "userActionRequired", "agree to the terms of service")
         if self._switches.eab_keys:
-            self._require_binding(wanted.get("externalAccountBinding"), key, str(jws.header["url"]))
+            self._require_binding(payload.get("externalAccountBinding"), key, str(jws.header["url"]))
         number = next(self._numbers)
         url, orders_url = (f"{self._origin}/{resource}/{number}" for resource in ("account", "orders"))
-        self.made.append(Account(url, key, _contact(wanted), orders_url))
-        return self._said(self.made[-1], 201)
+        self.made.append(Account(url, key, _contact(payload), orders_url))
+        return self._answer(self.made[-1], 201)
 
     def change(self, account: Account, jws: Jws, number: str) -> Answer:
-        """§7.3.2, §7.3.6; or a look."""
+        """§7.3.2, §7.3.6; or a POST-as-GET."""
         if account.url != f"{self._origin}/account/{number}":
             raise Refused(403, "unauthorized", "this is another account")
-        wanted = jws.json() if jws.payload else {}
-        if "contact" in wanted:
-            account.contact = _contact(wanted)
-        if wanted.get("status") == "deactivated":
+        payload = jws.json() if jws.payload else {}
+        if "contact" in payload:
+            account.contact = _contact(payload)
+        if payload.get("status") == "deactivated":
             account.status = "deactivated"
-        return self._said(account)
+        return self._answer(account)
 
     def roll_over(self, account: Account, jws: Jws, _: str) -> Answer:
         """§7.3.5."""
         inner = Jws.parsed(jws.payload)
-        key, wanted = inner.new_key(), inner.json()
+        key, payload = inner.new_key(), inner.json()
         inner.require_signature(key)
         inner.require_url(str(jws.header["url"]))
-        if "nonce" in inner.header or wanted.get("account") != account.url:
+        if "nonce" in inner.header or payload.get("account") != account.url:
             raise malformed("the inner JWS has a nonce, or names another account than the outer")
-        if thumbprint(public_key(wanted.get("oldKey"))) != thumbprint(account.key):
+        if thumbprint(public_key(payload.get("oldKey"))) != thumbprint(account.key):
             raise malformed("oldKey is not the key of the account")
         if holder := self._by_key(key):
             raise Refused(409, "malformed", "the new key is that of an account", {"Location": holder.url})
         account.key = key
-        return self._said(account)
+        return self._answer(account)
 
-    def _said(self, account: Account, status: int = 200) -> Answer:
-        return said(account.document(), status, {"Location": account.url})
+    def _answer(self, account: Account, status: int = 200) -> Answer:
+        return json_answer(account.document(), status, {"Location": account.url})
 
     def _by_key(self, key: JWKEC) -> Account | None:
-        return next((one for one in self.made if thumbprint(one.key) == thumbprint(key)), None)
+        return next((account for account in self.made if thumbprint(account.key) == thumbprint(key)), None)
 
     def _require_valid(self, account: Account) -> None:
         if account.status != "valid":
@@ -96,8 +96,8 @@ class Accounts:
             raise malformed("the external account binding is for another key")
 
 
-def _contact(wanted: dict[str, object]) -> list[str]:
-    contact = wanted.get("contact") or []
-    if not isinstance(contact, list) or not all(str(one).startswith("mailto:") for one in contact):
+def _contact(payload: dict[str, object]) -> list[str]:
+    contact = payload.get("contact") or []
+    if not isinstance(contact, list) or not all(str(url).startswith("mailto:") for url in contact):
         raise Refused(400, "unsupportedContact", "write to e-mail addresses only")
     return contact

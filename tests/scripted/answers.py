@@ -1,4 +1,4 @@
-"""What the server answers: documents, and problem documents (RFC 8555 §6.7) as exceptions."""
+"""Answers of the server: documents, and problem documents (RFC 8555 §6.7) as exceptions."""
 
 import json
 from typing import Any
@@ -9,22 +9,22 @@ URN = "urn:ietf:params:acme:error:"
 
 
 class Refused(Exception):  # noqa: N818 - what the RFC calls a problem
-    """Sent in place of what was asked for."""
+    """A problem document, sent instead of the resource."""
 
     def __init__(
         self, status: int, type_: str, detail: str, headers: dict[str, str] | None = None, **more: object
     ) -> None:
         super().__init__(detail)
         document = problem(type_, detail, **more)
-        self.answer = said(document, status, {"Content-Type": "application/problem+json"} | (headers or {}))
+        self.answer = json_answer(document, status, {"Content-Type": "application/problem+json"} | (headers or {}))
 
 
-def said(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
+def json_answer(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
     return status, {"Content-Type": "application/json"} | (headers or {}), json.dumps(document).encode()
 
 
 def problem(type_: str, detail: str, **more: object) -> dict[str, Any]:
-    """more: instance, subproblems and the like."""
+    """more: other members, such as instance and subproblems."""
     return {"type": URN + type_, "detail": detail} | more
 
 

@@ -1,4 +1,4 @@
-"""Authorizations and their one challenge, http-01, which is validated for real (RFC 8555 §7.5, §8.3)."""
+"""Authorizations and their one challenge, http-01, which is really validated (RFC 8555 §7.5, §8.3)."""
 
 import secrets
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 import urllib3
 from josepy.json_util import encode_b64jose
 
-from tests.scripted.answers import malformed, problem, said
+from tests.scripted.answers import json_answer, malformed, problem
 from tests.scripted.records import Account, Authorization, Challenge, owned
 from tests.scripted.signed import Jws, thumbprint
 from tests.scripted.switches import Switches
@@ -17,8 +17,8 @@ from tests.wire import Answer
 
 
 class Authorizations:
-    """web: the address and port where every name is served. fetches: of challenges, the token and the status of what
-    came, 0 for nothing."""
+    """web: the address and port where every name is served. fetches: of challenges, the token and the HTTP status of
+    each, 0 for no answer."""
 
     def __init__(self, switches: Switches, origin: str, web: tuple[str, int], lock: threading.RLock) -> None:
         self.made: dict[str, Authorization] = {}
@@ -27,11 +27,11 @@ class Authorizations:
         self._numbers = count(1)
 
     def for_order(self, account: Account, name: str) -> Authorization:
-        """A new one, or a valid one where these are used again."""
+        """A new one, or a valid one if `reuse_authorizations` is set."""
         if self._switches.reuse_authorizations:
-            for one in self.made.values():
-                if (one.account, one.name, one.status) == (account, name, "valid"):
-                    return one
+            for known in self.made.values():
+                if (known.account, known.name, known.status) == (account, name, "valid"):
+                    return known
         number, state = str(next(self._numbers)), self._switches.authorization_status
         challenge = Challenge(f"{self._origin}/challenge/{number}", encode_b64jose(secrets.token_bytes(32)))
         made = Authorization(f"{self._origin}/authorization/{number}", account, name, challenge, state)
@@ -40,36 +40,36 @@ class Authorizations:
         self.made[number] = made
         return made
 
-    def look(self, account: Account, jws: Jws, number: str) -> Answer:
-        """§7.5; or the client gives it up (§7.5.2)."""
-        found = owned(self.made.get(number), account)
+    def get(self, account: Account, jws: Jws, number: str) -> Answer:
+        """§7.5; or the client deactivates it (§7.5.2)."""
+        authorization = owned(self.made.get(number), account)
         if jws.payload and jws.json().get("status") == "deactivated":
-            found.status = "deactivated"
-        return said(found.document(), headers=self._switches.while_unfinished(found.status))
+            authorization.status = "deactivated"
+        return json_answer(authorization.document(), headers=self._switches.while_unfinished(authorization.status))
 
     def challenge(self, account: Account, jws: Jws, number: str) -> Answer:
-        """§7.5.1: the client is ready; or a look."""
-        found = owned(self.made.get(number), account)
+        """§7.5.1: the client is ready; or a POST-as-GET."""
+        authorization = owned(self.made.get(number), account)
         if jws.payload:
-            if (jws.json(), found.status) != ({}, "pending"):
-                raise malformed(f"the authorization is {found.status}, and an answer to its challenge is {{}}")
-            if found.challenge.status == "pending":
-                found.challenge.status = "processing"
-                threading.Thread(target=self._validate, args=(found,), daemon=True).start()
-        return said(found.challenge.document(), headers={"Link": f'<{found.url}>;rel="up"'})
+            if (jws.json(), authorization.status) != ({}, "pending"):
+                raise malformed(f"the authorization is {authorization.status}, and an answer to its challenge is {{}}")
+            if authorization.challenge.status == "pending":
+                authorization.challenge.status = "processing"
+                threading.Thread(target=self._validate, args=(authorization,), daemon=True).start()
+        return json_answer(authorization.challenge.document(), headers={"Link": f'<{authorization.url}>;rel="up"'})
 
     def _validate(self, authorization: Authorization) -> None:
         times, error = self._switches.validations, self._switches.authorization_error
         for turn in range(times):
             if turn:
                 time.sleep(self._switches.validation_pause / (times - 1))
-            error = error or self._fetched(authorization)
+            error = error or self._fetch_problem(authorization)
         with self._lock:
             if authorization.status == "pending":
                 authorization.end("invalid" if error else "valid", error)
 
-    def _fetched(self, authorization: Authorization) -> dict[str, Any] | None:
-        """What is wrong with what is published for it."""
+    def _fetch_problem(self, authorization: Authorization) -> dict[str, Any] | None:
+        """Fetch the challenge response; the problem with it, or None."""
         token = authorization.challenge.token
         address, port = self._web
         url = f"http://{address}:{port}/.well-known/acme-challenge/{token}"
@@ -77,10 +77,10 @@ class Authorizations:
             answer = urllib3.request("GET", url, headers={"Host": authorization.name}, retries=False, timeout=5)
         except urllib3.exceptions.HTTPError as error:
             self.fetches.append((token, 0))
-            return problem("connection", f"nothing came from {url} ({type(error).__name__})")
+            return problem("connection", f"no answer from {url} ({type(error).__name__})")
         self.fetches.append((token, answer.status))
         if answer.status != 200:
             return problem("unauthorized", f"{url} answered {answer.status}")
         if answer.data.rstrip() != f"{token}.{thumbprint(authorization.account.key)}".encode():
-            return problem("unauthorized", f"{url} has not the key authorization of this account")
+            return problem("unauthorized", f"{url} does not have the key authorization of this account")
         return None

@@ -1,4 +1,4 @@
-"""Certificates signed for real: a root, another one that has cross-signed it, and an intermediate that issues."""
+"""Real certificates: a root, another root that has cross-signed it, and an intermediate that issues."""
 
 import datetime as dt
 from base64 import urlsafe_b64encode
@@ -13,7 +13,7 @@ from tests.hierarchy import authority
 
 
 class Signing:
-    """root, other_root: what the chains lead to, PEM."""
+    """root, other_root: the ends of the chains, PEM."""
 
     def __init__(self) -> None:
         root, other_root, self._key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
@@ -29,7 +29,7 @@ class Signing:
     def leaf(
         self, public_key: ec.EllipticCurvePublicKey, names: list[str], not_before: dt.datetime, lifetime: dt.timedelta
     ) -> x509.Certificate:
-        """lifetime: with its last second (RFC 5280 §4.1.2.5)."""
+        """lifetime: including the last second (RFC 5280 §4.1.2.5)."""
         builder = x509.CertificateBuilder(
             issuer_name=self._intermediate.subject,
             subject_name=x509.Name([]),
@@ -49,11 +49,11 @@ class Signing:
 
 
 def pem(*certificates: x509.Certificate) -> str:
-    return "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
+    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
 
 
 def certificate_id(leaf: x509.Certificate) -> str:
-    """RFC 9773 §4.1, of a certificate of ours. The serial is as DER has it: with a zero before a leading bit of 1."""
+    """RFC 9773 §4.1, of a leaf. The serial number is as in DER: with a zero byte before a leading bit of 1."""
     authority = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     size = leaf.serial_number.bit_length() // 8 + 1
     parts = authority, leaf.serial_number.to_bytes(size)

@@ -3,7 +3,7 @@
 from itertools import count
 from typing import Any
 
-from tests.scripted.answers import Refused, malformed, said
+from tests.scripted.answers import Refused, json_answer, malformed
 from tests.scripted.authorizations import Authorizations
 from tests.scripted.certificates import Certificates
 from tests.scripted.records import Account, Order, owned
@@ -26,17 +26,17 @@ class Orders:
             terms = f"{self._origin}/terms"
             link = {"Link": f'<{terms}>;rel="terms-of-service"'}
             raise Refused(403, "userActionRequired", "the terms have changed", link, instance=f"{terms}/agree")
-        wanted = jws.json()
-        names, profile = _names(wanted.get("identifiers")), wanted.get("profile")
+        payload = jws.json()
+        names, profile = _names(payload.get("identifiers")), payload.get("profile")
         if profile is not None and profile not in self._switches.profiles:
             raise Refused(400, "invalidProfile", f"there is no profile {profile}")
-        order = self._open(account, names, profile) or self._made(account, names, profile, wanted.get("replaces"))
-        return self._said(order, 201, {"Location": order.url})
+        order = self._open(account, names, profile) or self._new_order(account, names, profile, payload.get("replaces"))
+        return self._answer(order, 201, {"Location": order.url})
 
-    def look(self, account: Account, jws: Jws, number: str) -> Answer:
+    def get(self, account: Account, jws: Jws, number: str) -> Answer:
         order = owned(self.made.get(number), account)
-        answer = self._said(order)
-        order.looked_at()
+        answer = self._answer(order)
+        order.count_request()
         return answer
 
     def finalize(self, account: Account, jws: Jws, number: str) -> Answer:
@@ -49,23 +49,23 @@ class Orders:
             self._certificates.issue(number, order, csr)
         else:
             order.is_failed = True
-        return self._said(order, headers={"Location": order.url})
+        return self._answer(order, headers={"Location": order.url})
 
     def of_account(self, account: Account, jws: Jws, number: str) -> Answer:
         """§7.1.2.1."""
         if account.orders_url != f"{self._origin}/orders/{number}":
             raise Refused(403, "unauthorized", "these are another account's")
-        return said({"orders": [one.url for one in self.made.values() if one.account is account]})
+        return json_answer({"orders": [order.url for order in self.made.values() if order.account is account]})
 
     def _open(self, account: Account, names: list[str], profile: str | None) -> Order | None:
         if self._switches.reuse_orders:
-            for one in self.made.values():
-                is_same = (one.account, one.names, one.profile) == (account, names, profile)
-                if is_same and one.status in {"pending", "ready"}:
-                    return one
+            for order in self.made.values():
+                is_same = (order.account, order.names, order.profile) == (account, names, profile)
+                if is_same and order.status in {"pending", "ready"}:
+                    return order
         return None
 
-    def _made(self, account: Account, names: list[str], profile: str | None, replaces: str | None) -> Order:
+    def _new_order(self, account: Account, names: list[str], profile: str | None, replaces: str | None) -> Order:
         number = str(next(self._numbers))
         order = Order(
             url=f"{self._origin}/order/{number}",
@@ -83,22 +83,22 @@ class Orders:
         self.made[number] = order
         return order
 
-    def _said(self, order: Order, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
+    def _answer(self, order: Order, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
         number = order.url.rpartition("/")[2]
         document: dict[str, Any] = order.document(
             f"{self._origin}/finalize/{number}", f"{self._origin}/certificate/{number}"
         )
         if order.status == "invalid" and self._switches.order_error:
             document["error"] = self._switches.order_error
-        return said(document, status, (headers or {}) | self._switches.while_unfinished(order.status))
+        return json_answer(document, status, (headers or {}) | self._switches.while_unfinished(order.status))
 
 
 def _names(identifiers: object) -> list[str]:
     if not isinstance(identifiers, list) or not identifiers:
         raise malformed("an order has identifiers")
-    for one in identifiers:
-        if not isinstance(one, dict) or one.get("type") != "dns":
+    for identifier in identifiers:
+        if not isinstance(identifier, dict) or identifier.get("type") != "dns":
             raise Refused(400, "unsupportedIdentifier", "only names can be ordered")
-        if not isinstance(one.get("value"), str) or one["value"].startswith("*"):
-            raise Refused(400, "rejectedIdentifier", "http-01 proves no wildcard")
-    return sorted({one["value"].lower() for one in identifiers})
+        if not isinstance(identifier.get("value"), str) or identifier["value"].startswith("*"):
+            raise Refused(400, "rejectedIdentifier", "http-01 cannot validate wildcards")
+    return sorted({identifier["value"].lower() for identifier in identifiers})

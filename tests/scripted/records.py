@@ -1,4 +1,4 @@
-"""What the server remembers, and what it tells of it (RFC 8555 §7.1)."""
+"""The records of the server, and their documents (RFC 8555 §7.1)."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from josepy.jwk import JWKEC
 from tests.scripted.answers import Refused, malformed
 
 LOST = frozenset({"invalid", "deactivated", "expired", "revoked"})
-"""States of an authorization that cost the order (§7.1.6)."""
+"""States of an authorization that make its order invalid (§7.1.6)."""
 
 
 def in_a_week() -> dt.datetime:
@@ -26,8 +26,8 @@ class Account:
     status: str = "valid"
 
     def document(self) -> dict[str, Any]:
-        told = {"status": self.status, "contact": self.contact, "orders": self.orders_url}
-        return told | {"termsOfServiceAgreed": True}
+        document = {"status": self.status, "contact": self.contact, "orders": self.orders_url}
+        return document | {"termsOfServiceAgreed": True}
 
 
 class Owned(Protocol):
@@ -45,10 +45,10 @@ class Challenge:
     error: dict[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
-        found = {"type": "http-01", "url": self.url, "token": self.token, "status": self.status}
+        document = {"type": "http-01", "url": self.url, "token": self.token, "status": self.status}
         if self.status == "valid":
-            found["validated"] = instant(dt.datetime.now(dt.UTC))
-        return found | ({"error": self.error} if self.error else {})
+            document["validated"] = instant(dt.datetime.now(dt.UTC))
+        return document | ({"error": self.error} if self.error else {})
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Issued:
 
 @dataclass
 class Order:
-    """until_ready, until_valid, until_certificate: how many looks at it go by before it says that it is so far."""
+    """until_ready, until_valid, until_certificate: how many requests for it still show the state before that."""
 
     url: str
     account: Account
@@ -104,7 +104,7 @@ class Order:
 
     @property
     def status(self) -> str:
-        states = [one.status for one in self.authorizations]
+        states = [authorization.status for authorization in self.authorizations]
         if self.is_finalized and self.until_valid > 0:
             return "processing"
         if self.is_finalized:
@@ -114,9 +114,9 @@ class Order:
         is_proved = all(state == "valid" for state in states)
         return "ready" if is_proved and self.until_ready <= 0 else "pending"
 
-    def looked_at(self) -> None:
+    def count_request(self) -> None:
         status = self.status
-        if status == "pending" and all(one.status == "valid" for one in self.authorizations):
+        if status == "pending" and all(authorization.status == "valid" for authorization in self.authorizations):
             self.until_ready -= 1
         elif status == "processing":
             self.until_valid -= 1
@@ -124,26 +124,26 @@ class Order:
             self.until_certificate -= 1
 
     def document(self, finalize_url: str, certificate_url: str) -> dict[str, Any]:
-        found = {
+        document = {
             "status": self.status,
             "expires": instant(self.expires),
             "identifiers": [{"type": "dns", "value": name} for name in self.names],
-            "authorizations": [one.url for one in self.authorizations],
+            "authorizations": [authorization.url for authorization in self.authorizations],
             "finalize": finalize_url,
         }
         if self.status == "valid" and self.until_certificate <= 0:
-            found["certificate"] = certificate_url
-        asked = {"profile": self.profile, "replaces": self.replaces}
-        return found | {name: value for name, value in asked.items() if value}
+            document["certificate"] = certificate_url
+        requested = {"profile": self.profile, "replaces": self.replaces}
+        return document | {name: value for name, value in requested.items() if value}
 
 
-def owned(found: T | None, account: Account) -> T:
-    """What is there, and belongs to the account that asks for it."""
-    if found is None:
+def owned(record: T | None, account: Account) -> T:
+    """The record, if it exists and belongs to the account. Raises Refused."""
+    if record is None:
         raise malformed("there is nothing here", 404)
-    if found.account is not account:
+    if record.account is not account:
         raise Refused(403, "unauthorized", "this belongs to another account")
-    return found
+    return record
 
 
 def instant(at: dt.datetime) -> str:

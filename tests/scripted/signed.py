@@ -1,4 +1,4 @@
-"""What clients sign: the JWS of a request (RFC 8555 §6.2 to §6.5), and those inside one (§7.3.4, §7.3.5)."""
+"""The JWS of a request (RFC 8555 §6.2 to §6.5), and a JWS inside one (§7.3.4, §7.3.5)."""
 
 import json
 import secrets
@@ -24,13 +24,13 @@ class Nonces:
 
     def use(self, nonce: object) -> None:
         if str(nonce) not in self._open:
-            raise Refused(400, "badNonce", "this nonce was not given out, or has been used")
+            raise Refused(400, "badNonce", "this nonce was not issued, or has been used")
         self._open.remove(str(nonce))
 
 
 @dataclass(frozen=True)
 class Jws:
-    """A flattened JWS, read and not yet verified. signed: what its signature is over."""
+    """A flattened JWS, parsed but not verified. signed: the bytes that its signature covers."""
 
     header: dict[str, Any]
     payload: bytes
@@ -55,7 +55,7 @@ class Jws:
         return _object(self.payload)
 
     def new_key(self) -> JWKEC:
-        """The key that it brings itself, P-256."""
+        """The key in its header (jwk), P-256."""
         key = public_key(self.header.get("jwk"))
         if "kid" in self.header:
             raise malformed("jwk and kid exclude each other")
@@ -72,7 +72,7 @@ class Jws:
             raise malformed("the signature is wrong")
 
     def require_mac(self, key: str) -> None:
-        """key: as the CA gives it out, base64url."""
+        """key: as the CA issues it, base64url."""
         if self.header.get("alg") != "HS256" or "nonce" in self.header:
             raise malformed("an external account binding is an HS256 without a nonce")
         if not HS256.verify(decode_b64jose(key), self.signed, self.signature):

@@ -1,4 +1,4 @@
-"""What a test may change about the scripted CA, at any time, as attributes of it."""
+"""What a test may change about the scripted CA at any time: its attributes."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -12,24 +12,24 @@ Window = tuple[float, float]
 
 @dataclass
 class Switches:
-    """As it stands, the CA does what most do; a switch counts for what is made after it was set.
+    """By default the CA does what most CAs do; a switch applies to what is created after it was set.
 
-    reuse_orders: a pending or ready order is given again to the same account for the same names.
+    reuse_orders: the same account gets its pending or ready order again for the same names.
     reuse_authorizations: so is a valid authorization.
-    authorization_status: the state that a new authorization begins in.
+    authorization_status: the first state of a new authorization.
     authorization_error: every validation fails for this reason.
-    order_error: what an invalid order says; every finalized order turns invalid then. {}: it says nothing.
-    looks_until_ready: how many looks at an order find it still pending when its authorizations are valid.
+    order_error: the error of an invalid order; every finalized order becomes invalid. {}: it has no error.
+    looks_until_ready: how many requests find an order still pending although its authorizations are valid.
     looks_until_valid: how many find it processing after finalize; looks_until_certificate: valid without a certificate.
-    retry_after: the header of answers about what is not finished yet.
+    retry_after: the header of answers while something is pending or processing.
     validations: how often a challenge is fetched, within validation_pause seconds.
-    lifetime, not_before: of certificates, the latter seen from the moment of signing.
-    foreign_key, foreign_names: sign another key, or other names, than asked for.
-    alternates: offer the chain to the other root too (§7.4.2).
+    lifetime, not_before: of certificates; not_before counts from the moment of signing.
+    foreign_key, foreign_names: sign a different key, or different names, than requested.
+    alternates: also offer the chain to the other root (§7.4.2).
     profiles: name and description (draft-ietf-acme-profiles). caa_identities, eab_keys (kid to base64url; an external
     account binding is required with any): as in the directory.
-    renewal_window: epoch seconds, or what tells them of a certificate (RFC 9773); None: no renewal info.
-    terms_changed: no order before somebody has agreed to new terms (§7.3.3).
+    renewal_window: epoch seconds, or a function of the certificate that returns them (RFC 9773); None: no renewal info.
+    terms_changed: no order until somebody has agreed to new terms (§7.3.3).
     """
 
     reuse_orders: bool = False
@@ -55,5 +55,5 @@ class Switches:
     terms_changed: bool = False
 
     def while_unfinished(self, status: str) -> dict[str, str]:
-        """Headers of an answer that tells of this status."""
+        """Headers of an answer with this status."""
         return {"Retry-After": self.retry_after} if self.retry_after and status in {"pending", "processing"} else {}

@@ -44,7 +44,7 @@ def limited_until(at: float) -> Problem:
     return Problem(ProblemType.RATE_LIMITED, "too many certificates", retry_at=at)
 
 
-def begun(api_client: ApiClient, method: str, **more):
+def initiate(api_client: ApiClient, method: str, **more):
     return api_client.call(method, f"/v2/x509/{NAME}", **more)
 
 
@@ -55,17 +55,17 @@ def assert_initiated(api_client: ApiClient, answer) -> None:
     assert record.issuance.step is Step.ORDER
 
 
-def test_post_begins(api_client: ApiClient) -> None:
+def test_post_starts_an_issuance(api_client: ApiClient) -> None:
     assert_initiated(api_client, api_client.post())
     assert api_client.load().domain.account == "platform"
 
 
 @pytest.mark.parametrize("state", [expired, failed])
 @pytest.mark.parametrize("method", CALLS)
-def test_post_and_put_begin_again_without_a_valid_certificate(api_client: ApiClient, method: str, state) -> None:
+def test_post_and_put_start_again_without_a_valid_certificate(api_client: ApiClient, method: str, state) -> None:
     state(api_client)
     before = api_client.load().issuance.id
-    assert_initiated(api_client, begun(api_client, method))
+    assert_initiated(api_client, initiate(api_client, method))
     assert api_client.load().issuance.id != before
 
 
@@ -74,7 +74,7 @@ def test_post_and_put_of_a_bad_cname_say_what_is_there_and_what_to_create(api_cl
     assert (api_client.post().status_code, api_client.load()) == (400, None)
     failed(api_client)
     for method in CALLS:
-        answer = begun(api_client, method)
+        answer = initiate(api_client, method)
         assert (answer.status_code, answer.json["message"]) == (400, "invalid CNAME record")
         assert answer.json["code"] == "invalid-cname"
         assert f"{NAME} as DNS has it" in answer.json["detail"]
@@ -82,7 +82,7 @@ def test_post_and_put_of_a_bad_cname_say_what_is_there_and_what_to_create(api_cl
     assert (api_client.queued(), api_client.load().issuance.step) == ([], Step.FAILED)
 
 
-def test_dns_that_can_not_be_asked_is_no_no(api_client: ApiClient) -> None:
+def test_unknown_dns_is_not_a_no(api_client: ApiClient) -> None:
     api_client.services.resolver.verdicts[NAME] = Verdict.UNKNOWN
     assert_initiated(api_client, api_client.post())
 
@@ -121,19 +121,17 @@ def test_a_name_that_no_certificate_can_be_had_for_is_400_with_a_reason(
 
 @pytest.mark.parametrize("method", CALLS)
 def test_without_the_plan_402(api_client: ApiClient, method: str) -> None:
-    answer = begun(api_client, method, account="small")
+    answer = initiate(api_client, method, account="small")
     assert (answer.status_code, answer.json["message"]) == (402, "upgrade your account to enable this feature")
     assert api_client.load() is None
 
 
 @pytest.mark.parametrize("state", [opened, issued])
 @pytest.mark.parametrize("method", CALLS)
-def test_another_accounts_name_is_404_and_nothing_is_said_of_the_holder(
-    api_client: ApiClient, method: str, state
-) -> None:
+def test_another_accounts_name_is_404_and_does_not_name_the_holder(api_client: ApiClient, method: str, state) -> None:
     state(api_client.services)
     before = api_client.load()
-    answer = begun(api_client, method, account="other")
+    answer = initiate(api_client, method, account="other")
     assert (answer.status_code, answer.json["code"]) == (404, "not-found")
     assert not {"platform", before.issuance.id, "active", "processing"} & set(answer.text.replace('"', " ").split())
     status, unknown = api_client.status(account="other"), api_client.status("unknown.example", "other")
@@ -147,7 +145,7 @@ def test_another_accounts_name_is_404_and_nothing_is_said_of_the_holder(
 def test_409_while_pending_or_valid(api_client: ApiClient, method: str, state) -> None:
     state(api_client.services)
     before = api_client.load()
-    answer = begun(api_client, method)
+    answer = initiate(api_client, method)
     assert (answer.status_code, answer.json["message"]) == (409, ALREADY)
     assert (api_client.load(), api_client.queued()) == (before, [])
 
@@ -156,9 +154,9 @@ def test_409_while_pending_or_valid(api_client: ApiClient, method: str, state) -
 def test_409_to_the_last_second_of_the_certificate(api_client: ApiClient, method: str) -> None:
     expired(api_client)
     api_client.services.clock.forward(-0.5)
-    assert begun(api_client, method).status_code == 409
+    assert initiate(api_client, method).status_code == 409
     api_client.services.clock.forward(0.5)
-    assert begun(api_client, method).status_code == 202
+    assert initiate(api_client, method).status_code == 202
 
 
 def test_put_and_status_of_an_unknown_name_are_404(api_client: ApiClient) -> None:
@@ -169,16 +167,16 @@ def test_put_and_status_of_an_unknown_name_are_404(api_client: ApiClient) -> Non
 
 @pytest.mark.parametrize("state", [failed, lambda api_client, problem: waiting(api_client, 7200, problem)])
 @pytest.mark.parametrize("method", CALLS)
-def test_429_until_the_ca_lets_us(api_client: ApiClient, method: str, state) -> None:
+def test_429_until_the_ca_allows_it(api_client: ApiClient, method: str, state) -> None:
     state(api_client, limited_until(NOW + 3600))
-    answer = begun(api_client, method)
+    answer = initiate(api_client, method)
     assert (answer.status_code, answer.json["message"]) == (429, "a rate limit of the CA has been reached")
     assert answer.headers["Retry-After"] == "3600"
     api_client.services.clock.forward(3599.5)
-    assert begun(api_client, method).headers["Retry-After"] == "1"
+    assert initiate(api_client, method).headers["Retry-After"] == "1"
     assert api_client.queued() == []
     api_client.services.clock.forward(0.5)
-    assert_initiated(api_client, begun(api_client, method))
+    assert_initiated(api_client, initiate(api_client, method))
 
 
 @pytest.mark.parametrize("method", CALLS)
@@ -186,7 +184,7 @@ def test_429_with_an_expired_certificate_too(api_client: ApiClient, method: str)
     expired(api_client)
     api_client.put()
     failed(api_client, limited_until(api_client.services.clock() + 60))
-    answer = begun(api_client, method)
+    answer = initiate(api_client, method)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
 
 
@@ -198,13 +196,13 @@ def test_between_attempts_a_request_wakes_the_same_issuance(api_client: ApiClien
     waiting(api_client, 121)
     before = api_client.load().issuance
     assert api_client.status().json["status"] == "error"
-    answer = begun(api_client, method)
+    answer = initiate(api_client, method)
     assert (answer.status_code, answer.json) == (202, INITIATED)
     after = api_client.load().issuance
     assert (after.id, after.order_url, after.next_try_at) == (before.id, before.order_url, api_client.services.clock())
     assert api_client.queued() == [("challenge", before.id)]
     assert api_client.status().json["status"] == "processing"
-    assert begun(api_client, method).status_code == 409
+    assert initiate(api_client, method).status_code == 409
 
 
 @pytest.mark.parametrize("method", CALLS)
@@ -230,7 +228,7 @@ def test_the_limit_and_the_existence_come_before_the_cname(api_client: ApiClient
     api_client.services.resolver.verdicts[NAME] = Verdict.NO
     assert api_client.put().status_code == 404
     failed(api_client, limited_until(NOW + 60))
-    assert [begun(api_client, method).status_code for method in CALLS] == [429, 429]
+    assert [initiate(api_client, method).status_code for method in CALLS] == [429, 429]
 
 
 def status_of(api_client: ApiClient) -> dict:
@@ -276,7 +274,7 @@ def test_status_error_for_good(api_client: ApiClient) -> None:
     assert "policy" in body["error"]
 
 
-def test_status_error_between_attempts_tells_when_the_next_one_is(api_client: ApiClient) -> None:
+def test_status_error_between_attempts_has_the_time_of_the_next_one(api_client: ApiClient) -> None:
     waiting(api_client, 121)
     body = status_of(api_client)
     assert body["status"] == "error"

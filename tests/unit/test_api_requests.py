@@ -1,4 +1,4 @@
-"""What clients may send to the API, good and bad: keys, paths, methods, bodies, spellings. Always JSON back."""
+"""What clients may send to the API, good and bad: keys, paths, methods, bodies, spellings. Every answer is JSON."""
 
 import base64
 from dataclasses import replace
@@ -41,8 +41,8 @@ def basic(user: str | bytes, key: str | bytes) -> str:
 @pytest.mark.parametrize("scheme", ["Basic", "basic", "Bearer", "bearer"])
 def test_the_key_by_basic_or_bearer(api_client: ApiClient, scheme: str) -> None:
     key = api_client.keys["platform"]
-    given = basic("api", key).split()[1] if scheme.lower() == "basic" else key
-    header = {"Authorization": f"{scheme} {given}"}
+    credentials = basic("api", key).split()[1] if scheme.lower() == "basic" else key
+    header = {"Authorization": f"{scheme} {credentials}"}
     assert api_client.post(account="", headers=header).status_code == 202
     assert api_client.call("GET", STATUS, "", headers=header).status_code == 200
 
@@ -172,7 +172,7 @@ ODD = ["%2F", "%0A", "%0D%0A", "%00", "%FF", "%ED%A0%80", "%20", "/", "//", "/st
 
 
 @pytest.mark.parametrize("odd", [*ODD, "a" * 10_000, "%C3%A4" * 5000, ".a" * 5000])
-def test_a03_odd_signs_in_a_name_begin_nothing(api_client: ApiClient, odd: str) -> None:
+def test_a03_odd_characters_in_a_name_start_nothing(api_client: ApiClient, odd: str) -> None:
     name = f"a.example{odd}"
     for answer in (api_client.post(name), api_client.put(name)):
         assert (answer.status_code, answer.json["code"]) == (400, "invalid-name")
@@ -229,7 +229,7 @@ def test_a_bad_body_does_not_come_before_the_key(api_client: ApiClient) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_a_fault_of_ours_is_500_in_json_and_says_nothing(api_client: ApiClient, method: str, path: str) -> None:
+def test_an_internal_error_is_500_in_json_without_details(api_client: ApiClient, method: str, path: str) -> None:
     def clock() -> float:
         raise RuntimeError("secret")
 

@@ -9,7 +9,7 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, reach, renewing
 from tests.fakes import NAME, NOW, all_opened, below, fake_services, opened
-from tests.faults import fails, limited, window, works
+from tests.faults import fails, limited, succeeds, window
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 A, B = "a.example", "b.example"
@@ -155,7 +155,7 @@ def test_put_for_a_failed_renewal_inside_the_window_is_not_held_back() -> None:
     api_client.services.clock.now = fleet.domain().renew_at
     fleet.run(200)
     assert api_client.status().json["status"] == "error"
-    ca.before = works
+    ca.before = succeeds
     assert api_client.put().status_code == 202
     fleet.run(10)
     assert api_client.status().json["status"] == "active"
@@ -170,7 +170,7 @@ def test_c03_a_429_teaches_the_budget(hosts: tuple[str, ...]) -> None:
     all_opened(services, *names)
     fleet.run(A_WHILE)
     assert first.calls.count("new_order") == 2
-    first.before = works
+    first.before = succeeds
     fleet.run(10 * 60)
     assert len(first.certificates) == 0
     if len(hosts) > 1:
@@ -191,7 +191,7 @@ def test_a_429_that_is_not_about_orders_holds_back_none(fleet: SimulatedFleet, s
     all_opened(services, *(f"shop.{number}.example" for number in range(4)))
     fleet.run(A_WHILE)
     assert len(ca.orders) == 4
-    ca.before = works
+    ca.before = succeeds
     opened(services)
     fleet.run(A_WHILE)
     assert fleet.word() is Status.ACTIVE
@@ -208,6 +208,6 @@ def test_after_429_for_three_registered_domains_the_ca_is_asked_for_no_new_name(
     all_opened(services, *(f"shop.{number}.example" for number in range(9)))
     fleet.run(HOUR / 2)
     assert ca.calls.count("new_order") == 3
-    ca.before = works
+    ca.before = succeeds
     fleet.run(HOUR)
     assert fleet.words() == {Status.ACTIVE: 9}

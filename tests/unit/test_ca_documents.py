@@ -1,5 +1,5 @@
-"""Whatever JSON a CA sends, what comes of it is a value of the right types or a Problem: every member of every document
-replaced by things that do not belong there."""
+"""Any JSON of a CA gives either a value of the right types or a Problem: every member of every document is replaced by
+wrong values."""
 
 import json
 import random
@@ -65,7 +65,7 @@ DOCUMENTS: dict[str, Any] = {
 
 
 class Script(Transport):
-    """A CA whose answers are given; nothing is sent."""
+    """A CA with prepared answers; nothing is sent."""
 
     def __init__(self) -> None:
         super().__init__(f"{CA}/directory")
@@ -89,7 +89,7 @@ class Script(Transport):
 
 @dataclass
 class Scripted:
-    """Another process with each call, and no account yet."""
+    """Each call is another process, without an account."""
 
     script: Script
     store: RedisStore
@@ -168,7 +168,7 @@ def spots(document: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[
 
 
 def replaced(document: object, path: tuple[str | int, ...], foreign: str) -> str:
-    """JSON of a document with something else at a spot."""
+    """The JSON of a document with another value in one place."""
     if not path:
         return foreign
     whole = json.loads(json.dumps(document))
@@ -187,9 +187,9 @@ def texts_in(value: object) -> Iterator[str]:
             yield from texts_in(one)
 
 
-def require_sound(found: object) -> None:
-    """What a step gets must fit into a record: the texts are texts, each in a line that can be written anywhere."""
-    values = astuple(found) if hasattr(found, "__dataclass_fields__") else (found,)
+def require_storable(result: object) -> None:
+    """A result must fit into a record: strings are strings, each on one printable line."""
+    values = astuple(result) if hasattr(result, "__dataclass_fields__") else (result,)
     problems = [one for one in values if isinstance(one, Problem)]
     json.dumps([value for value in values if value not in problems])
     for problem in problems:
@@ -205,14 +205,14 @@ def require_readable(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
-def test_c11_foreign_json_is_a_problem_or_passed_over(scripted: Scripted, path: str) -> None:
+def test_c11_foreign_json_is_a_problem_or_ignored(scripted: Scripted, path: str) -> None:
     chance = random.Random(path)
     for spot in spots(DOCUMENTS[path]):
         for foreign in [*SMALL, *chance.sample(LARGE, 3)]:
             scripted.script.documents[path] = replaced(DOCUMENTS[path], spot, foreign)
             for number, call in enumerate(CALLS[path]):
                 try:
-                    require_sound(call(scripted()))
+                    require_storable(call(scripted()))
                 except Problem as problem:
                     require_readable(problem)
                 except Exception as error:
@@ -233,7 +233,7 @@ def test_c11_a_refusal_of_foreign_json_is_a_problem(scripted: Scripted, status: 
             assert problem.type is expected, foreign[:80]
 
 
-def test_the_documents_as_they_are_are_read(scripted: Scripted) -> None:
+def test_the_unchanged_documents_are_read(scripted: Scripted) -> None:
     ca = scripted()
     assert ca.caa_identities() == ("ca.example", "ca.test")
     assert ca.new_order(NAME).authorization_urls == (f"{CA}/authz/1",)

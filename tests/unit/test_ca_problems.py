@@ -1,4 +1,4 @@
-"""What a CA said, read by its type and its headers: never by its prose, and the same in every time zone."""
+"""A CA's errors, read by type and headers, never by their prose, and the same in every time zone."""
 
 import json
 import time
@@ -36,7 +36,7 @@ def refused(status: int, document: object, header: str | None = None) -> Problem
     return from_refusal(Refusal(Answer(status, headers(header), body)), NOW)
 
 
-def said(type_: str, detail: str = "as the CA has it", **more: object) -> dict[str, object]:
+def document_of(type_: str, detail: str = "as the CA has it", **more: object) -> dict[str, object]:
     return {"type": f"{URN}{type_}", "detail": detail, **more}
 
 
@@ -83,7 +83,7 @@ def test_c04_retry_after_is_between_a_second_and_a_week_on(text: str, seconds: f
 
 @pytest.mark.usefixtures("zone")
 @pytest.mark.parametrize("text", [None, *UNREADABLE.split("|")])
-def test_c04_what_is_no_retry_after_is_none(text: str | None) -> None:
+def test_c04_an_invalid_retry_after_is_none(text: str | None) -> None:
     assert retry_after(headers(text), NOW) is None
 
 
@@ -119,7 +119,7 @@ def test_c04_of_two_headers_the_longer_wait_counts() -> None:
 )
 @pytest.mark.parametrize("type_", ["rateLimited", "malformed", "unauthorized", ""])
 def test_c03_a_429_says_when_to_come_back(detail: str, header: str | None, seconds: float, type_: str) -> None:
-    problem = refused(429, said(type_, detail) if type_ else {"detail": detail}, header)
+    problem = refused(429, document_of(type_, detail) if type_ else {"detail": detail}, header)
     assert problem.type is ProblemType.RATE_LIMITED
     assert problem.retry_at == NOW + seconds
     assert detail in problem.detail
@@ -133,12 +133,12 @@ def test_c03_a_429_without_a_document_waits_an_hour(body: bytes) -> None:
 
 
 def test_c03_rate_limited_by_type_alone_waits_too() -> None:
-    assert refused(403, said("rateLimited")).retry_at == NOW + HOUR
-    assert refused(403, said("rateLimited"), "7").retry_at == NOW + 7
+    assert refused(403, document_of("rateLimited")).retry_at == NOW + HOUR
+    assert refused(403, document_of("rateLimited"), "7").retry_at == NOW + 7
 
 
 def test_c03_an_instant_in_a_subproblem_counts_too() -> None:
-    document = said("rateLimited", subproblems=[said("rateLimited", f"retry after {INSTANT} UTC")])
+    document = document_of("rateLimited", subproblems=[document_of("rateLimited", f"retry after {INSTANT} UTC")])
     assert refused(429, document).retry_at == SOON
 
 
@@ -180,13 +180,13 @@ def test_every_type_is_in_the_table() -> None:
 @pytest.mark.parametrize("status", [400, 403, 404, 409])
 @pytest.mark.parametrize(("type_", "expected"), [*MEANT.items(), *UNKNOWN.items()])
 def test_a_refusal_is_read_by_its_type(status: int, type_: str, expected: str) -> None:
-    problem = refused(status, said(type_))
+    problem = refused(status, document_of(type_))
     assert problem.type.value == expected
     assert problem.detail == f"as the CA has it ({type_})"
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-@pytest.mark.parametrize("document", [b"<html>", said("badCSR"), said("rateLimited"), {}])
+@pytest.mark.parametrize("document", [b"<html>", document_of("badCSR"), document_of("rateLimited"), {}])
 def test_an_error_of_the_server_is_never_the_domains_fault(status: int, document: object) -> None:
     problem = refused(status, document, "30")
     assert (problem.type, problem.retry_at) == (ProblemType.CA_UNAVAILABLE, NOW + 30)
@@ -195,16 +195,16 @@ def test_an_error_of_the_server_is_never_the_domains_fault(status: int, document
 
 @pytest.mark.parametrize("prose", ["CAA forbids", "rateLimited", "retry after 2030-01-01 00:00:00 UTC", "badCSR"])
 def test_c11_nothing_is_decided_by_prose(prose: str) -> None:
-    problem = refused(400, said("malformed", prose))
+    problem = refused(400, document_of("malformed", prose))
     assert (problem.type, problem.retry_at) == (ProblemType.CA_MISUNDERSTOOD, None)
     assert refused(400, {"title": prose, "detail": prose}).type is ProblemType.CA_UNAVAILABLE
     assert from_document({"detail": prose}, ProblemType.ORDER_LOST).type is ProblemType.ORDER_LOST
 
 
 def test_c11_a_subproblem_does_not_decide_but_is_shown() -> None:
-    nested = said("caa", "second", subproblems=[said("dns", "third")])
-    below = [said("badNonce", "first"), nested, {"type": f"{URN}tls"}]
-    problem = refused(400, said("rejectedIdentifier", "some names", subproblems=below))
+    nested = document_of("caa", "second", subproblems=[document_of("dns", "third")])
+    below = [document_of("badNonce", "first"), nested, {"type": f"{URN}tls"}]
+    problem = refused(400, document_of("rejectedIdentifier", "some names", subproblems=below))
     assert problem.type is ProblemType.CA_REFUSED
     assert problem.detail == "some names (rejectedIdentifier); first (badNonce); second (caa); third (dns); tls"
 
@@ -234,7 +234,7 @@ ORDER_ERRORS = list(product([*TYPES, "x", ""], ["order-lost", "validation-failed
 
 @pytest.mark.parametrize(("type_", "default"), ORDER_ERRORS)
 def test_c11_an_orders_error_never_keeps_the_order(type_: str, default: str) -> None:
-    problem = from_document(said(type_), ProblemType(default))
+    problem = from_document(document_of(type_), ProblemType(default))
     assert problem.drops_order or problem.is_permanent
     expected = ProblemType(MEANT.get(type_, default))
     keeps = not (TABLE[expected].drops_order or TABLE[expected].is_permanent)
@@ -243,7 +243,7 @@ def test_c11_an_orders_error_never_keeps_the_order(type_: str, default: str) -> 
 
 
 @pytest.mark.parametrize("document", [None, {}])
-def test_c11_no_reason_is_said_to_be_none(document: dict[str, object] | None) -> None:
+def test_c11_a_missing_reason_has_words(document: dict[str, object] | None) -> None:
     problem = from_document(document, ProblemType.ORDER_LOST)
     assert (problem.type, problem.detail) == (ProblemType.ORDER_LOST, "the CA gave no reason")
 
@@ -262,14 +262,14 @@ def test_c11_no_reason_is_said_to_be_none(document: dict[str, object] | None) ->
     ],
 )
 def test_the_hint_is_for_its_reader(type_: str, hint: str) -> None:
-    for problem in (refused(403, said(type_)), from_document(said(type_), ProblemType.ORDER_LOST)):
+    for problem in (refused(403, document_of(type_)), from_document(document_of(type_), ProblemType.ORDER_LOST)):
         assert hint in problem.hint
         assert bool(hint) is bool(problem.hint)
 
 
 @pytest.mark.parametrize(("type_", "meant"), MEANT.items())
-def test_who_must_act_has_a_hint_that_says_what(type_: str, meant: str) -> None:
-    problem = refused(400, said(type_))
+def test_every_problem_that_needs_action_has_a_hint(type_: str, meant: str) -> None:
+    problem = refused(400, document_of(type_))
     assert problem.type.value == meant
     if problem.actor is Actor.OWNER:
         assert "operator" not in problem.hint
@@ -280,18 +280,20 @@ def test_who_must_act_has_a_hint_that_says_what(type_: str, meant: str) -> None:
 
 def test_c15_new_terms_say_where_they_are() -> None:
     where = "https://ca.example/terms/2"
-    assert refused(403, said("userActionRequired", instance=where)).detail.endswith(f"(userActionRequired); {where}")
+    assert refused(403, document_of("userActionRequired", instance=where)).detail.endswith(
+        f"(userActionRequired); {where}"
+    )
     linked = HTTPHeaderDict()
     linked.add("Link", '<https://ca.example/directory>;rel="index"')
     linked.add("Link", f'<{where}>; rel="terms-of-service"')
-    answer = Answer(403, linked, json.dumps(said("userActionRequired")).encode())
+    answer = Answer(403, linked, json.dumps(document_of("userActionRequired")).encode())
     assert from_refusal(Refusal(answer), NOW).detail.endswith(f"; {where}")
 
 
 @pytest.mark.parametrize(("type_", "meant"), [*MEANT.items(), ("new", ""), ("", "ca-unavailable")])
 @pytest.mark.parametrize("is_bound", [True, False])
-def test_what_is_said_of_our_account_is_no_domains_affair(type_: str, meant: str, *, is_bound: bool) -> None:
-    answer = Answer(403, HTTPHeaderDict(), json.dumps(said(type_) if type_ else {}).encode())
+def test_an_error_of_our_account_is_not_the_domains(type_: str, meant: str, *, is_bound: bool) -> None:
+    answer = Answer(403, HTTPHeaderDict(), json.dumps(document_of(type_) if type_ else {}).encode())
     problem = of_account(Refusal(answer), NOW, is_bound=is_bound)
     of_any_request = {"ca-unavailable", "rate-limited"}
     assert problem.type.value == (meant if meant in of_any_request else "ca-account")
@@ -314,16 +316,16 @@ def test_what_is_said_of_our_account_is_no_domains_affair(type_: str, meant: str
         ({"a": 1}, ""),
     ],
 )
-def test_what_a_ca_sent_is_shown_in_one_line(sent: object, kept: str) -> None:
+def test_the_text_of_a_ca_is_shown_in_one_line(sent: object, kept: str) -> None:
     assert plain(sent) == kept
     assert words({"detail": sent}) == kept
 
 
 @pytest.mark.parametrize("depth", [5, 200])
-def test_c11_words_have_an_end(depth: int) -> None:
-    document = said("dns", "x" * 500)
+def test_c11_words_are_limited(depth: int) -> None:
+    document = document_of("dns", "x" * 500)
     for _ in range(depth):
-        document = said("dns", "y" * 10, subproblems=[document] * 2)
+        document = document_of("dns", "y" * 10, subproblems=[document] * 2)
     assert len(words(document)) <= 1000
 
 

@@ -1,4 +1,4 @@
-"""Which URLs of a CA's answers may be asked: its directory's origin and the hosts that the operator names."""
+"""Which URLs of a CA's answers may be requested: its directory's origin and the hosts that the operator names."""
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_its_own_hosts(transport: Transport, url: str) -> None:
         *("https://ca.example/größe", "https://ca.example/a b", "https://ca.example/x\\y", "https://ca.example/\x7f"),
     ],
 )
-def test_nobody_elses(url: str) -> None:
+def test_no_other_hosts(url: str) -> None:
     with pytest.raises(Problem) as caught:
         HERE.require_own(url)
     assert caught.value.type is ProblemType.CA_UNAVAILABLE
@@ -84,6 +84,6 @@ def test_nobody_elses(url: str) -> None:
     "url", ["https://ca.example/x", "https://[::1]/x", "https://[::1%25lo]:14000/", "https://[::2]:14000/"]
 )
 @pytest.mark.parametrize("transport", [PORT, SIX])
-def test_nor_another_port_or_address(transport: Transport, url: str) -> None:
+def test_no_other_port_or_address(transport: Transport, url: str) -> None:
     with pytest.raises(Problem):
         transport.require_own(url)

@@ -12,7 +12,7 @@ from issuer.ports import CaPolicy, Services
 from issuer.problem import Problem, ProblemType
 from tests.api_client import reach
 from tests.fakes import NAME, NOW, fake_services, opened
-from tests.faults import fails, limited, works
+from tests.faults import fails, limited, succeeds
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 from tests.writes import write
 
@@ -90,7 +90,7 @@ def test_from_the_csr_on_its_ca_is_waited_for_and_finishes_it(services: Services
     fleet.run(3 * HOUR)
     waiting = fleet.record().issuance
     assert (waiting.step, waiting.ca, waiting.tries) == (step, first.directory_url, 1)
-    setattr(first, when, works)
+    setattr(first, when, succeeds)
     fleet.run(HOUR / 3)
     assert fleet.word() is Status.ACTIVE
     assert (len(first.orders), len(first.certificates), second.calls) == (1, 1, [])
@@ -110,7 +110,7 @@ def test_a_renewal_goes_back_to_the_preferred_ca(fleet: SimulatedFleet, services
     first.before = fails(Problem(ProblemType(fault), retry_at=NOW + DAY))
     fleet.issued(NAME)
     assert fleet.domain().certificate.ca == second.directory_url
-    first.before = works
+    first.before = succeeds
     fleet.run(62 * DAY)
     assert fleet.domain().certificate.ca == first.directory_url
     assert first.replaced[-1] is None

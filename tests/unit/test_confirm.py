@@ -1,4 +1,4 @@
-"""What the edges serve after an issuance: asked by the real scan, over a clock that jumps, with edges in memory."""
+"""What the edges serve after an issuance: checked by the real scan, with a simulated clock, with edges in memory."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def looks(services: Services) -> int:
     return len(services.handshake.asked) // len(EDGES)
 
 
-def test_h02_two_seconds_after_an_issuance_each_edge_is_asked_and_the_timeline_tells(
+def test_h02_two_seconds_after_an_issuance_each_edge_is_asked_and_the_timeline_has_it(
     fleet: SimulatedFleet, services: Services
 ) -> None:
     record = issued(services)
@@ -69,7 +69,7 @@ def test_h02_an_edge_that_lags_behind_is_named_and_asked_until_it_serves_the_new
     assert fleet.domain(NAME).confirm_at is None
 
 
-def test_pauses_grow_to_an_hour_and_after_a_day_it_is_told_once_and_given_up(
+def test_pauses_grow_to_an_hour_and_after_a_day_one_error_is_logged_and_no_edge_is_asked_again(
     fleet: SimulatedFleet, services: Services
 ) -> None:
     serial = issued(services).domain.certificate.serial
@@ -83,14 +83,14 @@ def test_pauses_grow_to_an_hour_and_after_a_day_it_is_told_once_and_given_up(
     assert pauses[0] < 5
     assert max(pauses) == pytest.approx(HOUR)
     assert 30 < len(pauses) < 45
-    errors = [one for one in logs if one["log_level"] == "error"]
-    assert [(one["domain"], one["serial"]) for one in errors] == [(NAME, serial)]
+    errors = [line for line in logs if line["log_level"] == "error"]
+    assert [(line["domain"], line["serial"]) for line in errors] == [(NAME, serial)]
     assert timeline(fleet)[-1] == f"not served everywhere after a day: {SECOND} does not answer"
-    assert timeline(fleet).count(f"not served everywhere yet: {SECOND} does not answer") == 1, "not at each look"
+    assert timeline(fleet).count(f"not served everywhere yet: {SECOND} does not answer") == 1, "once, not at each check"
     assert fleet.domain(NAME).confirm_at is None
 
 
-def test_a_renewal_is_confirmed_anew(fleet: SimulatedFleet, services: Services) -> None:
+def test_a_renewal_is_confirmed_again(fleet: SimulatedFleet, services: Services) -> None:
     serve(services, issued(services).domain.certificate.serial)
     fleet.run(HOUR)
     services.clock.now = fleet.domain(NAME).renew_at

@@ -11,7 +11,7 @@ from issuer.domain import Hsts
 from issuer.edge import cache as cache_module
 from issuer.edge.bundle import bundle_for, default_hsts_header
 from issuer.edge.cache import BundleCache
-from issuer.keys import PLACEHOLDER_NAME, is_placeholder, require_fit
+from issuer.keys import PLACEHOLDER_NAME, is_placeholder, verify_bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.api_client import issued
@@ -23,7 +23,7 @@ DAY = 86400
 
 
 class Edge:
-    """A terminator: it shows the token."""
+    """A terminator, with the edge token."""
 
     def __init__(self, services: Services) -> None:
         self.app = create_app(services)
@@ -51,11 +51,11 @@ def test_chain_and_key_of_a_name_in_any_spelling(services: Services, edge: Edge,
 
 
 @pytest.mark.parametrize(
-    "given", ["other.customer.example", "", "192.0.2.1", f"{NAME}:443", "no_name.example", "*", f"x.{NAME}", "a" * 2000]
+    "name", ["other.customer.example", "", "192.0.2.1", f"{NAME}:443", "no_name.example", "*", f"x.{NAME}", "a" * 2000]
 )
-def test_h04_what_is_not_ours_is_204_and_404(services: Services, edge: Edge, given: str) -> None:
+def test_h04_a_name_without_a_certificate_is_204_and_404(services: Services, edge: Edge, name: str) -> None:
     issued(services)
-    assert (edge.get(f"certificate?server_name={given}").status_code, edge.get(f"ask?domain={given}").status_code) == (
+    assert (edge.get(f"certificate?server_name={name}").status_code, edge.get(f"ask?domain={name}").status_code) == (
         204,
         404,
     )
@@ -69,7 +69,7 @@ def test_h04_one_name_must_be_given(services: Services, edge: Edge, query: str) 
 
 @pytest.mark.parametrize("path", ["certificate?server_name=", "ask?domain="])
 @pytest.mark.parametrize("token", [None, "wrong", EDGE_TOKEN[:-1], f"{EDGE_TOKEN}é".encode().decode("latin-1")])
-def test_without_the_token_nothing_is_told(services: Services, edge: Edge, path: str, token: str | None) -> None:
+def test_without_the_token_it_is_401(services: Services, edge: Edge, path: str, token: str | None) -> None:
     issued(services)
     answer = edge.get(path + NAME, token)
     assert answer.status_code == 401
@@ -99,7 +99,7 @@ def test_h02_a_renewal_is_served_at_once(services: Services, edge: Edge) -> None
     assert (before != after, after.startswith(other.chain.encode())) == (True, True)
 
 
-def test_when_redis_is_away_what_was_served_goes_on_being_served(services: Services, edge: Edge) -> None:
+def test_without_redis_cached_certificates_are_still_served(services: Services, edge: Edge) -> None:
     issued(services)
     before = edge.get(f"certificate?server_name={NAME}").data
     services.store._redis.connection_pool.connection_kwargs["server"].connected = False
@@ -108,48 +108,48 @@ def test_when_redis_is_away_what_was_served_goes_on_being_served(services: Servi
     assert edge.get("certificate?server_name=other.customer.example").status_code == 503
 
 
-class AwayFeed:
-    """The feed of a store that may be away; asked: how often it was asked."""
+class UnreliableFeed:
+    """The feed of a store that can be unavailable. asked: the number of calls."""
 
     def __init__(self, feed) -> None:
-        self._feed, self.is_away, self.asked = feed, False, 0
+        self._feed, self.is_unavailable, self.asked = feed, False, 0
         self.before = lambda: None
 
     def edge_version(self, name: str) -> str:
         self.asked += 1
         self.before()
-        if self.is_away:
+        if self.is_unavailable:
             raise Problem(ProblemType.STORE_UNAVAILABLE)
         return self._feed.edge_version(name)
 
 
-def test_h04_a_store_that_did_not_answer_is_not_waited_for_at_each_handshake(
+def test_h04_a_handshake_does_not_wait_for_an_unavailable_store(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     issued(services)
-    feed = AwayFeed(services.feed)
+    feed = UnreliableFeed(services.feed)
     cache = BundleCache(replace(services, feed=feed))
     before = cache.bundle_for(NAME)
-    feed.is_away, feed.asked = True, 0
+    feed.is_unavailable, feed.asked = True, 0
     assert [cache.bundle_for(NAME) for _ in range(5)] == [before] * 5
     assert feed.asked == 1
     with pytest.raises(Problem):
         cache.bundle_for("other.customer.example")  # nothing is known of it, so it is asked for
-    monkeypatch.setattr(cache_module, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(cache_module, "UNAVAILABLE_SECONDS", 0.0)
     assert (cache.bundle_for(NAME), feed.asked) == (before, 2)
 
 
-def test_h04_one_finds_out_whether_the_store_is_back_and_the_others_do_not_wait(
+def test_h04_one_caller_tries_the_store_and_the_others_do_not_wait(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = issued(services)
-    monkeypatch.setattr(cache_module, "AWAY_SECONDS", 0.0)
-    feed = AwayFeed(services.feed)
+    monkeypatch.setattr(cache_module, "UNAVAILABLE_SECONDS", 0.0)
+    feed = UnreliableFeed(services.feed)
     cache = BundleCache(replace(services, feed=feed))
     before = cache.bundle_for(NAME)
-    feed.is_away = True
+    feed.is_unavailable = True
     assert cache.bundle_for(NAME) == before
-    feed.is_away, feed.asked = False, 0
+    feed.is_unavailable, feed.asked = False, 0
     write(services.store, record.with_domain(hsts=Hsts(60)), now=services.clock())
     meanwhile = []
     feed.before = lambda: meanwhile.extend(cache.bundle_for(NAME) for _ in range(3) if feed.asked == 1)
@@ -191,7 +191,7 @@ def test_h03_the_header_of_a_policy(services: Services, policy: Hsts | None, hea
     assert bundle_for(services, NAME).header(services.clock()) == header
 
 
-def test_h03_max_age_0_is_told_no_longer_than_it_must(services: Services, edge: Edge) -> None:
+def test_h03_max_age_0_is_sent_only_as_long_as_necessary(services: Services, edge: Edge) -> None:
     record, now = issued(services), services.clock()
     write(services.store, record.with_domain(hsts=Hsts(0, off_until=now + 60)), now=now)
     for services.clock.now, header in ((now, "max-age=0"), (now + 59, "max-age=0"), (now + 60, None)):
@@ -202,10 +202,10 @@ def test_h03_max_age_0_is_told_no_longer_than_it_must(services: Services, edge: 
 def test_h03_no_header_without_a_valid_certificate(services: Services) -> None:
     record = issued(services)
     end = record.domain.certificate.not_after + 1
-    found = bundle_for(services, NAME)
-    assert (found.is_valid(end - 0.1), found.is_valid(end), found.header(end)) == (True, False, None)
+    bundle = bundle_for(services, NAME)
+    assert (bundle.is_valid(end - 0.1), bundle.is_valid(end), bundle.header(end)) == (True, False, None)
     write(services.store, record.with_domain(is_expiry_reported=True), now=services.clock())
-    assert bundle_for(services, NAME).header(services.clock()) is None, "an edge whose clock is slow is told of the end"
+    assert bundle_for(services, NAME).header(services.clock()) is None, "an edge with a slow clock knows it, too"
     write(services.store, services.store.load(NAME).with_domain(certificate=None), now=services.clock())
     assert bundle_for(services, NAME) is None
 
@@ -217,13 +217,13 @@ def test_h03_the_header_of_domains_without_a_policy(services: Services, seconds:
     assert default_hsts_header(services) == bundle_for(services, NAME).header(services.clock()) == header
 
 
-def test_d01_who_asks_for_it_gets_a_certificate_that_is_nobodys(services: Services, edge: Edge) -> None:
+def test_d01_on_request_there_is_a_placeholder_certificate(services: Services, edge: Edge) -> None:
     own = issued(services).domain.certificate
     assert edge.get(f"certificate?server_name={NAME}&otherwise=neutral").text.startswith(own.chain)
     answers = [edge.get(f"certificate?otherwise=neutral&server_name={name}") for name in ("other.example", "", "a b")]
     assert [answer.status_code for answer in answers] == [200] * 3
     for answer in answers:
-        require_fit(answer.text, PLACEHOLDER_NAME)
+        verify_bundle(answer.text, PLACEHOLDER_NAME)
         assert is_placeholder(x509.load_pem_x509_certificate(answer.data))
     assert edge.get("certificate?otherwise=x&server_name=other.example").status_code == 204
     assert edge.get("ask?otherwise=neutral&domain=other.example").status_code == 404
@@ -232,13 +232,13 @@ def test_d01_who_asks_for_it_gets_a_certificate_that_is_nobodys(services: Servic
     assert edge.get("certificate?otherwise=neutral&server_name=unseen.example").status_code == 503
 
 
-def test_f01_what_is_served_shows_no_key(services: Services) -> None:
+def test_f01_the_repr_of_a_bundle_has_no_key(services: Services) -> None:
     issued(services)
     assert "PRIVATE" not in repr(bundle_for(services, NAME))
     assert EDGE_TOKEN not in repr(services)
 
 
-def test_a_key_that_can_not_be_decrypted_is_said(services: Services, edge: Edge) -> None:
+def test_a_key_that_cannot_be_decrypted_is_an_error(services: Services, edge: Edge) -> None:
     issued(services)
 
     class ForeignVault:

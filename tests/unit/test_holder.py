@@ -1,4 +1,4 @@
-"""B04: a name must show whose it is, where the operator wants that."""
+"""B04: if the operator requires it, a name must prove which account it belongs to."""
 
 from dataclasses import replace
 
@@ -37,17 +37,15 @@ def record_to_create(api_client: ApiClient) -> str:
     return f"{NAME} CNAME {own}.{TARGET}" if by_cname else f"_issuer.{NAME} TXT {own}"
 
 
-def test_each_account_has_a_token_of_its_own_that_is_a_label(api_client: ApiClient) -> None:
+def test_each_account_has_its_own_token_that_is_a_label(api_client: ApiClient) -> None:
     tokens = {token(api_client, account) for account in ("platform", "other", "small")}
     assert len(tokens) == 3
-    assert all(len(one) == 32 and one.isalnum() and one.islower() for one in tokens)
+    assert all(len(token) == 32 and token.isalnum() and token.islower() for token in tokens)
 
 
-@pytest.mark.parametrize("shown", ["nothing", "another account's"])
-def test_b04_who_can_not_show_that_it_is_theirs_is_told_which_record_to_create(
-    api_client: ApiClient, shown: str
-) -> None:
-    if shown != "nothing":
+@pytest.mark.parametrize("proof", ["nothing", "another account's"])
+def test_b04_without_proof_the_hint_names_the_record_to_create(api_client: ApiClient, proof: str) -> None:
+    if proof != "nothing":
         prove(api_client, "other")
     answer = api_client.post()
     assert (answer.status_code, answer.json["message"], answer.json["code"]) == (
@@ -60,7 +58,7 @@ def test_b04_who_can_not_show_that_it_is_theirs_is_told_which_record_to_create(
     assert api_client.load() is None
 
 
-def test_b04_who_can_show_it_gets_a_certificate(api_client: ApiClient) -> None:
+def test_b04_with_proof_there_is_a_certificate(api_client: ApiClient) -> None:
     prove(api_client)
     assert api_client.post().status_code == 202
     record = api_client.load()
@@ -98,7 +96,7 @@ def test_b04_what_dns_does_not_answer_is_no_refusal_and_no_proof(api_client: Api
     assert api_client.services.cas[0].calls == []
 
 
-def test_b03_a_name_that_has_shown_it_is_renewed_when_dns_does_not_answer(api_client: ApiClient) -> None:
+def test_b03_a_proved_name_is_renewed_when_dns_does_not_answer(api_client: ApiClient) -> None:
     prove(api_client)
     record = issued(api_client.services)
     prove(api_client, verdict=Verdict.UNKNOWN)
@@ -110,11 +108,11 @@ def test_b03_a_name_that_has_shown_it_is_renewed_when_dns_does_not_answer(api_cl
     assert api_client.load().issuance.step is Step.CHALLENGE
 
 
-def test_b04_a_name_that_led_elsewhere_comes_back_only_with_its_proof(api_client: ApiClient) -> None:
+def test_b04_a_name_that_moved_away_comes_back_only_with_its_proof(api_client: ApiClient) -> None:
     prove(api_client)
     record = issued(api_client.services)
-    away = {"moved_away_since": api_client.services.clock(), "recheck_at": api_client.services.clock()}
-    write(api_client.services.store, record.with_domain(**away), now=api_client.services.clock())
+    moved_away = {"moved_away_since": api_client.services.clock(), "recheck_at": api_client.services.clock()}
+    write(api_client.services.store, record.with_domain(**moved_away), now=api_client.services.clock())
     prove(api_client, "other")
     renewal.recheck(api_client.services, NAME)
     assert api_client.load().domain.moved_away_since is not None
@@ -123,7 +121,7 @@ def test_b04_a_name_that_led_elsewhere_comes_back_only_with_its_proof(api_client
     assert api_client.load().domain.moved_away_since is None
 
 
-def test_with_txt_the_cname_counts_as_before_and_both_records_are_told_at_once() -> None:
+def test_with_txt_the_cname_counts_as_before_and_the_hint_names_both_records() -> None:
     api_client = ApiClient(replace(fake_services(), holder_proof=HolderProof.TXT)).with_accounts()
     api_client.services.resolver.verdicts[NAME] = Verdict.NO
     assert f"{NAME} CNAME {TARGET} and _issuer.{NAME} TXT {token(api_client)}" in api_client.post().json["hint"]

@@ -1,4 +1,4 @@
-"""…/hsts: what an account may set for its domains, and what browsers are told (H03)."""
+"""…/hsts: what an account may set for its domains, and the header that browsers get (H03)."""
 
 import json
 from dataclasses import replace
@@ -93,7 +93,7 @@ def test_h03_a_policy_is_set_shown_and_sent(api_client: ApiClient, body, header:
         b'{"max_age": 31536000, "include_subdomains": true, "preload": "yes"}',
     ],
 )
-def test_h03_what_is_no_policy_is_400_and_changes_nothing(api_client: ApiClient, body: bytes) -> None:
+def test_h03_an_invalid_policy_is_400_and_changes_nothing(api_client: ApiClient, body: bytes) -> None:
     before = api_client.load()
     answer = api_client.call("PUT", PATH, data=body, content_type="application/json")
     assert (answer.status_code, answer.json["code"]) == (400, "invalid-request")
@@ -107,8 +107,8 @@ OFF = [lambda api_client: put(api_client, {"max_age": 0}), lambda api_client: ap
 
 @pytest.mark.parametrize("off", OFF, ids=["put", "delete"])
 @pytest.mark.parametrize(("former", "seconds"), [(None, DEFAULT), ({"max_age": 3600}, DEFAULT)])
-def test_h03_off_is_told_until_the_last_browser_has_forgotten(api_client: ApiClient, off, former, seconds: int) -> None:
-    """A browser that was there before the policy was made shorter keeps to the longer one."""
+def test_h03_off_is_sent_until_the_last_browser_has_forgotten(api_client: ApiClient, off, former, seconds: int) -> None:
+    """A browser that received the policy before it became shorter remembers the longer one."""
     if former:
         put(api_client, former)
     answer = off(api_client)
@@ -126,7 +126,7 @@ def test_h03_off_is_told_until_the_last_browser_has_forgotten(api_client: ApiCli
     assert "off" in api_client.call("GET", PATH).json["message"]
 
 
-def test_h03_a_longer_policy_is_what_is_remembered(api_client: ApiClient) -> None:
+def test_h03_a_longer_policy_is_remembered(api_client: ApiClient) -> None:
     put(api_client, {"max_age": YEAR})
     api_client.call("DELETE", PATH)
     assert api_client.load().domain.hsts.off_until == api_client.services.clock() + YEAR
@@ -140,7 +140,7 @@ def test_h03_a_longer_policy_is_what_is_remembered(api_client: ApiClient) -> Non
 def test_h03_the_default_policy_is_shown_as_such(api_client: ApiClient) -> None:
     answer = api_client.call("GET", PATH)
     assert answer.json["policy"] == {"max_age": DEFAULT, "include_subdomains": False, "preload": False}
-    assert (answer.json["header"], "without a policy" in answer.json["message"]) == (f"max-age={DEFAULT}", True)
+    assert (answer.json["header"], "by default" in answer.json["message"]) == (f"max-age={DEFAULT}", True)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
@@ -174,7 +174,7 @@ def test_only_the_holder_may(api_client: ApiClient, method: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_other_paths_that_end_so_are_no_domains(api_client: ApiClient, method: str, path: str) -> None:
+def test_other_paths_with_this_end_are_not_domains(api_client: ApiClient, method: str, path: str) -> None:
     before = api_client.load()
     assert api_client.call(method, path, data=b'{"max_age": 60}').status_code in {400, 404, 405}
     assert api_client.load() == before
@@ -185,15 +185,15 @@ def test_it_is_set_while_an_issuance_is_open(state) -> None:
     api_client = ApiClient().with_accounts()
     record = state(api_client.services)
     assert put(api_client, {"max_age": 60}).json["header"] == "max-age=60"
-    found = api_client.load()
-    assert (found.domain.hsts.max_age_seconds, found.issuance) == (60, record.issuance)
+    after = api_client.load()
+    assert (after.domain.hsts.max_age_seconds, after.issuance) == (60, record.issuance)
     now = api_client.services.clock()
     assert api_client.services.store.lease(record.issuance.id, now=now, until=now + 70), "and it goes on"
 
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("how", ["save", "save_and_release"])
-def test_a_worker_that_is_at_it_neither_waits_nor_undoes_it(api_client: ApiClient, how: str, times: int) -> None:
+def test_a_worker_with_the_lease_neither_delays_nor_undoes_it(api_client: ApiClient, how: str, times: int) -> None:
     store = api_client.services.store
     record = renewing(api_client.services, other := "other.customer.example")
     now, path = api_client.services.clock(), f"/v2/x509/{other}/hsts"
@@ -211,14 +211,14 @@ def test_a_worker_that_is_at_it_neither_waits_nor_undoes_it(api_client: ApiClien
         assert store.save_and_release(after, requeue_at=None).version == stored.version + 1
 
 
-def test_the_edges_are_told(api_client: ApiClient) -> None:
+def test_the_edges_get_the_change(api_client: ApiClient) -> None:
     end = api_client.services.feed.position()
     put(api_client, {"max_age": 60})
-    (told,) = api_client.services.feed.changes(end, limit=9, wait_seconds=0.01)
-    assert (told.name, told.edge_version) == (NAME, api_client.load().domain.edge_version)
+    (change,) = api_client.services.feed.changes(end, limit=9, wait_seconds=0.01)
+    assert (change.name, change.edge_version) == (NAME, api_client.load().domain.edge_version)
 
 
-def test_h03_what_is_remembered_is_the_longest_of_all() -> None:
+def test_h03_the_longest_policy_is_remembered() -> None:
     long, short = Hsts(YEAR), Hsts(60)
     assert short.after(long, NOW) == Hsts(60, off_until=NOW + YEAR)
     assert long.after(short, NOW) == long

@@ -1,4 +1,4 @@
-"""Keys and CSRs, what is believed of what a CA sends, and encryption at rest."""
+"""Keys and CSRs, verification of a CA's chains, and encryption at rest."""
 
 import datetime as dt
 import re
@@ -27,8 +27,8 @@ from issuer.keys import (
     new_encryption_key,
     new_key,
     read_chain,
-    require_fit,
     top_issuer,
+    verify_bundle,
 )
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NAME, NOW
@@ -136,7 +136,7 @@ def test_a_san_in_upper_case_is_the_same_name() -> None:
     assert read(pem) == pem
 
 
-def test_a_long_name_is_read() -> None:
+def test_a_long_name_is_accepted() -> None:
     assert read(sign(DNSName(NAME_89)), name=NAME_89)
 
 
@@ -169,7 +169,7 @@ def test_c01_other_names_are_refused(sans: list[x509.GeneralName]) -> None:
 
 
 def test_a_name_in_the_cn_alone_is_refused() -> None:
-    assert "no certificate chain with a name in it" in refused(sign(subject=NAME))
+    assert "it is not a certificate chain with a name in its leaf" in refused(sign(subject=NAME))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_name_in_the_cn_alone_is_refused() -> None:
         (NOW - DAY, NOW - DAY / 2, "expired"),
     ],
 )
-def test_a_certificate_out_of_its_time_is_refused(not_before: float, not_after: float, says: str) -> None:
+def test_an_expired_or_future_certificate_is_refused(not_before: float, not_after: float, says: str) -> None:
     assert says in refused(sign(DNSName(NAME), not_before=not_before, not_after=not_after))
 
 
@@ -188,12 +188,12 @@ def test_a_certificate_out_of_its_time_is_refused(not_before: float, not_after: 
     ("not_before", "not_after"),
     [(NOW + CLOCK_SKEW_SECONDS, NOW + DAY), (NOW - DAY, NOW + 1), (NOW - DAY, NOW), (NOW - 9999 * DAY, NOW + DAY)],
 )
-def test_a_certificate_is_read_up_to_the_ends_of_its_time(not_before: float, not_after: float) -> None:
+def test_a_certificate_is_read_up_to_the_limits_of_its_validity(not_before: float, not_after: float) -> None:
     assert read(sign(DNSName(NAME), not_before=not_before, not_after=not_after))
 
 
 def spoilt(old: bytes, new: bytes, *more: x509.GeneralName) -> str:
-    """A leaf with other bytes in it; nothing checks the signature of a lone one."""
+    """A leaf with changed bytes; the signature of a single certificate is not checked."""
     der = x509.load_pem_x509_certificate(sign(DNSName(NAME), alternatives=more).encode()).public_bytes(Encoding.DER)
     assert der.count(old) == 1
     return x509.load_der_x509_certificate(der.replace(old, new)).public_bytes(Encoding.PEM).decode()
@@ -231,7 +231,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("pem", GARBAGE.values(), ids=GARBAGE)
-def test_what_is_no_sound_chain_is_a_problem_and_nothing_else(pem: str) -> None:
+def test_an_invalid_chain_raises_only_a_problem(pem: str) -> None:
     assert refused(pem).isprintable()
 
 
@@ -268,7 +268,7 @@ def test_f03_after_a_rotation_the_first_key_encrypts_and_all_decrypt() -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda token: token, lambda token: token[:-4], lambda _: "", lambda _: "tökén"])
-def test_f03_what_no_key_opens_is_a_problem_that_tells_no_secret(spoil) -> None:
+def test_f03_what_no_key_decrypts_is_a_problem_without_the_secret(spoil) -> None:
     old, new = new_encryption_key(), new_encryption_key()
     token = spoil(Vault([old]).encrypt(b"the secret"))
     with pytest.raises(Problem) as caught:
@@ -276,10 +276,10 @@ def test_f03_what_no_key_opens_is_a_problem_that_tells_no_secret(spoil) -> None:
     problem = caught.value
     assert (problem.type, problem.is_permanent, problem.drops_order) == (ProblemType.UNDECRYPTABLE, False, False)
     assert "ISSUER_ENCRYPTION_KEYS" in problem.hint
-    told = [str(problem), repr(problem), repr(problem.args), repr(problem.as_dict()), repr(vars(problem))]
-    told += traceback.format_exception(problem)
+    texts = [str(problem), repr(problem), repr(problem.args), repr(problem.as_dict()), repr(vars(problem))]
+    texts += traceback.format_exception(problem)
     for secret in filter(None, (token, old, new, "the secret")):
-        assert not any(secret in text for text in told)
+        assert not any(secret in text for text in texts)
 
 
 @pytest.mark.parametrize("key", ["", "not-a-key", "A" * 44, "ü" * 44, "A" * 42])
@@ -326,7 +326,7 @@ AUTHORITY = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")
         (1, None, None),
     ],
 )
-def test_the_id_that_a_ca_knows_a_certificate_by(serial: int, authority: bytes | None, expected: str | None) -> None:
+def test_the_renewal_info_id_of_a_certificate(serial: int, authority: bytes | None, expected: str | None) -> None:
     assert certificate_id(with_serial_and_authority(serial, authority)) == expected
 
 
@@ -345,7 +345,7 @@ def test_the_id_that_a_ca_knows_a_certificate_by(serial: int, authority: bytes |
         ("", ""),
     ],
 )
-def test_whom_a_chain_leads_to(chain: str, name: str) -> None:
+def test_the_top_issuer_of_a_chain(chain: str, name: str) -> None:
     assert top_issuer(chain) == name
 
 
@@ -359,9 +359,9 @@ def bundle(chain: str, key: bytes = KEY) -> str:
     return chain + as_pem(key)
 
 
-def test_h02_a_bundle_fits_when_it_has_expired_and_when_it_has_more_names() -> None:
-    require_fit(bundle(sign(DNSName(NAME), not_after=NOW - 1)), NAME)
-    require_fit(bundle(sign(DNSName("other.example"), DNSName(NAME.upper()))), NAME)
+def test_h02_a_bundle_is_accepted_when_it_has_expired_or_has_more_names() -> None:
+    verify_bundle(bundle(sign(DNSName(NAME), not_after=NOW - 1)), NAME)
+    verify_bundle(bundle(sign(DNSName("other.example"), DNSName(NAME.upper()))), NAME)
 
 
 @pytest.mark.parametrize(
@@ -369,9 +369,9 @@ def test_h02_a_bundle_fits_when_it_has_expired_and_when_it_has_more_names() -> N
     [
         (bundle(sign(DNSName(NAME)), KEYS[KeyType.RSA_2048]), "another key"),
         (bundle(sign(DNSName("other.example"))), f"not for {NAME}"),
-        (bundle(sign(DNSName(NAME)) + sign(DNSName(NAME), ca_key=CA_KEY, issuer="other")), "no certificate chain"),
-        (bundle(sign()), "no certificate chain"),
-        (bundle(""), "no certificate chain"),
+        (bundle(sign(DNSName(NAME)) + sign(DNSName(NAME), ca_key=CA_KEY, issuer="other")), "not a certificate chain"),
+        (bundle(sign()), "not a certificate chain"),
+        (bundle(""), "not a certificate chain"),
         (sign(DNSName(NAME)), "its key"),
         ("", "its key"),
     ],
@@ -379,6 +379,6 @@ def test_h02_a_bundle_fits_when_it_has_expired_and_when_it_has_more_names() -> N
 )
 def test_f01_a_bundle_that_does_not_fit_is_refused(text: str, says: str) -> None:
     with pytest.raises(Problem, match=says) as refused:
-        require_fit(text, NAME)
+        verify_bundle(text, NAME)
     assert refused.value.type is ProblemType.BAD_CERTIFICATE
     assert "PRIVATE" not in str(refused.value)

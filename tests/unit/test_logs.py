@@ -1,4 +1,4 @@
-"""Logs: one event a line, with the domain, issuance and step of its task, and no local variable in a traceback."""
+"""Logs: one event per line, with the domain, issuance and step of its task, and no local variables in tracebacks."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ SECRET = "hunter2-the-secret"
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Logging is of the process: what pytest had is put back."""
+    """Restore pytest's logging, as the logging of a process is global."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     levels = {name: logging.getLogger(name).level for name in CHATTY}
@@ -52,7 +52,7 @@ LOGGERS = {"ours": lambda: structlog.get_logger("issuer.tasks"), "a library's": 
 
 
 @pytest.mark.parametrize("logger", LOGGERS.values(), ids=LOGGERS)
-def test_a_line_of_json_carries_what_is_bound_to_its_task(logger: Callable, lines: Written) -> None:
+def test_a_line_of_json_has_the_fields_of_its_task(logger: Callable, lines: Written) -> None:
     configure_logs("json", "INFO")
     structlog.contextvars.bind_contextvars(**TASK)
     logger().warning("step failed")
@@ -66,7 +66,7 @@ def test_a_line_of_json_carries_what_is_bound_to_its_task(logger: Callable, line
     assert not TASK.keys() & second.keys()
 
 
-def test_values_stand_in_fields_of_their_own(lines: Written) -> None:
+def test_values_are_separate_fields(lines: Written) -> None:
     configure_logs("json", "INFO")
     structlog.get_logger("issuer.tasks").info("step done", seconds=0.25, next_step="install", nothing=None)
     logging.getLogger("celery").info("for %s", "you", extra={"queue": "interactive"})
@@ -76,7 +76,7 @@ def test_values_stand_in_fields_of_their_own(lines: Written) -> None:
 
 
 @pytest.mark.parametrize("logger", LOGGERS.values(), ids=LOGGERS)
-def test_an_event_is_one_line_whatever_is_in_it(logger: Callable, lines: Written) -> None:
+def test_every_event_is_one_line(logger: Callable, lines: Written) -> None:
     configure_logs("json", "INFO")
     for text in ('two\nlines "and\r\nmore', "\x1b[31mred", "«ü» ✓", "\u2028", "\0"):
         logger().error(text)
@@ -141,7 +141,7 @@ def test_the_level_is_for_all(logger: Callable, level: str, written: list[str], 
 
 
 @pytest.mark.parametrize("name", CHATTY)
-def test_what_celery_says_of_every_task_is_only_for_debug(name: str, lines: Written) -> None:
+def test_celerys_lines_about_every_task_are_only_for_debug(name: str, lines: Written) -> None:
     for level in ("INFO", "DEBUG"):
         configure_logs("json", level)
         logging.getLogger(name).info("Task succeeded at %s", level)
@@ -149,7 +149,7 @@ def test_what_celery_says_of_every_task_is_only_for_debug(name: str, lines: Writ
     assert [line["event"] for line in lines()] == ["trouble at INFO", "Task succeeded at DEBUG", "trouble at DEBUG"]
 
 
-def test_configured_twice_a_line_comes_once(lines: Written) -> None:
+def test_after_two_configurations_a_line_is_written_once(lines: Written) -> None:
     configure_logs("json", "INFO")
     configure_logs("json", "INFO")
     structlog.get_logger("issuer").info("hello")

@@ -62,7 +62,7 @@ def test_a01_hyphens_in_third_and_fourth_place(label):
 @pytest.mark.parametrize("label", ["☃", "a\u200db", "אa", "\u0301a", "a$b", "a~b", "\ud800", "a\u202eb", "a'b", "a％b"])
 def test_a01_what_idna_2008_forbids(label):
     reason = refused(f"{label}.com")
-    assert "can not have it" in reason
+    assert "cannot have it" in reason
     assert "u+" in reason
 
 
@@ -71,7 +71,7 @@ def test_a01_what_idna_2008_forbids(label):
 )
 @pytest.mark.parametrize("where", ["{0}a.example.com", "a.example.com{0}", "a.exa{0}mple.com", "a.example.com.{0}"])
 def test_a03_blanks_and_control_characters(blank, where):
-    assert "blank or a control character" in refused(where.format(blank))
+    assert "space or a control character" in refused(where.format(blank))
 
 
 def test_a03_nul_then_another_name():
@@ -113,16 +113,16 @@ def test_a06_long_names_are_fine(name):
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [
-        (f"{LABEL_63}a.com", "over 63 octets"),
-        (f"{'ü' * 63}.com", "over 63 octets"),
-        (f"{'a' * 999}b", "over 63 octets"),
-        ("\ufdfb" * 1000, "over 63 octets"),
-        (f"b{NAME_253}", "over 63 octets"),
-        (NAME_253.replace(".com", "b.com"), "over 253 octets"),
-        (f"{'öäü.' * 6}{NAME_253[64:]}", "over 253 octets"),
+        (f"{LABEL_63}a.com", "longer than 63 octets"),
+        (f"{'ü' * 63}.com", "longer than 63 octets"),
+        (f"{'a' * 999}b", "longer than 63 octets"),
+        ("\ufdfb" * 1000, "longer than 63 octets"),
+        (f"b{NAME_253}", "longer than 63 octets"),
+        (NAME_253.replace(".com", "b.com"), "longer than 253 octets"),
+        (f"{'öäü.' * 6}{NAME_253[64:]}", "longer than 253 octets"),
         ("a.b.c.d.e.f.g.h.i.j.com", "more than 10 labels"),
-        ("a" * 1001, "over 1000 characters"),
-        ("ü" * 10**6, "over 1000 characters"),
+        ("a" * 1001, "longer than 1000 characters"),
+        ("ü" * 10**6, "longer than 1000 characters"),
         ("-a.com", "starts or ends with '-'"),
         ("a-.com", "starts or ends with '-'"),
         ("a.-b-.com", "starts or ends with '-'"),
@@ -231,7 +231,7 @@ def test_a12_look_alikes_are_not_our_matter():
     "typed", ["*.customer.com", "*.foö.fi", "a.*.customer.com", "w*.a.com", "*", "＊.a.com", "*.a_b.com"]
 )
 def test_a13_wildcards(typed):
-    assert "http-01 can not validate wildcards" in refused(typed)
+    assert "http-01 cannot validate wildcards" in refused(typed)
 
 
 def test_a_refusal_echoes_little_and_nothing_raw():

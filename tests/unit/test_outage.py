@@ -9,7 +9,7 @@ from issuer.domain import Status, Step
 from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, reach
 from tests.fakes import NAME, NOW, all_opened, below, fake_services, opened
-from tests.faults import called_from_now_on, fails, works
+from tests.faults import called_from_now_on, fails, succeeds
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 A, B = "a.example", "b.example"
@@ -26,7 +26,7 @@ def test_few_that_wait_pay_one_try_at_most(waiting: int) -> None:
     services.cas[0].before = fails(AWAY)
     fleet.run(2 * HOUR, every=15)
     assert max(fleet.record(name).issuance.tries for name in names) == 1
-    services.cas[0].before = works
+    services.cas[0].before = succeeds
     fleet.run(HOUR / 2, every=15)
     assert fleet.words() == {Status.ACTIVE: waiting}
 
@@ -39,7 +39,7 @@ def test_an_outage_in_the_middle_costs_each_one_try_at_most_and_no_order(method:
     ca.before = fails(AWAY, method)
     fleet.run(HOUR, every=15)
     assert max(fleet.record(name).issuance.tries for name in names) == 1
-    ca.before = works
+    ca.before = succeeds
     fleet.run(HOUR / 2, every=15)
     assert fleet.words() == {Status.ACTIVE: 4}
     assert (len(ca.orders), len(ca.certificates)) == (4, 4)
@@ -63,7 +63,7 @@ def test_a_ca_that_is_back_is_the_first_choice_again() -> None:
     fleet, (first, second) = SimulatedFleet(services), services.cas
     first.before = fails(AWAY)
     fleet.issued(*[f"{number}.before.example" for number in range(5)])
-    first.before = works
+    first.before = succeeds
     services.clock.forward(10 * MINUTE)
     fleet.issued(*[f"{number}.after.example" for number in range(5)])
     assert (len(first.certificates), len(second.certificates)) == (5, 5)
@@ -98,7 +98,7 @@ def test_both_cas_down_and_back() -> None:
     fleet.run(HOUR, every=15)
     assert max(fleet.record(name).issuance.tries for name in names) <= 1
     assert max(len(ca.calls) for ca in services.cas) <= 15
-    services.cas[1].before = works
+    services.cas[1].before = succeeds
     fleet.run(HOUR / 2, every=15)
     assert fleet.words() == {Status.ACTIVE: 10}
     assert len(services.cas[1].certificates) == 10
@@ -153,7 +153,7 @@ def test_c15_trouble_with_the_account_stops_all_at_once_and_none_is_given_up() -
         waiting = fleet.record(name).issuance
         assert (waiting.tries, waiting.is_open) == (0, True)
     assert Counter(fleet.record(name).issuance.problem.type for name in names).keys() <= {T.CA_ACCOUNT, T.CA_RESTS}
-    ca.before = works
+    ca.before = succeeds
     fleet.run(1.5 * HOUR, every=15)
     assert fleet.words() == {Status.ACTIVE: 5}
 
@@ -168,7 +168,7 @@ def test_what_is_not_counted_never_ends_an_issuance(type_: ProblemType) -> None:
         waiting = services.store.load(NAME).issuance
         assert (waiting.is_open, waiting.tries, waiting.pauses) == (True, 0, pauses)
         services.clock.now = waiting.next_try_at
-    services.cas[0].before = works
+    services.cas[0].before = succeeds
     tasks.attempt(services, Step.ORDER, record.issuance.id)
     assert services.store.load(NAME).issuance.step is Step.CHALLENGE
 
@@ -181,7 +181,7 @@ def test_a_ca_that_needs_a_moment_after_an_outage_is_not_too_slow() -> None:
     fleet = SimulatedFleet(services)
     fleet.run(8 * HOUR)
     assert fleet.record().issuance.pauses > 40
-    services.cas[0].before = works
+    services.cas[0].before = succeeds
     fleet.run(HOUR / 2, every=15)
     assert (fleet.word(), fleet.record().issuance.tries) == (Status.ACTIVE, 1)
 
@@ -238,7 +238,7 @@ def test_of_two_limits_the_one_that_ends_first_is_waited_for() -> None:
     waiting = fleet.record().issuance
     assert (waiting.problem.detail, waiting.tries, waiting.passed_over) == ("b", 1, ())
     assert NOW + HOUR <= waiting.next_try_at <= NOW + HOUR + 2 * MINUTE
-    services.cas[1].before = works
+    services.cas[1].before = succeeds
     fleet.run(HOUR)
     assert fleet.domain().certificate.ca == services.cas[1].directory_url
     assert len(services.cas[0].calls) == 1
@@ -252,7 +252,7 @@ def test_an_outage_behind_a_ca_that_refuses_costs_one_try_at_most() -> None:
     services.cas[1].before = fails(AWAY)
     fleet.run(2 * HOUR, every=15)
     assert fleet.record().issuance.tries == 1
-    services.cas[1].before = works
+    services.cas[1].before = succeeds
     fleet.run(HOUR / 2, every=15)
     assert fleet.word() is Status.ACTIVE
 

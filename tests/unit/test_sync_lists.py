@@ -1,4 +1,4 @@
-"""The lists that nginx and HAProxy read beside the certificates."""
+"""The lists that nginx and HAProxy read besides the certificates."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ DEFAULT = "max-age=5184000"
 
 
 def held(**headers: str | None) -> dict[str, Held]:
-    return {f"{name}.example": Held("served", "0f", header, "valid", "file") for name, header in headers.items()}
+    return {f"{name}.example": Held("version", "0f", header, "valid", "file") for name, header in headers.items()}
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ def held(**headers: str | None) -> dict[str, Held]:
     ],
 )
 def test_h03_the_default_and_the_names_that_differ_in_order(default: str | None, haproxy: str) -> None:
-    found = lists.headers(held(c="max-age=1; preload", b=DEFAULT, a=None), default)
-    assert lists.for_haproxy(found) == haproxy
+    headers = lists.headers(held(c="max-age=1; preload", b=DEFAULT, a=None), default)
+    assert lists.for_haproxy(headers) == haproxy
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_h03_the_default_and_the_names_that_differ_in_order(default: str | None,
         ("ended", None, "ended"),
     ],
 )
-def test_h03_what_nginx_reads_in_the_name_of_a_file(standing: str, header: str | None, short: str) -> None:
+def test_h03_the_part_of_a_file_name_that_nginx_reads(standing: str, header: str | None, short: str) -> None:
     assert lists.for_nginx(standing, header) == short
 
 

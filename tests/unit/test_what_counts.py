@@ -6,7 +6,7 @@ from issuer.domain import Status
 from issuer.ports import Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.fakes import NAME, fake_services, opened
-from tests.faults import fails, limited, works
+from tests.faults import fails, limited, succeeds
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 A, B = "a.example", "b.example"
@@ -43,7 +43,7 @@ def test_what_comes_to_nothing_before_its_csr_is_sent_takes_no_certificate_off_t
     fleet.run(2 * HOUR)
     assert fleet.record().issuance.tries >= 2
     assert ca.calls.count(method) >= 2
-    ca.before = works
+    ca.before = succeeds
     fleet.run(2 * DAY)
     assert fleet.word() is Status.ACTIVE
     assert len(ca.certificates) == 1
@@ -67,7 +67,7 @@ def test_an_outage_uses_up_no_certificates_of_a_name(fleet: SimulatedFleet, serv
     opened(services)
     ca.before = fails(Problem(T.CA_UNAVAILABLE))
     fleet.run(3 * HOUR)
-    ca.before = works
+    ca.before = succeeds
     fleet.run(HOUR / 2)
     assert fleet.word() is Status.ACTIVE
 
@@ -81,7 +81,7 @@ def test_of_another_ca_that_was_asked_first_nothing_is_used_up() -> None:
     first.before = fails(Problem(T.CA_REFUSED, "policy"), "answer")
     fleet.run(A_WHILE)
     assert fleet.domain().certificate.ca == second.directory_url
-    first.before = works
+    first.before = succeeds
     opened(services, "other.customer.example")
     fleet.run(A_WHILE)
     assert fleet.domain("other.customer.example").certificate.ca == first.directory_url
@@ -95,7 +95,7 @@ def test_a_step_that_was_cut_off_is_counted_once(services: Services) -> None:
         setattr(ca, when, fails(KeyboardInterrupt(), "new_order"))
         with pytest.raises(KeyboardInterrupt):
             fleet.run(A_WHILE)
-        setattr(ca, when, works)
+        setattr(ca, when, succeeds)
     fleet.run(A_WHILE)
     assert fleet.word() is Status.ACTIVE
     assert len(ca.certificates) == 1

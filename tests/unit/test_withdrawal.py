@@ -1,4 +1,4 @@
-"""DELETE /v2/x509/{domain}: what it answers, who may have the name then, and what is revoked."""
+"""DELETE /v2/x509/{domain}: the answer, who may have the name afterwards, and what is revoked."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,12 +35,12 @@ def failed(services: Services) -> None:
 
 
 @pytest.mark.parametrize("state", [opened, issued, renewing, failed])
-def test_a_name_is_given_up_in_any_state_and_what_becomes_of_it_is_said(api_client: ApiClient, state) -> None:
+def test_a_name_can_be_withdrawn_in_any_state_and_the_answer_says_what_happens(api_client: ApiClient, state) -> None:
     state(api_client.services)
     answer = delete(api_client)
     assert answer.status_code == 200
-    assert f"{NAME} is served and renewed no more" in answer.json["message"]
-    assert "held for your account" in answer.json["message"]
+    assert f"{NAME} is no longer served or renewed" in answer.json["message"]
+    assert "reserved for your account" in answer.json["message"]
     held_until = datetime.fromtimestamp(int(api_client.services.clock() + 30 * DAY), UTC)
     assert (answer.json["held_until"], answer.json["revocation"]) == (held_until.isoformat(), None)
     for again in (api_client.status(), api_client.put(), delete(api_client), delete(api_client, "?revoke=true")):
@@ -49,7 +49,7 @@ def test_a_name_is_given_up_in_any_state_and_what_becomes_of_it_is_said(api_clie
 
 
 @pytest.mark.parametrize("state", [opened, issued])
-def test_b04_another_accounts_name_can_not_be_given_up_and_nothing_is_said_of_it(api_client: ApiClient, state) -> None:
+def test_b04_another_accounts_name_cannot_be_withdrawn(api_client: ApiClient, state) -> None:
     unknown = delete(api_client, account="other")
     state(api_client.services)
     before = api_client.load()
@@ -59,7 +59,7 @@ def test_b04_another_accounts_name_can_not_be_given_up_and_nothing_is_said_of_it
     assert api_client.load() == before
 
 
-def test_b04_a_name_that_was_given_up_is_kept_from_others_and_not_from_its_account(api_client: ApiClient) -> None:
+def test_b04_a_withdrawn_name_is_reserved_for_its_account(api_client: ApiClient) -> None:
     issued(api_client.services)
     delete(api_client)
     api_client.services.clock.forward(30 * DAY - 1)
@@ -67,10 +67,10 @@ def test_b04_a_name_that_was_given_up_is_kept_from_others_and_not_from_its_accou
         assert (answer.status_code, answer.json["code"]) == (404, "not-found")
         assert "platform" not in answer.text
     assert api_client.status(account="other").json["message"] == NOT_INITIATED
-    left = api_client.load()
+    withdrawn_record = api_client.load()
     assert api_client.post().status_code == 202
     record = api_client.load()
-    assert (record.version, record.issuance.step) == (left.version + 1, Step.ORDER)
+    assert (record.version, record.issuance.step) == (withdrawn_record.version + 1, Step.ORDER)
     assert (record.domain.created_at, record.domain.is_withdrawn) == (api_client.services.clock(), False)
     assert api_client.status().json["status"] == "processing"
     assert api_client.post(account="other").status_code == 404
@@ -103,7 +103,7 @@ def test_without_a_hold_it_is_free_at_once(api_client: ApiClient) -> None:
     assert free.load().version == version + 1, "a stale writer is refused"
 
 
-def test_giving_up_and_asking_again_has_the_limit_of_a_name_that_is_tried(api_client: ApiClient) -> None:
+def test_withdrawing_and_asking_again_has_the_limit_of_a_name_that_is_tried(api_client: ApiClient) -> None:
     answers = []
     for _ in range(5):
         answers.append(api_client.post().status_code)
@@ -120,13 +120,13 @@ def test_a_name_whose_hold_is_over_counts_as_a_new_one() -> None:
     assert api_client.post(f"b.{NAME}", account="other").status_code == 429
 
 
-def test_a_name_that_nobody_could_ask_for_any_more_can_be_given_up(api_client: ApiClient) -> None:
+def test_a_name_that_is_no_longer_allowed_can_be_withdrawn(api_client: ApiClient) -> None:
     issued(api_client.services)
     strict = replace(api_client.services, allow_reserved_names=False, own_names=("customer.example",))
     assert delete(ApiClient(strict, keys=api_client.keys)).status_code == 200
 
 
-def test_giving_up_says_how_long_browsers_keep_to_https(api_client: ApiClient) -> None:
+def test_the_answer_says_how_long_browsers_use_only_https(api_client: ApiClient) -> None:
     opened(api_client.services)
     assert "warning" not in delete(api_client).json
     api_client.post()
@@ -189,7 +189,7 @@ def test_what_was_in_force_is_revoked_where_it_was_issued(api_client: ApiClient,
         "?revoke=true&reason=%FF%0A",
     ],
 )
-def test_what_is_not_clear_is_400_and_gives_nothing_up(api_client: ApiClient, query: str) -> None:
+def test_an_unclear_query_is_400_and_withdraws_nothing(api_client: ApiClient, query: str) -> None:
     issued(api_client.services)
     before = api_client.load()
     answer = delete(api_client, query)
@@ -210,7 +210,7 @@ def test_without_a_certificate_that_is_valid_there_is_nothing_to_revoke(api_clie
 
 
 def withdrawn(api_client: ApiClient, reason: int = 1) -> SimulatedFleet:
-    """A name to be revoked, and the clock."""
+    """A withdrawn name with a certificate to revoke."""
     issued(api_client.services)
     account = api_client.services.store.account("platform")
     withdraw.withdraw(api_client.services, account, NAME, reason=reason)
@@ -218,7 +218,7 @@ def withdrawn(api_client: ApiClient, reason: int = 1) -> SimulatedFleet:
 
 
 def refusing(api_client: ApiClient, problem: Problem, times: int) -> list[float]:
-    """When the CA was asked to revoke."""
+    """The times at which the CA was asked to revoke."""
     asked = []
 
     def refuse(method: str) -> None:
@@ -243,14 +243,14 @@ def test_it_is_asked_for_again_at_growing_pauses_until_it_is_done(api_client: Ap
     assert api_client.load().domain.revocations == ()
 
 
-def test_a_ca_that_asks_for_patience_gets_it(api_client: ApiClient) -> None:
+def test_a_retry_after_of_the_ca_is_respected(api_client: ApiClient) -> None:
     later = api_client.services.clock() + 2 * DAY
     asked = refusing(api_client, Problem(ProblemType.RATE_LIMITED, "later", retry_at=later), times=1)
     withdrawn(api_client).run(3 * DAY)
     assert asked[1] >= later
 
 
-def test_a_ca_that_is_away_is_left_alone_with_it_and_it_is_done_when_it_is_back(api_client: ApiClient) -> None:
+def test_an_unavailable_ca_is_asked_again_when_it_is_available(api_client: ApiClient) -> None:
     asked = refusing(api_client, Problem(ProblemType.CA_UNAVAILABLE, "away"), times=4)
     fleet = withdrawn(api_client)
     fleet.run(3 * DAY)
@@ -278,7 +278,7 @@ def test_a_hold_lasts_until_it_is_revoked_or_the_certificate_has_ended(
     assert api_client.post(account="other").status_code == 202
 
 
-def test_what_is_to_be_revoked_goes_on_when_the_name_is_asked_for_anew(api_client: ApiClient) -> None:
+def test_what_is_to_be_revoked_continues_when_the_name_is_requested_again(api_client: ApiClient) -> None:
     asked = refusing(api_client, Problem(ProblemType.CA_MISUNDERSTOOD, "what?"), times=1)
     fleet = withdrawn(api_client)
     first = api_client.load().domain.revocations[0].chain

@@ -1,16 +1,16 @@
-"""The directory that terminators read, and what is written there.
+"""The directory that terminators read, and its files.
 
-  NAME.pem           chain and key in one; a link to a file of versions/, which never changes
-  versions/          who has followed a link may still open what it led to for KEPT_SECONDS; how the certificate stands
-                     and what HSTS is due is in the file's name, for nginx: see `lists.for_nginx`
-  neutral.pem        what names without a certificate are shown
-  hsts.haproxy       the HSTS header: the default one, and the names that have another
-  names.haproxy      the names that have a certificate, and how that stands
+  NAME.pem           chain and key in one; a link to a file in versions/, which never changes
+  versions/          a replaced file stays for KEPT_SECONDS, for a process that has just followed the link; the file's
+                     name tells nginx whether the certificate is valid, and the HSTS header: see `lists.for_nginx`
+  neutral.pem        the placeholder certificate for names without one
+  hsts.haproxy       the HSTS header: the default, and that of the names that have another
+  names.haproxy      the names that have a certificate, and whether it is valid
   crt-list.haproxy   the same names, with the file of each
-  state.json         what has been done
+  state.json         the progress of the sync
 
-Everything gets its place by a rename, when it is whole. What a terminator reads when it starts fits at any moment: a
-certificate is there before its name is listed, and goes after.
+Every file is complete before a rename puts it in place. What a terminator reads when it starts is consistent at any
+moment: a certificate is there before its name is listed, and is removed after the name.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ from typing import Any, Self
 from issuer.edge.bundle import EdgeBundle
 from issuer.edge.sync import lists
 from issuer.edge.sync.lists import Held, pem_of
-from issuer.keys import PLACEHOLDER_NAME, placeholder_bundle, require_fit
+from issuer.keys import PLACEHOLDER_NAME, placeholder_bundle, verify_bundle
 from issuer.problem import Problem
 
 VERSIONS = "versions"
@@ -41,24 +41,25 @@ KEPT_SECONDS = 10
 
 
 class Refused(Exception):  # noqa: N818 - a refusal, not a fault
-    """Not begun, or not done for a name, as it would not be safe; the text says what to change."""
+    """The sync, or the update of one name, was not started, as it would not be safe; the text says what to change."""
 
 
 class Folder:
-    """The directory, while one process has it in use. gid: the group that may read it."""
+    """The directory, while one process has locked it. gid: the group that may read it."""
 
     def __init__(self, path: Path, gid: int | None = None) -> None:
         self.path = path
         self.held: dict[str, Held] = {}
         self._gid = gid
-        self._leaving: set[str] = set()
-        self._left: list[tuple[float, str]] = []
+        self._withdrawn: set[str] = set()
+        self._replaced: list[tuple[float, str]] = []
+        """Files of versions/ to remove, each with the monotonic time from when."""
         self._is_listed = False
         self.mark = 0
-        """Of all that is held: another one after each change."""
+        """Changes with every change of what is held."""
 
     def __enter__(self) -> Self:
-        """Raises Refused where others may look into the directory, or another process has it in use."""
+        """Raises Refused if other users have access to the directory, or another process uses it."""
         for path in (self.path, self.path / VERSIONS):
             self._make_directory(path)
         self._lock = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -66,7 +67,7 @@ class Folder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._lock)
-            raise Refused(f"another `issuer edge sync` is at work in {self.path}") from None
+            raise Refused(f"another `issuer edge sync` is already running for {self.path}") from None
         self._read()
         self._ensure_placeholder()
         return self
@@ -76,83 +77,83 @@ class Folder:
     ) -> None:
         os.close(self._lock)
 
-    def put(self, found: EdgeBundle, now: float) -> None:
-        """Chain and key of a name, at once for whoever asks from now on. Raises Refused, OSError."""
-        link, before = pem_of(self.path, found.name), self.held.get(found.name)
-        if not NAME.fullmatch(found.name):
-            raise Refused(f"{found.name!a} is no name of a file")
+    def put(self, bundle: EdgeBundle, now: float) -> None:
+        """Write chain and key of a name; they take effect at once. Raises Refused, OSError."""
+        link, before = pem_of(self.path, bundle.name), self.held.get(bundle.name)
+        if not NAME.fullmatch(bundle.name):
+            raise Refused(f"{bundle.name!a} cannot be used as a file name")
         if os.path.lexists(link) and not _version(link):
-            raise Refused(f"{link} was not written here, and is left alone")
-        header, standing = found.header(now), lists.VALID if found.is_valid(now) else lists.ENDED
+            raise Refused(f"{link} was not written by `issuer edge sync`, so it is not replaced")
+        header, standing = bundle.header(now), lists.VALID if bundle.is_valid(now) else lists.ENDED
         file = f"{secrets.token_hex(16)}.{lists.for_nginx(standing, header)}.pem"
-        held = Held(found.version, found.serial, header, standing, file)
-        self._create(self.path / VERSIONS / held.file, f"{MARK}{lists.held_text(held)}\n{found.bundle}")
+        held = Held(bundle.version, bundle.serial, header, standing, file)
+        self._create(self.path / VERSIONS / held.file, f"{MARK}{lists.held_text(held)}\n{bundle.bundle}")
         self._place(link, lambda new: new.symlink_to(f"{VERSIONS}/{held.file}"))
         self._is_listed &= before is not None and (before.hsts, before.standing) == (held.hsts, held.standing)
         self._mark(before, held)
-        self.held[found.name] = held
-        self._leaving.discard(found.name)
+        self.held[bundle.name] = held
+        self._withdrawn.discard(bundle.name)
         if before:
-            self._left.append((time.monotonic() + KEPT_SECONDS, before.file))
+            self._replaced.append((time.monotonic() + KEPT_SECONDS, before.file))
 
     def withdraw(self, name: str) -> None:
-        """Have a name no longer listed, and its files removed, by the next `settle`."""
+        """Remove a name; the next `settle` removes it from the lists, and then its files."""
         before = self.held.pop(name)
         self._mark(before)
-        self._left.append((0, before.file))
-        self._leaving.add(name)
+        self._replaced.append((0, before.file))
+        self._withdrawn.add(name)
         self._is_listed = False
 
     def settle(self, default_hsts: str | None) -> None:
-        """Write the lists where they have changed, and remove what nobody can be reading any more."""
+        """Write the lists if they have changed, and remove the files that no process can be reading any more."""
         if not self._is_listed:
             self._write("hsts.haproxy", lists.for_haproxy(lists.headers(self.held, default_hsts)))
             self._write("names.haproxy", lists.names_for_haproxy(self.held))
             self._write("crt-list.haproxy", lists.crt_list(self.path, self.held))
             self._is_listed = True
-        for link in [pem_of(self.path, name) for name in sorted(self._leaving)]:
+        for link in [pem_of(self.path, name) for name in sorted(self._withdrawn)]:
             if _version(link):
                 link.unlink()
-        self._leaving.clear()
+        self._withdrawn.clear()
         now = time.monotonic()
-        for _, file in [one for one in self._left if one[0] <= now]:
+        for _, file in [entry for entry in self._replaced if entry[0] <= now]:
             (self.path / VERSIONS / file).unlink(missing_ok=True)
-        self._left = [one for one in self._left if one[0] > now]
+        self._replaced = [entry for entry in self._replaced if entry[0] > now]
 
     def state(self) -> dict[str, Any]:
-        """What `keep_state` was given last; empty where nothing can be read."""
+        """The state that `save_state` saved last; empty if there is none, or if it cannot be read."""
         with suppress(OSError, ValueError):
-            found = json.loads((self.path / "state.json").read_text())
-            return found if isinstance(found, dict) else {}
+            state = json.loads((self.path / "state.json").read_text())
+            return state if isinstance(state, dict) else {}
         return {}
 
-    def keep_state(self, state: dict[str, Any]) -> None:
-        """Keep it for the next start."""
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Save the state for the next start."""
         self._write("state.json", json.dumps(state))
 
-    def distrust(self) -> None:
-        """Have everything written anew when its turn comes; until then it stays as it is."""
+    def mark_outdated(self) -> None:
+        """Let the next update of each name write its files again; until then they stay as they are."""
         self.held = {name: replace(held, edge_version="") for name, held in self.held.items()}
 
     @property
     def is_whole(self) -> bool:
-        """False while something must be written anew."""
+        """False while the files of a name must be written again."""
         return all(held.edge_version for held in self.held.values())
 
     def _make_directory(self, path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & ~0o750:
-            raise Refused(f"{path} holds keys, and is open to others ({mode:04o}): chmod 0750 {path}")
+            raise Refused(f"{path} contains keys, but other users have access to it ({mode:04o}): chmod 0750 {path}")
         if self._gid is not None:
             os.chown(path, -1, self._gid)
             path.chmod(0o750)
 
     def _read(self) -> None:
-        """What is held; and away with what a process left behind that was killed."""
+        """Read what is held, and remove the files that a killed process has left."""
         for link in self.path.glob("*.pem"):
             if file := _version(link):
-                self.held[link.name.removesuffix(".pem")] = held = self._look(file)
+                self.held[link.name.removesuffix(".pem")] = held = self._held_in(file)
                 self._mark(held)
         known = {held.file for held in self.held.values()}
         for path in (self.path / VERSIONS).iterdir():
@@ -160,11 +161,11 @@ class Folder:
                 path.unlink()
 
     def _ensure_placeholder(self) -> None:
-        """The same one for good: running terminators have it."""
+        """Keep the placeholder that exists, as running terminators have loaded it; without one, make it."""
         with suppress(OSError, Problem):
             path = self.path / lists.PLACEHOLDER
-            if self._is_right(path.stat()):
-                require_fit(path.read_text(), PLACEHOLDER_NAME)
+            if self._has_permissions(path.stat()):
+                verify_bundle(path.read_text(), PLACEHOLDER_NAME)
                 return
         self._write(lists.PLACEHOLDER, placeholder_bundle())
 
@@ -172,25 +173,25 @@ class Folder:
         for held in filter(None, changed):
             self.mark ^= int(held.file.partition(".")[0], 16)
 
-    def _look(self, file: str) -> Held:
-        """What a file says of itself; to be written anew where it says nothing, or is not as it should be."""
+    def _held_in(self, file: str) -> Held:
+        """What the first line of a file says; outdated if it cannot be read, or its permissions are wrong."""
         try:
             with (self.path / VERSIONS / file).open() as opened:
                 held = lists.held_of(opened.readline().removeprefix(MARK))
-                is_right = self._is_right(os.fstat(opened.fileno()))
+                has_permissions = self._has_permissions(os.fstat(opened.fileno()))
         except (OSError, ValueError, TypeError, KeyError):
             return Held("", "0", None, lists.ENDED, file)
-        return replace(held, file=file) if is_right else replace(held, file=file, edge_version="")
+        return replace(held, file=file) if has_permissions else replace(held, file=file, edge_version="")
 
-    def _is_right(self, found: os.stat_result) -> bool:
-        return stat.S_IMODE(found.st_mode) == self._mode and self._gid in {None, found.st_gid}
+    def _has_permissions(self, status: os.stat_result) -> bool:
+        return stat.S_IMODE(status.st_mode) == self._mode and self._gid in {None, status.st_gid}
 
     @property
     def _mode(self) -> int:
         return 0o600 if self._gid is None else 0o640
 
     def _create(self, path: Path, text: str) -> None:
-        """A new file that from its first moment only we may read, and then the group."""
+        """Create a file that only we can read at first, and then the group."""
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(descriptor, "w") as file:  # noqa: PTH123 - by descriptor
@@ -213,15 +214,15 @@ class Folder:
     def _write(self, name: str, text: str) -> None:
         path = self.path / name
         with suppress(OSError, ValueError):
-            if path.read_text() == text and self._is_right(path.stat()):
+            if path.read_text() == text and self._has_permissions(path.stat()):
                 return
         self._place(path, lambda new: self._create(new, text))
 
 
 def _version(link: Path) -> str | None:
-    """The file of versions/ that a link leads to; None for what is no link of ours."""
+    """The file of versions/ that a link points to; None if it is not a link of ours."""
     try:
-        found = OURS.fullmatch(str(link.readlink()))
+        match = OURS.fullmatch(str(link.readlink()))
     except OSError:
         return None
-    return found[1] if found else None
+    return match[1] if match else None

@@ -1,7 +1,7 @@
 """HAProxy's Runtime API (management guide, section 9.3): the certificates and maps of a running process.
 
-The files are there before it is told, so a HAProxy that starts reads the same. One that is another process than before
-may have read them just before they changed: then all that it has is compared.
+The files are written before HAProxy is updated, so a HAProxy that starts reads the same. A new HAProxy process may have
+read them just before a change, so everything that it has loaded is compared.
 """
 
 import re
@@ -13,41 +13,41 @@ from issuer.edge.sync import lists
 from issuer.edge.sync.lists import NO_HEADER, Held, pem_of
 
 SECONDS = 5.0
-"""For one answer."""
-AT_ONCE = 40
-"""How many questions go into one line: HAProxy has room for 16 KiB, and a path may have some hundred characters."""
-SHOWN = re.compile(r"^Filename: (.+)\nStatus: (\w+)(?:\nSerial: ([0-9A-F]+))?", re.MULTILINE)
-MAPPED = re.compile(r"^0x[0-9a-f]+ (\S+) (.*)$", re.MULTILINE)
+"""The limit for one answer."""
+BATCH = 40
+"""How many commands go into one line: HAProxy accepts 16 KiB, and a path may have a few hundred characters."""
+CERTIFICATE = re.compile(r"^Filename: (.+)\nStatus: (\w+)(?:\nSerial: ([0-9A-F]+))?", re.MULTILINE)
+MAP_ENTRY = re.compile(r"^0x[0-9a-f]+ (\S+) (.*)$", re.MULTILINE)
 
 
-class NotDone(Exception):  # noqa: N818 - what HAProxy says
-    """HAProxy has refused something; the text is its own."""
+class CommandFailed(Exception):  # noqa: N818 - an answer of HAProxy
+    """HAProxy refused a command; the text is HAProxy's."""
 
 
-class Unreachable(NotDone):
+class Unreachable(CommandFailed):
     """HAProxy does not answer at its socket."""
 
 
 class HAProxy:
-    """A HAProxy on this host, by its socket (of level admin), which was started with the files of `folder`."""
+    """A HAProxy on this host that was started with the files of `folder`. at: its socket (level admin)."""
 
     def __init__(self, at: Path, folder: Path) -> None:
         self._at = at
         self._folder = folder
         self._crt_list, self._names, self._hsts = (
-            folder / one for one in ("crt-list.haproxy", "names.haproxy", "hsts.haproxy")
+            folder / file for file in ("crt-list.haproxy", "names.haproxy", "hsts.haproxy")
         )
         self._pid = ""
         self._pending: set[str] = set()
 
     def changed(self, name: str) -> None:
-        """Tell it of this name by the next `settle`."""
+        """Let the next `settle` update this name."""
         self._pending.add(name)
 
     def settle(self, held: Mapping[str, Held], default_hsts: str | None) -> list[str]:
-        """Tell it what has changed, and all that it does not have as it is held. What could not be done is answered,
-        and done by the next call."""
-        troubles = []
+        """Send the changes to HAProxy and, if its process is new, everything that differs from `held`. Returns the
+        errors; the next call tries the failed names again."""
+        errors = []
         try:
             pid = self._asked_pid()
             if pid != self._pid:
@@ -55,43 +55,44 @@ class HAProxy:
                 self._pid = pid
             for name in sorted(self._pending):
                 try:
-                    self._bring(name, held.get(name), default_hsts)
+                    self._update(name, held.get(name), default_hsts)
                     self._pending.discard(name)
-                except NotDone as trouble:
-                    if isinstance(trouble, Unreachable):
+                except CommandFailed as error:
+                    if isinstance(error, Unreachable):
                         raise
-                    troubles.append(f"{name}: HAProxy: {trouble}")
-        except NotDone as trouble:
-            troubles.append(f"HAProxy: {trouble}")
-        return troubles
+                    errors.append(f"{name}: HAProxy: {error}")
+        except CommandFailed as error:
+            errors.append(f"HAProxy: {error}")
+        return errors
 
     def _different(self, held: Mapping[str, Held], default_hsts: str | None) -> Iterator[str]:
-        """The names for which it has something else than what is held."""
+        """The names for which HAProxy has loaded something other than what is held."""
         if str(self._crt_list) not in (known := self._ask("show ssl crt-list").split()):
-            raise NotDone(f"its configuration does not name {self._crt_list}, but {', '.join(known) or 'no crt-list'}")
+            configured = ", ".join(known) or "no crt-list"
+            raise CommandFailed(f"its configuration does not use {self._crt_list}, but {configured}")
         loaded = dict(self._loaded())
         for name in held.keys() | loaded.keys():
             if name not in held or loaded.get(name) != ("Used", int(held[name].serial, 16)):
                 yield name
-        listed = {name: one.standing for name, one in held.items()}
+        listed = {name: entry.standing for name, entry in held.items()}
         yield from (name for name, _ in listed.items() ^ self._map(self._names).items())
         wanted = {name: header or NO_HEADER for name, header in lists.headers(held, default_hsts).items()}
         yield from (name for name, _ in wanted.items() ^ self._map(self._hsts).items())
 
     def _loaded(self) -> Iterator[tuple[str, tuple[str, int]]]:
-        """The names that it has a certificate of, each with the state and the serial of that."""
+        """The names with a loaded certificate, each with its state and serial number."""
         lines = self._ask("show ssl cert").split("\n")
-        for begun in [line[1:] for line in lines if line.startswith(f"*{self._folder}/")]:
-            self._ask(f"abort ssl cert {begun}")
-        found = {line for line in lines if line.startswith(f"{self._folder}/") and line.endswith(".pem")}
-        files = sorted(found - {str(self._folder / lists.PLACEHOLDER)})
-        for first in range(0, len(files), AT_ONCE):
-            answer = self._ask("; ".join(f"show ssl cert {file}" for file in files[first : first + AT_ONCE]))
-            for file, state, serial in SHOWN.findall(answer):
+        for unfinished in [line[1:] for line in lines if line.startswith(f"*{self._folder}/")]:
+            self._ask(f"abort ssl cert {unfinished}")
+        loaded = {line for line in lines if line.startswith(f"{self._folder}/") and line.endswith(".pem")}
+        files = sorted(loaded - {str(self._folder / lists.PLACEHOLDER)})
+        for first in range(0, len(files), BATCH):
+            answer = self._ask("; ".join(f"show ssl cert {file}" for file in files[first : first + BATCH]))
+            for file, state, serial in CERTIFICATE.findall(answer):
                 yield Path(file).stem, (state, int(serial or "0", 16))
 
-    def _bring(self, name: str, held: Held | None, default_hsts: str | None) -> None:
-        """Have it serve what is held for a name, and nothing where nothing is."""
+    def _update(self, name: str, held: Held | None, default_hsts: str | None) -> None:
+        """Make HAProxy serve what is held for a name; nothing if `held` is None."""
         if name == lists.DEFAULT:
             self._put(self._hsts, name, default_hsts or NO_HEADER)
             return
@@ -106,8 +107,8 @@ class HAProxy:
 
     def _load(self, name: str, held: Held) -> None:
         file = pem_of(self._folder, name)
-        found = SHOWN.search(self._ask(f"show ssl cert {file}"))
-        state, serial = (found[2], found[3]) if found else ("", None)
+        match = CERTIFICATE.search(self._ask(f"show ssl cert {file}"))
+        state, serial = (match[2], match[3]) if match else ("", None)
         if not state:
             self._do(f"new ssl cert {file}", "New empty")
         if int(serial or "0", 16) != int(held.serial, 16):
@@ -115,7 +116,7 @@ class HAProxy:
             try:
                 self._do(f"set ssl cert {file} <<\n{lines}", "Transaction")
                 self._do(f"commit ssl cert {file}", "Success!")
-            except NotDone:
+            except CommandFailed:
                 self._ask(f"abort ssl cert {file}")
                 raise
         if state != "Used":
@@ -124,14 +125,14 @@ class HAProxy:
     def _unload(self, name: str) -> None:
         file = pem_of(self._folder, name)
         self._ask(f"del ssl crt-list {self._crt_list} {file}")
-        if SHOWN.search(self._ask(f"show ssl cert {file}")):
+        if CERTIFICATE.search(self._ask(f"show ssl cert {file}")):
             self._do(f"del ssl cert {file}", "' deleted!")
 
     def _map(self, file: Path) -> dict[str, str]:
-        return dict(MAPPED.findall(self._ask(f"show map {file}")))
+        return dict(MAP_ENTRY.findall(self._ask(f"show map {file}")))
 
     def _put(self, file: Path, key: str, value: str | None) -> None:
-        """A value into a map; None: no longer in it."""
+        """Set the value of a key in a map; None removes the key."""
         if value is None:
             self._ask(f"del map {file} {key}")
             return
@@ -140,16 +141,16 @@ class HAProxy:
             self._do(f"add map {file} {key} {escaped}", "")
 
     def _asked_pid(self) -> str:
-        found = re.search(r"^Pid: (\d+)$", self._ask("show info"), re.MULTILINE)
-        if not found:
-            raise NotDone(f"no answer of HAProxy at {self._at}")
-        return found[1]
+        match = re.search(r"^Pid: (\d+)$", self._ask("show info"), re.MULTILINE)
+        if not match:
+            raise CommandFailed(f"no process id in the answer at {self._at}")
+        return match[1]
 
     def _do(self, command: str, success: str) -> None:
-        """Raises NotDone unless the answer has a word in it; '' for no answer at all."""
+        """Run a command. Raises CommandFailed unless the answer contains `success`; '' for an empty answer."""
         answer = self._ask(command).strip()
         if success not in answer or (answer and not success):
-            raise NotDone(answer.splitlines()[0][:200] if answer else f"no answer to {command.splitlines()[0]}")
+            raise CommandFailed(answer.splitlines()[0][:200] if answer else f"no answer to {command.splitlines()[0]}")
 
     def _ask(self, command: str) -> str:
         try:

@@ -1,5 +1,5 @@
-"""The command that has a terminator read its certificates again: for those that do not see by themselves when a file
-changes, as nginx does with deploy/nginx.conf."""
+"""The command that makes a terminator read its certificates again, for terminators that do not notice a changed file.
+nginx notices it with deploy/nginx.conf."""
 
 import shlex
 import subprocess
@@ -12,32 +12,32 @@ RETRY_SECONDS = 5.0
 
 
 class Reload:
-    """command: with its arguments, as in a shell, but run without one. done: the `Folder.mark` of its last success.
-    Raises Refused for a command with a quote that is not closed."""
+    """command: with arguments in shell syntax, but run without a shell. done: the `Folder.mark` of its last success.
+    Raises Refused for a command with an unclosed quote."""
 
     def __init__(self, command: str) -> None:
         try:
             self._arguments = shlex.split(command)
         except ValueError as error:
-            raise Refused(f"the reload {command!r} can not be read: {error}") from None
+            raise Refused(f"the reload command {command!r} cannot be parsed: {error}") from None
         self._tried, self._retry_at = -1, 0.0
         self.done = -1
 
     def is_needed(self, mark: int) -> bool:
-        """Whether something has changed since; soon after a failure, whether it has changed once more."""
+        """Whether there are changes since the last success; just after a failure, only if there are newer changes."""
         return mark != self.done and (mark != self._tried or time.monotonic() >= self._retry_at)
 
     def run(self, mark: int) -> list[str]:
-        """Run it and wait for its end; what went wrong, if anything."""
+        """Run the command and wait for its end. Returns what went wrong, or an empty list."""
         self._tried, self._retry_at = mark, time.monotonic() + RETRY_SECONDS
         try:
-            ended = subprocess.run(  # noqa: S603 - the operator's own command
+            completed = subprocess.run(  # noqa: S603 - the operator's own command
                 self._arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            return [f"the reload failed, and will be tried again: {error}"]
-        if ended.returncode:
-            last = (ended.stderr or ended.stdout).decode(errors="replace").strip().splitlines()[-1:]
-            return [f"the reload failed with {ended.returncode}, and will be tried again: {' '.join(last)}"]
+            return [f"the reload failed and will be retried automatically: {error}"]
+        if code := completed.returncode:
+            last = (completed.stderr or completed.stdout).decode(errors="replace").strip().splitlines()[-1:]
+            return [f"the reload failed with exit code {code} and will be retried automatically: {' '.join(last)}"]
         self.done = mark
         return []

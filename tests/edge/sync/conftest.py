@@ -31,7 +31,7 @@ def run(services: Services, path: Path) -> Callable[..., Run]:
 
     def start(**options) -> Run:
         found = Run(services, path, **options)
-        assert found.is_done, found.said
+        assert found.is_done, found.output
         return found
 
     return start

@@ -1,9 +1,9 @@
-"""What lies in a directory of the sync."""
+"""Reading a directory of the sync."""
 
 import stat
 from pathlib import Path
 
-NAME, OTHER, THIRD = (f"{one}.customer.example" for one in ("name", "other", "third"))
+NAME, OTHER, THIRD = (f"{label}.customer.example" for label in ("name", "other", "third"))
 
 
 def mode(path: Path) -> int:
@@ -11,14 +11,14 @@ def mode(path: Path) -> int:
 
 
 def names(path: Path) -> set[str]:
-    return {one.name.removesuffix(".pem") for one in path.glob("*.pem") if one.is_symlink()}
+    return {link.name.removesuffix(".pem") for link in path.glob("*.pem") if link.is_symlink()}
 
 
 def read(path: Path) -> dict[str, str]:
-    return {one.name: one.read_text() for one in path.iterdir() if one.is_file() and one.name != "state.json"}
+    return {file.name: file.read_text() for file in path.iterdir() if file.is_file() and file.name != "state.json"}
 
 
 def marks(path: Path) -> dict[str, str]:
-    """What the names of the files tell nginx, by domain."""
-    links = {one.name.removesuffix(".pem"): one.readlink() for one in path.glob("*.pem") if one.is_symlink()}
-    return {name: link.name.split(".")[1] for name, link in links.items()}
+    """The parts of the file names that nginx reads, by domain."""
+    links = {link.name.removesuffix(".pem"): link.readlink() for link in path.glob("*.pem") if link.is_symlink()}
+    return {name: target.name.split(".")[1] for name, target in links.items()}

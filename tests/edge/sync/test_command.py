@@ -1,4 +1,4 @@
-"""What `issuer edge sync` says and runs, and how it ends."""
+"""What `issuer edge sync` prints and runs, and its exit codes."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def counting(file: Path, then: str = "true") -> str:
     return shlex.join(["sh", "-c", f"echo >> {file}; {then}"])
 
 
-def test_the_reload_runs_once_for_all_that_has_changed(records: Records, tmp_path: Path, run) -> None:
+def test_the_reload_runs_once_for_all_changes(records: Records, tmp_path: Path, run) -> None:
     counted = tmp_path / "counted"
     command = counting(counted)
     runs = []
@@ -42,7 +42,7 @@ def test_the_reload_runs_once_for_all_that_has_changed(records: Records, tmp_pat
     assert runs == [1, 2, 3, 3, 3, 4]
 
 
-def test_a_reload_that_a_kill_came_before_is_made_up_for(
+def test_a_reload_that_a_kill_prevented_runs_later(
     records: Records, services: Services, tmp_path: Path, path: Path, run
 ) -> None:
     counted = tmp_path / "counted"
@@ -58,15 +58,15 @@ def test_a_reload_that_a_kill_came_before_is_made_up_for(
 
 
 @pytest.mark.parametrize(
-    ("command", "words"), [("sh -c 'echo oops >&2; exit 3'", "with 3.*oops"), ("/none", "No such")]
+    ("command", "words"), [("sh -c 'echo oops >&2; exit 3'", "exit code 3.*oops"), ("/none", "No such")]
 )
-def test_a_reload_that_fails_is_told_and_tried_again(
+def test_a_reload_that_fails_is_reported_and_retried(
     records: Records, services: Services, tmp_path: Path, path: Path, run, command: str, words: str
 ) -> None:
     records.install(NAME)
-    found = Run(services, path, reload=command)
-    assert not found.is_done
-    assert [line for line in found.said if re.search(words, line)]
+    failed = Run(services, path, reload=command)
+    assert not failed.is_done
+    assert [line for line in failed.output if re.search(words, line)]
     assert names(path) == {NAME}
     counted = tmp_path / "counted"
     for _ in range(2):
@@ -74,20 +74,22 @@ def test_a_reload_that_fails_is_told_and_tried_again(
     assert len(counted.read_text()) == 1
 
 
-def test_a_long_first_run_tells_how_far_it_is(records: Records, run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_first_run_reports_its_progress(records: Records, run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync, "PROGRESS_SECONDS", 0)
     for name in (NAME, OTHER):
         records.install(name)
-    said = run().said
-    assert "1 names looked at, 1 have a certificate …" in said
-    assert said[-1] == "all 2 names looked at, 2 have a certificate"
+    output = run().output
+    assert "1 names checked so far, 1 have a certificate" in output
+    assert output[-1] == "all 2 names checked, 2 have a certificate"
 
 
-def test_haproxy_away_is_told_and_the_files_are_written(records: Records, services: Services, path: Path) -> None:
+def test_without_haproxy_a_failure_is_reported_and_the_files_are_written(
+    records: Records, services: Services, path: Path
+) -> None:
     records.install(NAME)
-    found = Run(services, path, haproxy=path / "none.sock")
-    assert (found.is_done, names(path)) == (False, {NAME})
-    assert any(line.startswith("HAProxy: ") and "none.sock" in line for line in found.said)
+    failed = Run(services, path, haproxy=path / "none.sock")
+    assert (failed.is_done, names(path)) == (False, {NAME})
+    assert any(line.startswith("HAProxy: ") and "none.sock" in line for line in failed.output)
 
 
 def command(redis_url: str, *options: str) -> subprocess.CompletedProcess:
@@ -97,13 +99,13 @@ def command(redis_url: str, *options: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_once_says_by_its_exit_code_whether_all_was_done(records: Records, redis_url: str, path: Path) -> None:
+def test_the_exit_code_of_once_says_whether_anything_failed(records: Records, redis_url: str, path: Path) -> None:
     records.install(NAME)
     done = command(redis_url, "--dir", str(path), "--once")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{NAME}: certificate ")
-    away = command(f"redis://{LOOPBACK}:{free_port()}/0", "--dir", str(path), "--once")
-    assert (away.returncode, "temporarily unavailable" in away.stdout) == (1, True)
+    unavailable = command(f"redis://{LOOPBACK}:{free_port()}/0", "--dir", str(path), "--once")
+    assert (unavailable.returncode, "temporarily unavailable" in unavailable.stdout) == (1, True)
     assert names(path) == {NAME}
 
 
@@ -116,15 +118,15 @@ def test_once_says_by_its_exit_code_whether_all_was_done(records: Records, redis
         (["--dir", "/dev/null/x"], "Not a directory"),
     ],
 )
-def test_what_can_not_be_is_said_in_a_line(redis_url: str, path: Path, options: list[str], words: str) -> None:
-    found = command(redis_url, *[one.format(path=path) for one in options])
-    assert found.returncode != 0
-    assert words in found.stderr
-    assert "Traceback" not in found.stderr
+def test_wrong_options_are_one_line_of_error(redis_url: str, path: Path, options: list[str], words: str) -> None:
+    failed = command(redis_url, *[option.format(path=path) for option in options])
+    assert failed.returncode != 0
+    assert words in failed.stderr
+    assert "Traceback" not in failed.stderr
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_e12_it_ends_cleanly_and_goes_on_from_there(records: Records, redis_url: str, path: Path, sign) -> None:
+def test_e12_it_ends_cleanly_and_saves_its_position(records: Records, redis_url: str, path: Path, sign) -> None:
     records.install(NAME)
     environment = {**os.environ, **edge_settings(redis_url).as_environment()}
     with subprocess.Popen(

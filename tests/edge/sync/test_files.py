@@ -9,7 +9,7 @@ import pytest
 from issuer.domain import Hsts
 from issuer.edge import sync
 from issuer.edge.sync import Refused
-from issuer.keys import PLACEHOLDER_NAME, Vault, new_encryption_key, require_fit
+from issuer.keys import PLACEHOLDER_NAME, Vault, new_encryption_key, verify_bundle
 from issuer.ports import Services
 from tests.edge.records import Records
 from tests.edge.runs import Run
@@ -19,19 +19,19 @@ from tests.edge.terminators import GROUP
 
 def test_chain_and_key_in_one_and_the_lists(records: Records, services: Services, path: Path, run) -> None:
     serial = records.install(NAME)
-    assert any(line.startswith(f"{NAME}: certificate {serial} until 20") for line in run().said)
+    assert any(line.startswith(f"{NAME}: certificate {serial} until 20") for line in run().output)
     certificate = services.store.load(NAME).domain.certificate
     text = (path / f"{NAME}.pem").read_text()
     assert certificate.chain in text
     assert text.count("-----BEGIN PRIVATE KEY-----") == 1
-    found = read(path)
+    lists = read(path)
     assert marks(path) == {NAME: "5184000"}
-    assert found["hsts.haproxy"] == "default max-age=5184000\n"
-    assert found["names.haproxy"] == f"{NAME} valid\n"
-    assert found["crt-list.haproxy"] == f"{path}/{NAME}.pem {NAME}\n"
+    assert lists["hsts.haproxy"] == "default max-age=5184000\n"
+    assert lists["names.haproxy"] == f"{NAME} valid\n"
+    assert lists["crt-list.haproxy"] == f"{path}/{NAME}.pem {NAME}\n"
 
 
-def test_h03_policies_are_in_the_names_for_nginx_and_where_another_than_the_default_in_haproxys_list(
+def test_h03_policies_are_in_the_file_names_and_those_that_differ_from_the_default_in_haproxys_list(
     records: Records, path: Path, run
 ) -> None:
     for name, policy in ((NAME, Hsts(60, includes_subdomains=True)), (OTHER, Hsts(0)), (THIRD, Hsts(5_184_000))):
@@ -52,7 +52,7 @@ def test_h03_policies_are_in_the_names_for_nginx_and_where_another_than_the_defa
     assert marks(path) == {NAME: "60sp", THIRD: "5184000"}
 
 
-def test_another_default_policy_is_told_for_all_names(records: Records, services: Services, path: Path, run) -> None:
+def test_a_new_default_policy_applies_to_all_names(records: Records, services: Services, path: Path, run) -> None:
     for name, policy in ((NAME, None), (OTHER, Hsts(60)), (THIRD, Hsts(5_184_000))):
         records.install(name)
         records.policy(name, policy)
@@ -64,7 +64,7 @@ def test_another_default_policy_is_told_for_all_names(records: Records, services
     assert marks(path) == {NAME: "valid", OTHER: "60", THIRD: "5184000"}
 
 
-def test_d01_the_end_of_a_certificate_is_told_of(records: Records, services: Services, path: Path, run) -> None:
+def test_d01_an_expired_certificate_is_marked(records: Records, services: Services, path: Path, run) -> None:
     for name in (NAME, OTHER):
         records.install(name)
     run()
@@ -79,19 +79,19 @@ def test_d01_the_end_of_a_certificate_is_told_of(records: Records, services: Ser
 @pytest.mark.parametrize(
     "harm", [lambda _: None, Path.unlink, lambda one: one.write_text("x"), lambda one: one.chmod(0o644)]
 )
-def test_d01_there_is_a_certificate_that_is_nobodys(records: Records, path: Path, run, harm) -> None:
+def test_d01_there_is_a_placeholder_certificate(records: Records, path: Path, run, harm) -> None:
     run()
     before = (path / "neutral.pem").read_text()
     harm(path / "neutral.pem")
-    was_sound = (path / "neutral.pem").exists() and mode(path / "neutral.pem") == 0o600
-    was_sound = was_sound and (path / "neutral.pem").read_text() == before
+    was_valid = (path / "neutral.pem").exists() and mode(path / "neutral.pem") == 0o600
+    was_valid = was_valid and (path / "neutral.pem").read_text() == before
     run()
     after = (path / "neutral.pem").read_text()
-    require_fit(after, PLACEHOLDER_NAME)
-    assert (mode(path / "neutral.pem"), after == before) == (0o600, was_sound)
+    verify_bundle(after, PLACEHOLDER_NAME)
+    assert (mode(path / "neutral.pem"), after == before) == (0o600, was_valid)
 
 
-def test_what_was_withdrawn_meanwhile_goes_also_when_all_is_written_anew(
+def test_a_withdrawn_name_is_removed_also_when_all_files_are_written_again(
     records: Records, services: Services, path: Path, run
 ) -> None:
     for name in (NAME, OTHER):
@@ -107,14 +107,14 @@ def test_what_is_there_is_not_written_again(records: Records, path: Path, run) -
         records.install(name)
     run()
     before = {one: one.stat(follow_symlinks=False).st_ino for one in path.iterdir()}
-    assert run().said == []
+    assert run().output == []
     (path / "state.json").unlink()
-    assert run().said == ["all 2 names looked at, 2 have a certificate"]
+    assert run().output == ["all 2 names checked, 2 have a certificate"]
     after = {one: one.stat(follow_symlinks=False).st_ino for one in path.iterdir()}
     assert [one.name for one in before if before[one] != after[one]] in ([], ["state.json"])
 
 
-def test_withdrawn_and_vanished_names_go_and_files_of_others_stay(
+def test_withdrawn_and_deleted_names_are_removed_and_files_of_others_stay(
     records: Records, services: Services, path: Path, run
 ) -> None:
     for name in (NAME, OTHER, THIRD):
@@ -125,57 +125,57 @@ def test_withdrawn_and_vanished_names_go_and_files_of_others_stay(
         one.write_text("mine")
     foreign[3].symlink_to("own.pem")
     records.withdraw(NAME)
-    assert run().said == [f"{NAME}: withdrawn"]
+    assert run().output == [f"{NAME}: withdrawn"]
     services.store._redis.delete(f"issuer:domain:{OTHER}")
-    assert run().said == []
+    assert run().output == []
     services.store._redis.xtrim("issuer:changes", maxlen=0, approximate=False)
-    assert f"{OTHER}: withdrawn" in run().said
+    assert f"{OTHER}: withdrawn" in run().output
     assert names(path) == {THIRD, "link"}
     assert len(list((path / "versions").iterdir())) == 2
     assert all(one.read_text() == "mine" for one in foreign)
 
 
-def test_a_foreign_file_in_the_place_of_a_name_is_told_and_left_alone(
+def test_a_foreign_file_in_the_place_of_a_name_is_reported_and_not_replaced(
     records: Records, services: Services, path: Path, run
 ) -> None:
     run()
     (path / f"{NAME}.pem").write_text("mine")
     for name in (NAME, OTHER):
         records.install(name)
-    found = Run(services, path)
-    assert (found.is_done, (path / f"{NAME}.pem").read_text(), names(path)) == (False, "mine", {OTHER})
-    assert any("was not written here" in line for line in found.said)
+    failed = Run(services, path)
+    assert (failed.is_done, (path / f"{NAME}.pem").read_text(), names(path)) == (False, "mine", {OTHER})
+    assert any("was not written by `issuer edge sync`" in line for line in failed.output)
     (path / f"{NAME}.pem").unlink()
     run()
     assert names(path) == {NAME, OTHER}
 
 
-def test_a_gap_in_the_feed_is_made_up_for(records: Records, services: Services, path: Path, run) -> None:
+def test_after_a_gap_in_the_feed_all_names_are_read(records: Records, services: Services, path: Path, run) -> None:
     records.install(NAME)
     run()
     for name in (NAME, OTHER, THIRD):
         records.install(name)
     services.store._redis.xtrim("issuer:changes", maxlen=1, approximate=False)
-    said = run().said
-    assert said[0] == "the feed of changes does not reach back to where this was"
+    output = run().output
+    assert output[0] == "the change feed no longer contains the last position, so all names are read again"
     assert names(path) == {NAME, OTHER, THIRD}
     assert services.store.load(NAME).domain.certificate.chain in (path / f"{NAME}.pem").read_text()
 
 
-def test_an_empty_store_takes_nothing_away(records: Records, services: Services, path: Path, run) -> None:
+def test_an_empty_store_removes_no_files(records: Records, services: Services, path: Path, run) -> None:
     records.install(NAME)
     run()
     services.store._redis.flushall()
-    found = Run(services, path)
-    assert (found.is_done, names(path)) == (False, {NAME})
-    assert any("the store is empty" in line for line in found.said)
+    failed = Run(services, path)
+    assert (failed.is_done, names(path)) == (False, {NAME})
+    assert any("the store is empty" in line for line in failed.output)
     records.install(OTHER)
     run()
     assert names(path) == {OTHER}
 
 
 @pytest.mark.parametrize("change", ["key", "chain", "key of another kind", "no chain", "name"])
-def test_f01_what_does_not_fit_is_told_and_keeps_nobody_else(
+def test_f01_an_invalid_record_is_reported_and_affects_no_other_name(
     records: Records, services: Services, path: Path, run, change: str
 ) -> None:
     records.install(NAME)
@@ -192,12 +192,12 @@ def test_f01_what_does_not_fit_is_told_and_keeps_nobody_else(
     }
     records.install(NAME, **wrong[change])
     records.install(THIRD)
-    found = Run(services, path)
-    assert (found.is_done, names(path)) == (False, {NAME, OTHER, THIRD})
+    failed = Run(services, path)
+    assert (failed.is_done, names(path)) == (False, {NAME, OTHER, THIRD})
     assert (path / f"{NAME}.pem").read_text() == before
-    told = [line for line in found.said if line.startswith(f"{NAME}: ")]
-    assert len(told) == 1
-    assert "PRIVATE" not in told[0]
+    reported = [line for line in failed.output if line.startswith(f"{NAME}: ")]
+    assert len(reported) == 1
+    assert "PRIVATE" not in reported[0]
     assert not Run(services, path).is_done
     records.install(NAME)
     run()
@@ -214,7 +214,7 @@ def test_f03_a_key_that_can_be_decrypted_again_is_written_by_the_next_run(
     assert names(path) == {NAME}
 
 
-def test_f05_only_we_may_read(records: Records, path: Path, run) -> None:
+def test_f05_only_the_owner_may_read(records: Records, path: Path, run) -> None:
     records.install(NAME)
     run()
     assert [mode(one) for one in (path, path / "versions")] == [0o700, 0o700]
@@ -224,11 +224,11 @@ def test_f05_only_we_may_read(records: Records, path: Path, run) -> None:
 def test_f05_or_a_group_as_well(records: Records, path: Path, run) -> None:
     gid = grp.getgrnam(GROUP).gr_gid
     records.install(NAME)
-    for given, allowed in ((None, 0o600), (gid, 0o640), (None, 0o600)):
-        run(gid=given)
+    for group, allowed in ((None, 0o600), (gid, 0o640), (None, 0o600)):
+        run(gid=group)
         files = [path / f"{NAME}.pem", path / "neutral.pem", *path.glob("*.haproxy")]
         assert [mode(one) for one in files] == [allowed] * 5
-        if given is not None:
+        if group is not None:
             assert {one.stat().st_gid for one in [path, *files]} == {gid}
             assert mode(path) == 0o750
 
@@ -247,7 +247,7 @@ def test_f05_a_directory_that_is_open_to_others_is_refused(records: Records, pat
 
 
 @pytest.mark.parametrize("harm", ["loosened", "emptied", "removed"])
-def test_f05_a_file_that_is_not_as_it_was_written_is_written_anew(records: Records, path: Path, run, harm: str) -> None:
+def test_f05_a_changed_file_is_written_again(records: Records, path: Path, run, harm: str) -> None:
     records.install(NAME)
     run()
     before = (path / f"{NAME}.pem").read_text().partition("\n")[2]
@@ -258,7 +258,7 @@ def test_f05_a_file_that_is_not_as_it_was_written_is_written_anew(records: Recor
     assert mode(path / f"{NAME}.pem") == 0o600
 
 
-def test_two_in_one_directory_are_one_too_many_and_two_directories_are_fine(
+def test_only_one_sync_may_run_in_a_directory_but_several_directories_are_allowed(
     records: Records, services: Services, tmp_path: Path
 ) -> None:
     records.install(NAME)

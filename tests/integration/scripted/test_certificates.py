@@ -1,4 +1,4 @@
-"""What is asked for, what is installed of what comes, and when it is renewed."""
+"""What a CSR asks for, which certificates are installed, and when they are renewed."""
 
 import datetime as dt
 from dataclasses import replace
@@ -38,7 +38,7 @@ def test_of_two_chains_the_first_is_installed_whole(services: Services, ca: Scri
         ({"foreign_names": ("other.customer.example",)}, f"not for {NAME} alone"),
         ({"foreign_names": (NAME, "other.customer.example")}, f"not for {NAME} alone"),
         ({"not_before": dt.timedelta(days=200)}, "not valid yet"),
-        ({"lifetime": dt.timedelta(minutes=59)}, "expired already"),
+        ({"lifetime": dt.timedelta(minutes=59)}, "already expired"),
     ],
 )
 def test_a_certificate_that_is_not_the_one_asked_for_takes_no_place(
@@ -54,9 +54,9 @@ def test_a_certificate_that_is_not_the_one_asked_for_takes_no_place(
     assert len(ca.certificates.log) == 3, "one before, and two of the renewal's tries in its first hour"
     for switch, value in usual.items():
         setattr(ca, switch, value)
-    mended = lived(services, DAY).domain.certificate
-    assert mended.serial == f"{ca.certificates.log[-1][1]:x}"
-    assert mended.serial != held.serial
+    replacement = lived(services, DAY).domain.certificate
+    assert replacement.serial == f"{ca.certificates.log[-1][1]:x}"
+    assert replacement.serial != held.serial
 
 
 @pytest.mark.parametrize(

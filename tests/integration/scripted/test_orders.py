@@ -1,4 +1,4 @@
-"""Orders at a CA that is slow, lazy, or in trouble: what becomes of them, and what their owner is told."""
+"""Orders at a CA that is slow or fails: what happens to them, and what the domain owner reads."""
 
 import itertools
 import time
@@ -27,7 +27,7 @@ SUBPROBLEMS = [problem("dns", "SERVFAIL for A"), problem("connection", "no route
 
 
 def looks_at_orders(ca: ScriptedCa, clock: FakeClock) -> list[float]:
-    """When each of them comes."""
+    """The times of their requests."""
     looks: list[float] = []
     ca.add(Fault("/order/", FOR_GOOD, before=lambda: looks.append(clock())))
     return looks
@@ -58,7 +58,7 @@ def test_c01_a_certificate_for_another_workers_key_is_never_installed(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("looks", [0, 3])
-def test_c02_a_finalize_that_was_cut_off_is_taken_up_again(services: Services, ca: ScriptedCa, moment, looks) -> None:
+def test_c02_a_finalize_that_was_cut_off_is_resumed(services: Services, ca: ScriptedCa, moment, looks) -> None:
     ca.looks_until_valid = looks
     ca.add(Fault("/finalize/", **{moment: cut}))
     opened(services, NAME)
@@ -145,15 +145,15 @@ def test_c09_c10_a_ca_that_takes_its_time_costs_neither_a_failure_nor_an_order(
 
 
 @pytest.mark.parametrize("order_error", [None, {}, problem("malformed", "the order has failed")])
-def test_c11_the_owner_is_told_why_the_challenge_failed(services: Services, ca: ScriptedCa, order_error) -> None:
+def test_c11_the_owner_reads_why_the_challenge_failed(services: Services, ca: ScriptedCa, order_error) -> None:
     ca.authorization_error = problem("connection", "Timeout during connect", subproblems=SUBPROBLEMS)
     ca.order_error = order_error
     opened(services, NAME)
     lived(services)
-    told = shown(services)
-    assert told["status"] == "error"
+    body = shown(services)
+    assert body["status"] == "error"
     for words in ("Timeout during connect", "SERVFAIL for A (dns)", "no route to 192.0.2.1"):
-        assert words in told["error"]
+        assert words in body["error"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_c11_the_owner_is_told_why_the_challenge_failed(services: Services, ca: 
         (problem("caa", "CAA forbids", subproblems=SUBPROBLEMS), ProblemType.CAA, ["CAA forbids", "SERVFAIL for A"]),
     ],
 )
-def test_c11_the_owner_is_told_why_the_order_failed(services: Services, ca: ScriptedCa, order_error, type_, words):
+def test_c11_the_owner_reads_why_the_order_failed(services: Services, ca: ScriptedCa, order_error, type_, words):
     ca.order_error = order_error
     opened(services, NAME)
     assert lived(services).issuance.problem.type is type_
@@ -172,15 +172,15 @@ def test_c11_the_owner_is_told_why_the_order_failed(services: Services, ca: Scri
     assert status(lived(services, DAY), services.clock()) is Status.ACTIVE
 
 
-def test_c11_the_owner_is_told_why_the_name_is_refused(services: Services, ca: ScriptedCa) -> None:
+def test_c11_the_owner_reads_why_the_name_is_refused(services: Services, ca: ScriptedCa) -> None:
     refused = Refused(400, "rejectedIdentifier", "policy forbids", subproblems=[*SUBPROBLEMS, problem("badNonce", "")])
     ca.add(Fault("/newOrder", before=lambda: refused.answer))
     opened(services, NAME)
     lived(services)
-    told = shown(services)
-    assert told["status"] == "error"
+    body = shown(services)
+    assert body["status"] == "error"
     for words in ("policy forbids (rejectedIdentifier)", "SERVFAIL for A (dns)", "no route to 192.0.2.1 (connection)"):
-        assert words in told["error"]
+        assert words in body["error"]
     assert ca.count("/newOrder") == 1
 
 
@@ -196,7 +196,7 @@ def test_c15_changed_terms_are_the_operators_business(services: Services, ca: Sc
     assert len(ca.accounts.made) == 1
 
 
-def test_c15_the_operator_is_told_where_to_agree_and_no_other_domain_asks(
+def test_c15_the_operator_reads_where_to_agree_and_no_other_domain_asks(
     services: Services, ca: ScriptedCa, dns: Dns
 ) -> None:
     ca.terms_changed = True
@@ -212,7 +212,7 @@ def test_c15_the_operator_is_told_where_to_agree_and_no_other_domain_asks(
 
 
 @pytest.mark.parametrize(("step", "path"), [(Step.CHALLENGE, "/authorization/1"), (Step.INSTALL, "/certificate/1")])
-def test_g05_an_order_that_the_ca_has_forgotten_is_placed_anew(
+def test_g05_an_order_that_the_ca_has_forgotten_is_placed_again(
     services: Services, ca: ScriptedCa, step: Step, path: str
 ) -> None:
     opened(services, NAME)

@@ -1,4 +1,4 @@
-"""A CA that looks from several places: each node answers, and the owner reads from which place it failed."""
+"""A CA that validates from several vantage points: each node answers, and the owner reads which one failed."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -52,10 +52,10 @@ def test_b10_the_owner_reads_from_where_it_was_not_seen(
     nodes: tuple[ScriptedCa, Settings, list[int]], dns: Dns, clock: FakeClock
 ) -> None:
     ca, settings, _ = nodes
-    said = "During secondary validation: 198.51.100.7: Fetching http://track.customer.example/…: Error getting"
-    ca.authorization_error = problem("connection", said)
+    detail = "During secondary validation: 198.51.100.7: Fetching http://track.customer.example/…: Error getting"
+    ca.authorization_error = problem("connection", detail)
     services = build_services(settings, clock)
     opened(services, published(dns, NAME))
     lived(services)
-    assert said in shown(services)["error"]
+    assert detail in shown(services)["error"]
     assert shown(services)["must_act"] == "owner"

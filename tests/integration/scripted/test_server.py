@@ -1,4 +1,4 @@
-"""That the scripted CA refuses what an ACME server must refuse: otherwise a test at it would show nothing."""
+"""The scripted CA refuses what an ACME server must refuse; otherwise tests with it would prove nothing."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def jwk(key: JWKEC) -> dict[str, Any]:
 
 
 def sealed(header: dict[str, Any], payload: object, sign: Signature) -> dict[str, str]:
-    """A flattened JWS, whatever its header says. A payload of "" is an empty one."""
+    """A flattened JWS with any header. A payload of "" is an empty one."""
     content = b"" if payload == "" else json.dumps(payload).encode()
     protected, body = encode_b64jose(json.dumps(header).encode()), encode_b64jose(content)
     return {"protected": protected, "payload": body, "signature": encode_b64jose(sign(f"{protected}.{body}".encode()))}
@@ -45,7 +45,7 @@ def by(key: JWKEC) -> Signature:
 
 @dataclass
 class Client:
-    """Signs what it is told to sign."""
+    """A client that signs any request."""
 
     ca: ScriptedCa
     key: JWKEC
@@ -54,8 +54,8 @@ class Client:
     def header(self, path: str, **other: Any) -> dict[str, Any]:
         nonce = urllib3.request("HEAD", f"{self.ca.origin}/newNonce").headers["Replay-Nonce"]
         who = {"kid": self.kid} if self.kid else {"jwk": jwk(self.key)}
-        found = {"alg": "ES256", "nonce": nonce, "url": f"{self.ca.origin}{path}"} | who | other
-        return {name: value for name, value in found.items() if value is not None}
+        header = {"alg": "ES256", "nonce": nonce, "url": f"{self.ca.origin}{path}"} | who | other
+        return {name: value for name, value in header.items() if value is not None}
 
     def send(self, path: str, jws: object, content_type: str = JOSE) -> urllib3.BaseHTTPResponse:
         headers = {"Content-Type": content_type}
@@ -78,7 +78,7 @@ def client(ca: ScriptedCa) -> Client:
     return Client(ca, new_key()).registered()
 
 
-def told(answer: urllib3.BaseHTTPResponse) -> tuple[int, str]:
+def outcome(answer: urllib3.BaseHTTPResponse) -> tuple[int, str]:
     """The status, and the type of the problem if it is one."""
     if answer.status >= 400:
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -87,9 +87,9 @@ def told(answer: urllib3.BaseHTTPResponse) -> tuple[int, str]:
 
 def test_a_signature_of_another_key_is_refused(client: Client) -> None:
     jws = sealed(client.header("/newOrder"), WANTED, by(new_key()))
-    assert told(client.send("/newOrder", jws)) == (400, "malformed")
+    assert outcome(client.send("/newOrder", jws)) == (400, "malformed")
     jws = sealed(client.header("/newOrder"), WANTED, by(client.key)) | {"payload": encode_b64jose(b"{}")}
-    assert told(client.send("/newOrder", jws)) == (400, "malformed")
+    assert outcome(client.send("/newOrder", jws)) == (400, "malformed")
     assert not client.ca.orders.made
 
 
@@ -98,10 +98,10 @@ def test_a_nonce_is_good_for_one_request(client: Client) -> None:
     first = client.send("/newOrder", jws)
     assert first.status == 201
     again = client.send("/newOrder", jws)
-    assert told(again) == (400, "badNonce")
+    assert outcome(again) == (400, "badNonce")
     assert client.post("/newOrder", WANTED, nonce=again.headers["Replay-Nonce"]).status == 201
     for nonce in ("bm9uY2U", None, 7, ["x"]):
-        assert told(client.post("/newOrder", WANTED, nonce=nonce)) == (400, "badNonce")
+        assert outcome(client.post("/newOrder", WANTED, nonce=nonce)) == (400, "badNonce")
 
 
 @pytest.mark.parametrize(
@@ -118,39 +118,39 @@ def test_a_nonce_is_good_for_one_request(client: Client) -> None:
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(client: Client, header, expected) -> None:
-    assert told(client.post("/newOrder", WANTED, **header)) == expected
+    assert outcome(client.post("/newOrder", WANTED, **header)) == expected
 
 
 def test_a_request_that_is_not_signed_is_refused(client: Client) -> None:
     jws = sealed(client.header("/newOrder"), WANTED, by(client.key))
-    assert told(client.send("/newOrder", jws, "application/json")) == (415, "malformed")
-    assert told(client.send("/newOrder", jws | {"header": {}})) == (400, "malformed")
-    assert told(client.send("/newOrder", WANTED)) == (400, "malformed")
+    assert outcome(client.send("/newOrder", jws, "application/json")) == (415, "malformed")
+    assert outcome(client.send("/newOrder", jws | {"header": {}})) == (400, "malformed")
+    assert outcome(client.send("/newOrder", WANTED)) == (400, "malformed")
     order = client.post("/newOrder", WANTED)
     got = urllib3.request("GET", order.headers["Location"], retries=False)
-    assert told(got) == (405, "malformed")
+    assert outcome(got) == (405, "malformed")
 
 
-def test_what_belongs_to_an_account_is_not_told_to_another(client: Client) -> None:
+def test_what_belongs_to_an_account_is_not_shown_to_another(client: Client) -> None:
     order = client.post("/newOrder", WANTED)
     paths = [url.removeprefix(client.ca.origin) for url in (order.headers["Location"], *order.json()["authorizations"])]
     other = Client(client.ca, new_key()).registered()
     for path in [*paths, "/account/1", "/orders/1", "/finalize/1", "/challenge/1"]:
-        assert told(other.post(path)) == (403, "unauthorized"), path
+        assert outcome(other.post(path)) == (403, "unauthorized"), path
     assert client.post("/orders/1").json() == {"orders": [order.headers["Location"]]}
 
 
-def test_an_account_is_found_by_its_key_until_it_is_given_up(client: Client) -> None:
-    def found(key: JWKEC) -> urllib3.BaseHTTPResponse:
+def test_an_account_is_found_by_its_key_until_it_is_deactivated(client: Client) -> None:
+    def find_account(key: JWKEC) -> urllib3.BaseHTTPResponse:
         return Client(client.ca, key).post("/newAccount", {"onlyReturnExisting": True})
 
-    assert (found(client.key).status, found(client.key).headers["Location"]) == (200, client.kid)
-    assert told(found(new_key())) == (400, "accountDoesNotExist")
+    assert (find_account(client.key).status, find_account(client.key).headers["Location"]) == (200, client.kid)
+    assert outcome(find_account(new_key())) == (400, "accountDoesNotExist")
     path = client.kid.removeprefix(client.ca.origin)
     assert client.post(path, {"contact": ["mailto:a@b.example"]}).json()["contact"] == ["mailto:a@b.example"]
     assert client.post(path, {"status": "deactivated"}).json()["status"] == "deactivated"
-    assert told(found(client.key)) == (403, "unauthorized")
-    assert told(client.post("/newOrder", WANTED)) == (403, "unauthorized")
+    assert outcome(find_account(client.key)) == (403, "unauthorized")
+    assert outcome(client.post("/newOrder", WANTED)) == (403, "unauthorized")
     assert len(client.ca.accounts.made) == 1
 
 
@@ -165,13 +165,13 @@ def test_an_account_is_found_by_its_key_until_it_is_given_up(client: Client) -> 
 )
 def test_an_external_account_binding_is_verified(ca: ScriptedCa, kid, mac_key, bound, expected) -> None:
     ca.eab_keys = {"us": MAC_KEY}
-    client, wanted = Client(ca, new_key()), {"termsOfServiceAgreed": True}
+    client, payload = Client(ca, new_key()), {"termsOfServiceAgreed": True}
     assert urllib3.request("GET", ca.directory_url).json()["meta"]["externalAccountRequired"] is True
-    assert told(client.post("/newAccount", wanted)) == (403, "externalAccountRequired")
+    assert outcome(client.post("/newAccount", payload)) == (403, "externalAccountRequired")
     header = {"alg": "HS256", "kid": kid, "url": f"{ca.origin}/newAccount"}
     key = client.key if bound == "own" else new_key()
     binding = sealed(header, jwk(key), lambda data: HS256.sign(decode_b64jose(mac_key), data))
-    assert told(client.post("/newAccount", wanted | {"externalAccountBinding": binding})) == expected
+    assert outcome(client.post("/newAccount", payload | {"externalAccountBinding": binding})) == expected
 
 
 def test_a_key_is_rolled_over_with_the_consent_of_both(client: Client) -> None:
@@ -181,20 +181,20 @@ def test_a_key_is_rolled_over_with_the_consent_of_both(client: Client) -> None:
         header = {"alg": "ES256", "jwk": jwk(key), "url": f"{client.ca.origin}/keyChange"}
         return client.post("/keyChange", sealed(header, {"account": account, "oldKey": jwk(old)}, by(signer)))
 
-    assert told(rolled(new, client.key)) == (400, "malformed")
-    assert told(rolled(new, new, old=new)) == (400, "malformed")
-    assert told(rolled(new, new, account=holder.kid)) == (400, "malformed")
+    assert outcome(rolled(new, client.key)) == (400, "malformed")
+    assert outcome(rolled(new, new, old=new)) == (400, "malformed")
+    assert outcome(rolled(new, new, account=holder.kid)) == (400, "malformed")
     taken = rolled(holder.key, holder.key)
-    assert (*told(taken), taken.headers["Location"]) == (409, "malformed", holder.kid)
+    assert (*outcome(taken), taken.headers["Location"]) == (409, "malformed", holder.kid)
     assert client.post("/newOrder", WANTED).status == 201
     assert rolled(new, new).status == 200
-    assert told(client.post("/newOrder", WANTED)) == (400, "malformed")
+    assert outcome(client.post("/newOrder", WANTED)) == (400, "malformed")
     client.key = new
     assert client.post("/newOrder", WANTED).status == 201
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("payload", "expected"),
     [
         ({}, (400, "malformed")),
         ({"identifiers": [{"type": "ip", "value": "192.0.2.1"}]}, (400, "unsupportedIdentifier")),
@@ -204,11 +204,11 @@ def test_a_key_is_rolled_over_with_the_consent_of_both(client: Client) -> None:
         (WANTED | {"replaces": "unknown.AAAA"}, (404, "malformed")),
     ],
 )
-def test_an_order_is_looked_at(client: Client, wanted, expected) -> None:
+def test_an_order_is_checked(client: Client, payload, expected) -> None:
     client.ca.profiles, client.ca.renewal_window = {"shortlived": "six days"}, (1.0, 2.0)
-    answer = client.post("/newOrder", wanted)
-    assert told(answer) == expected
-    assert answer.json().get("profile") == wanted.get("profile") or answer.status >= 400
+    answer = client.post("/newOrder", payload)
+    assert outcome(answer) == expected
+    assert answer.json().get("profile") == payload.get("profile") or answer.status >= 400
 
 
 def test_a_certificate_is_signed_for_the_names_that_were_proved_alone(client: Client) -> None:
@@ -221,12 +221,12 @@ def test_a_certificate_is_signed_for_the_names_that_were_proved_alone(client: Cl
         return client.post(path, {"csr": encode_b64jose(csr.public_bytes(Encoding.DER))})
 
     client.post("/newOrder", WANTED)
-    assert told(finalized("/finalize/1", NAME)) == (403, "orderNotReady")
+    assert outcome(finalized("/finalize/1", NAME)) == (403, "orderNotReady")
     client.ca.authorization_status, client.ca.alternates = "valid", True
     client.post("/newOrder", WANTED)
-    assert told(client.post("/finalize/2", {"csr": "x"})) == (400, "badCSR")
-    assert told(finalized("/finalize/2", "other.customer.example")) == (400, "badCSR")
-    assert told(finalized("/finalize/2", NAME, client.key.key._wrapped)) == (400, "badCSR")
+    assert outcome(client.post("/finalize/2", {"csr": "x"})) == (400, "badCSR")
+    assert outcome(finalized("/finalize/2", "other.customer.example")) == (400, "badCSR")
+    assert outcome(finalized("/finalize/2", NAME, client.key.key._wrapped)) == (400, "badCSR")
     assert finalized("/finalize/2", NAME).json()["status"] == "valid"
     chains = [client.post(path) for path in ("/certificate/2", "/certificate/2/1")]
     leaf, other = (x509.load_pem_x509_certificates(one.data)[0] for one in chains)
@@ -235,6 +235,6 @@ def test_a_certificate_is_signed_for_the_names_that_were_proved_alone(client: Cl
     assert f'<{client.ca.origin}/certificate/2/1>;rel="alternate"' in chains[0].headers["Link"]
     der = {"certificate": encode_b64jose(leaf.public_bytes(Encoding.DER))}
     stranger = Client(client.ca, new_key())
-    assert told(stranger.post("/revokeCert", der)) == (403, "unauthorized")
+    assert outcome(stranger.post("/revokeCert", der)) == (403, "unauthorized")
     assert Client(client.ca, JWKEC(key=key)).post("/revokeCert", der).status == 200
-    assert told(client.post("/revokeCert", der)) == (400, "alreadyRevoked")
+    assert outcome(client.post("/revokeCert", der)) == (400, "alreadyRevoked")

@@ -1,4 +1,4 @@
-"""E02: Redis refused, silent, full, read-only. Answers in time, nothing half-made, nothing lost. Its own Redis."""
+"""E02: Redis refused, silent, full, read-only. Answers come in time; nothing is incomplete or lost."""
 
 import json
 import os
@@ -36,7 +36,7 @@ WRITES = {name: CALLS[name] for name in ("post", "put")}
 
 @dataclass
 class OwnRedis:
-    """A Redis that a test may break, and `admin`, a client to look at it."""
+    """A Redis that a test may break. admin: a client to inspect it."""
 
     sandbox: Sandbox
     port: int
@@ -78,7 +78,7 @@ FAULTS = {
     "full": (OwnRedis.fill, OwnRedis.empty),
     "read-only": (OwnRedis.demote, OwnRedis.promote),
 }
-AWAY = {name: FAULTS[name] for name in ("refused", "black-holed")}
+UNAVAILABLE = {name: FAULTS[name] for name in ("refused", "black-holed")}
 
 
 def faults(which: dict) -> pytest.MarkDecorator:
@@ -121,7 +121,7 @@ def broker(servers: list[OwnRedis]) -> OwnRedis:
 
 
 @contextmanager
-def front_over(url: str, broker_url: str = "memory://") -> Iterator[ApiClient]:
+def api_client_over(url: str, broker_url: str = "memory://") -> Iterator[ApiClient]:
     client = connect(url)
     services = fake_services(RedisStore(client))
     queue = queue_at(broker_url)
@@ -132,7 +132,7 @@ def front_over(url: str, broker_url: str = "memory://") -> Iterator[ApiClient]:
 
 @pytest.fixture
 def api_client(records: OwnRedis) -> Iterator[ApiClient]:
-    with front_over(records.url) as api_client:
+    with api_client_over(records.url) as api_client:
         api_client.with_accounts()
         assert api_client.post(FAILED).status_code == 202
         worked(api_client.services, lambda issuance: issuance.fail(Problem(ProblemType.CA_REFUSED)), FAILED)
@@ -162,23 +162,21 @@ def assert_unavailable(api_client: ApiClient, call: tuple[str, str]) -> None:
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def assert_nothing_half_made(api_client: ApiClient, records: OwnRedis) -> None:
-    """No record of NEW or a complete one; FAILED as it was or complete and open."""
+def assert_nothing_incomplete(api_client: ApiClient, records: OwnRedis) -> None:
+    """NEW has no record or a complete one; FAILED is unchanged, or complete and open."""
     new, failed = api_client.load(NEW), api_client.load(FAILED)
-    there = [one for one in (new, failed) if one]
+    existing = [record for record in (new, failed) if record]
     assert set(records.admin.zrange(OPEN_INDEXES[0], 0, -1)) == {
-        one.domain.name for one in there if one.issuance.is_open
+        record.domain.name for record in existing if record.issuance.is_open
     }
-    assert set(records.admin.keys("issuer:domain:*")) == {
-        f"issuer:domain:{one.domain.name}" for one in (new, failed) if one
-    }
+    assert set(records.admin.keys("issuer:domain:*")) == {f"issuer:domain:{record.domain.name}" for record in existing}
     assert new is None or (new.domain.account, new.issuance.step, new.version) == ("platform", Step.ORDER, 1)
     assert failed.issuance.step in {Step.FAILED, Step.ORDER}
 
 
 @calls(CALLS)
-@faults(AWAY)
-def test_e02_503_when_redis_is_away(api_client: ApiClient, records: OwnRedis, fault, call) -> None:
+@faults(UNAVAILABLE)
+def test_e02_503_when_redis_is_unavailable(api_client: ApiClient, records: OwnRedis, fault, call) -> None:
     before = api_client.load(FAILED).version
     fault[0](records)
     try:
@@ -187,21 +185,21 @@ def test_e02_503_when_redis_is_away(api_client: ApiClient, records: OwnRedis, fa
     finally:
         fault[1](records)
     assert (api_client.load(NEW), api_client.load(FAILED).version) == (None, before)
-    assert_nothing_half_made(api_client, records)
+    assert_nothing_incomplete(api_client, records)
     assert api_client.queued() == []
 
 
 @calls(CALLS)
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "black-holed"])
 def test_e02_503_when_redis_was_never_there(*, is_silent: bool, call) -> None:
-    with black_hole() as hole, front_over(f"redis://{LOOPBACK}:{hole if is_silent else 1}/0") as api_client:
+    with black_hole() as hole, api_client_over(f"redis://{LOOPBACK}:{hole if is_silent else 1}/0") as api_client:
         api_client.keys["platform"] = "platform.key"
         assert_unavailable(api_client, call)
 
 
 @calls(WRITES)
 @faults(FAULTS)
-def test_e02_503_when_it_goes_away_between_the_checks_and_the_write(
+def test_e02_503_when_it_fails_between_the_checks_and_the_write(
     api_client: ApiClient, records: OwnRedis, fault, call
 ) -> None:
     class Breaking(FakeResolver):
@@ -217,15 +215,15 @@ def test_e02_503_when_it_goes_away_between_the_checks_and_the_write(
         fault[1](records)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
-    assert_nothing_half_made(api_client, records)
-    # A write that a silent Redis received it may carry out later: then it is open, and reconcile goes on with it.
+    assert_nothing_incomplete(api_client, records)
+    # A silent Redis may execute a received write later: then the issuance is open, and reconcile continues it.
     assert api_client.queued() == []
     again = api_client.call(*call)
     assert again.status_code in ({202, 409} if fault is FAULTS["black-holed"] else {202})
 
 
 @faults({name: FAULTS[name] for name in ("full", "read-only")})
-def test_e02_what_only_reads_goes_on(api_client: ApiClient, records: OwnRedis, fault) -> None:
+def test_e02_calls_that_only_read_still_succeed(api_client: ApiClient, records: OwnRedis, fault) -> None:
     fault[0](records)
     try:
         for name in ("post", "put"):
@@ -236,14 +234,12 @@ def test_e02_what_only_reads_goes_on(api_client: ApiClient, records: OwnRedis, f
     finally:
         fault[1](records)
     assert (api_client.load(NEW), api_client.load(FAILED).issuance.step) == (None, Step.FAILED)
-    assert_nothing_half_made(api_client, records)
+    assert_nothing_incomplete(api_client, records)
     assert api_client.post(NEW).status_code == 202
 
 
-def assert_begun_and_found_again(
-    api_client: ApiClient, services: Services, records: OwnRedis, broker: OwnRedis
-) -> None:
-    """The record is whole and waits; a minute later reconcile sends its message, over a broker that is there."""
+def assert_started_and_requeued(api_client: ApiClient, services: Services, records: OwnRedis, broker: OwnRedis) -> None:
+    """The record is complete and waits; a minute later reconcile sends its message, over an available broker."""
     record = api_client.load(NEW)
     now = services.clock()
     assert (record.issuance.step, record.domain.account) == (Step.ORDER, "platform")
@@ -260,10 +256,10 @@ def assert_begun_and_found_again(
 def sent(broker: OwnRedis) -> list[tuple[str, str]]:
     with redis_client.Redis(port=broker.port, db=1, decode_responses=True) as client:
         messages = [json.loads(text) for text in client.lrange("interactive", 0, -1)]
-    return [(one["headers"]["task"], one["properties"]["delivery_info"]["routing_key"]) for one in messages]
+    return [(message["headers"]["task"], message["properties"]["delivery_info"]["routing_key"]) for message in messages]
 
 
-def begin(api_client: ApiClient) -> None:
+def initiate(api_client: ApiClient) -> None:
     api_client.with_accounts()
     for name, status in ((NEW, 202), (NEW, 409)):
         with within(SECONDS):
@@ -271,33 +267,33 @@ def begin(api_client: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "black-holed"])
-def test_e02_a_broker_that_is_not_there_loses_nothing(records: OwnRedis, broker: OwnRedis, *, is_silent: bool) -> None:
+def test_e02_an_unavailable_broker_loses_nothing(records: OwnRedis, broker: OwnRedis, *, is_silent: bool) -> None:
     with (
         black_hole() as hole,
-        front_over(records.url, f"redis://{LOOPBACK}:{hole if is_silent else 1}/1") as api_client,
+        api_client_over(records.url, f"redis://{LOOPBACK}:{hole if is_silent else 1}/1") as api_client,
     ):
-        begin(api_client)
-        assert_begun_and_found_again(api_client, api_client.services, records, broker)
+        initiate(api_client)
+        assert_started_and_requeued(api_client, api_client.services, records, broker)
 
 
 @faults(FAULTS)
-def test_e02_a_broker_that_goes_away_loses_nothing(records: OwnRedis, broker: OwnRedis, fault) -> None:
-    with front_over(records.url, f"{broker.url}/1") as api_client:
+def test_e02_a_broker_that_fails_loses_nothing(records: OwnRedis, broker: OwnRedis, fault) -> None:
+    with api_client_over(records.url, f"{broker.url}/1") as api_client:
         api_client.with_accounts()
         assert api_client.post("first.customer.example").status_code == 202
         assert sent(broker) == [("order", "interactive")]
         records.admin.flushall()
         fault[0](broker)
         try:
-            begin(api_client)
+            initiate(api_client)
         finally:
             fault[1](broker)
         broker.admin.flushall()
-        assert_begun_and_found_again(api_client, api_client.services, records, broker)
+        assert_started_and_requeued(api_client, api_client.services, records, broker)
 
 
-def test_e02_a_full_redis_for_both_begins_nothing(records: OwnRedis) -> None:
-    with front_over(records.url, f"{records.url}/1") as api_client:
+def test_e02_a_full_redis_for_both_starts_nothing(records: OwnRedis) -> None:
+    with api_client_over(records.url, f"{records.url}/1") as api_client:
         api_client.with_accounts()
         records.fill()
         try:
