@@ -1,4 +1,4 @@
-"""The bench runs, with few domains and at a pace that ends it soon. `make bench` measures it."""
+"""The bench runs, with few domains and at a pace that ends it soon; `make bench` measures it."""
 
 import subprocess
 import sys
