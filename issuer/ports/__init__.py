@@ -83,8 +83,8 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services(Policy):
-    """Everything that actions, steps and edges work with. own_names: refused to customers, with all below them. edge_token:
-    what terminators show; empty: they may ask nothing. edges: terminators (`host:port`) that are asked what they
+    """Everything that actions, steps and edges work with. own_names: refused to customers, with all names below them.
+    edge_token: what terminators send; empty: /edge is off. edges: terminators (`host:port`) that are asked what they
     serve."""
 
     store: Store
