@@ -93,8 +93,7 @@ def _words(word: Status, last: str | None) -> tuple[str, str | None]:
             return last or "x509 key pair generation is in progress", "Waiting for x509 key pair generation"
         case Status.EXPIRED:
             return last or "x509 certificate has expired", "x509 certificate has expired"
+        case Status.ERROR if last:
+            return "x509 key pair generation failed", last
         case Status.ERROR:
-            delayed = "the CA is not ready yet and has asked to wait until the next attempt"
-            return (
-                ("x509 key pair generation failed", last) if last else ("x509 key pair generation is delayed", delayed)
-            )
+            return "x509 key pair generation is delayed", DELAYED
