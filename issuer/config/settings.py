@@ -133,8 +133,8 @@ class Settings(BaseSettings):
     )
     holder_proof: HolderProof = Field(
         default=HolderProof.NONE,
-        description="How a name proves whose it is. `cname`: by a CNAME to the account's token below a target. `txt`: by "
-        "the token in a TXT record at `_issuer.` and the name.",
+        description="How a name proves whose it is. `cname`: by a CNAME to the account's token below a target. "
+        "`txt`: by the token in a TXT record at `_issuer.` and the name.",
     )
     hsts_max_age_seconds: int = Field(
         default=5_184_000,

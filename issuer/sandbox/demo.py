@@ -201,7 +201,7 @@ def _get_certificate(stage: Stage, tell: Teller, stop: threading.Event) -> None:
 
 def _tell_steps(lines: list[dict[str, Any]], domain: str, tell: Teller) -> None:
     for line in lines:
-        if line.get("domain") == domain and line.get("event") == "step done":
+        if line.get("domain") == domain and line.get("event") == "issuance.step_done":
             tell.say(f"{line['step']:<9} done in {line['seconds'] * 1000:5.0f} ms")
         elif line.get("domain") == domain and line.get("event") == "step failed":
             tell.say(f"{line['step']:<9} failed: {line['reason']}; again in {line['again_in_seconds']} s", "yellow")

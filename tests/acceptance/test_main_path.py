@@ -110,7 +110,7 @@ def test_e13_each_step_is_done_once_though_some_wait_and_every_line_says_whose_i
     platform.call("POST", f"/v2/x509/{name}")
     platform.wait_until(name, "active")
     issuance = services.store.load(name).issuance.id
-    lines = [line for line in running.log("worker") if line.get("logger") in {"issuer.tasks", "issuer.steps"}]
+    lines = [line for line in running.log("worker") if line.get("logger") in {"issuer.tasks", "issuer.events"}]
     done = [line["step"] for line in lines if line["event"] == "issuance.step_done" and line["domain"] == name]
     assert done == ["order", "challenge", "finalize", "install"]
     assert all(line["issuance"] == issuance for line in lines if line["domain"] == name)
