@@ -23,6 +23,7 @@ from rich.markup import escape
 from issuer.actions import accounts
 from issuer.config import PREFIX, Settings, load_settings
 from issuer.domain import Plan
+from issuer.events import EventType
 from issuer.keys import issuer_name, new_encryption_key
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -33,6 +34,7 @@ TARGET = "edge.platform.example"
 ACCOUNT = "demo"
 PATIENCE_SECONDS = 180
 NINETY_DAYS = 90 * 86400
+FAILURES = {EventType.ISSUANCE_RETRY_PLANNED, EventType.CA_REFUSED, EventType.ISSUANCE_FAILED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +203,10 @@ def _get_certificate(stage: Stage, tell: Teller, stop: threading.Event) -> None:
 
 def _tell_steps(lines: list[dict[str, Any]], domain: str, tell: Teller) -> None:
     for line in lines:
-        if line.get("domain") == domain and line.get("event") == "issuance.step_done":
+        if line.get("domain") == domain and line.get("event") == EventType.ISSUANCE_STEP_DONE:
             tell.say(f"{line['step']:<9} done in {line['seconds'] * 1000:5.0f} ms")
-        elif line.get("domain") == domain and line.get("event") == "step failed":
-            tell.say(f"{line['step']:<9} failed: {line['reason']}; again in {line['again_in_seconds']} s", "yellow")
+        elif line.get("domain") == domain and line.get("event") in FAILURES:
+            tell.say(f"{line['step']:<9} failed: {line['reason']}", "yellow")
 
 
 def _tell_result(stage: Stage, body: dict[str, Any], tell: Teller) -> None:
