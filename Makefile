@@ -11,10 +11,13 @@ DOMAIN ?=
 ROOT ?=
 DEMO_PORT ?=
 PYTEST_ARGS ?=
+BASE ?= 8944518
+BASE_TREE := .base/$(BASE)
+BASE_READY := $(BASE_TREE)/.venv/.ready
 PYTEST_WORKERS ?= 4
 
 help: ## show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 ends by itself)
 	@sh deploy/debian.sh pebble
@@ -30,6 +33,20 @@ test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs 
 bench: $(READY) ## mass revocation, simulated on a real Redis (DOMAINS=100000)
 	@sh deploy/debian.sh redis-server
 	@$(VENV)/bin/python -m tests.bench.mass_revocation --domains $(or $(DOMAINS),100000)
+
+bench-lists: $(READY) ## what a page of a list costs at its end, of many domains (DOMAINS=1000000)
+	@sh deploy/debian.sh redis-server
+	@$(VENV)/bin/python -m tests.bench.listings --domains $(or $(DOMAINS),1000000)
+
+bench-commands: $(READY) $(BASE_READY) ## Redis commands of one issuance, beside another release (BASE=rev)
+	@sh deploy/debian.sh redis-server pebble
+	@ours=$$(PYTHONPATH=. $(VENV)/bin/python tests/bench/redis_commands.py) && \
+	theirs=$$(cd $(BASE_TREE) && PYTHONPATH=. .venv/bin/python $(CURDIR)/tests/bench/redis_commands.py) && \
+	echo "here $$ours, at $(BASE) $$theirs" | awk '{ print; printf "%.2f of it\n", $$2 / $$5 }'
+
+mixed: $(READY) $(BASE_READY) ## a worker of another release beside a fleet of this one (BASE=rev)
+	@sh deploy/debian.sh redis-server pebble
+	@$(VENV)/bin/python -m tests.bench.mixed_releases $(BASE_TREE)
 
 lint: $(READY) ## style, types, and which module may import which
 	@$(MAKE) --no-print-directory --jobs --keep-going --output-sync=target lint-rules lint-format lint-types lint-layers
@@ -71,10 +88,14 @@ $(READY): pyproject.toml requirements-dev.lock
 	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+$(BASE_READY):
+	@test -e $(BASE_TREE) || git worktree add --quiet --detach $(BASE_TREE) $(BASE)
+	@$(MAKE) --no-print-directory -C $(BASE_TREE) .venv/.ready
+
 $(SECOND_CA_READY): tests/acme2certifier.txt | $(READY)
 	@echo "setting up $(SECOND_CA): a second ACME server, which the tests run as a process of its own (ten seconds or so)"
 	@$(PYTHON) -m venv --clear $(SECOND_CA)
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help demo test bench lint lint-rules lint-format lint-types lint-layers settings lock clean
+.PHONY: help demo test bench bench-lists bench-commands mixed lint lint-rules lint-format lint-types lint-layers settings lock clean

@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 import urllib3
 
-from issuer.sandbox import LOOPBACK, Sandbox, free_port
+from issuer.sandbox import LOOPBACK, Dns, Pebble, Sandbox, free_port
 
 TARGET = "edge.platform.example"
 WARM_UP = 3
@@ -40,32 +40,35 @@ def issue(url: str, key: str, name: str) -> None:
             return
 
 
+def environment_for(records: str, dns: Dns, pebble: Pebble, port: int) -> dict[str, str]:
+    """The settings of a fleet of any release."""
+    return {
+        "ISSUER_REDIS_URL": f"{records}/0",
+        "ISSUER_ENCRYPTION_KEYS": KEY_OF_NOBODY,
+        "ISSUER_ACME_DIRECTORY": pebble.directory_url,
+        "ISSUER_ACME_CA_BUNDLE": str(pebble.bundle),
+        "ISSUER_ACME_TERMS_AGREED": "true",
+        "ISSUER_CNAME_TARGETS": TARGET,
+        "ISSUER_DNS_SERVERS": dns.server,
+        "ISSUER_ALLOW_RESERVED_NAMES": "true",
+        "ISSUER_NEW_NAMES_PER_REGISTERED_DOMAIN": "0",
+        "ISSUER_SELF_CHECK_TEST_PORT": str(port),
+        "ISSUER_RECONCILE_SECONDS": "60",
+        "GUNICORN_CMD_ARGS": f"--bind {LOOPBACK}:{port}",
+    }
+
+
 def count(folder: Path, names: int) -> float:
     """Commands an issuance, in the mean of so many names, one after the other."""
     port = free_port()
     with Sandbox(folder) as sandbox:
         records, dns = sandbox.redis(), sandbox.dns()
         pebble = sandbox.pebble(dns.server, port, {"PEBBLE_WFE_NONCEREJECT": "0"})
-        environment = {
-            "ISSUER_REDIS_URL": f"{records}/0",
-            "ISSUER_ENCRYPTION_KEYS": KEY_OF_NOBODY,
-            "ISSUER_ACME_DIRECTORY": pebble.directory_url,
-            "ISSUER_ACME_CA_BUNDLE": str(pebble.bundle),
-            "ISSUER_ACME_TERMS_AGREED": "true",
-            "ISSUER_CNAME_TARGETS": TARGET,
-            "ISSUER_DNS_SERVERS": dns.server,
-            "ISSUER_ALLOW_RESERVED_NAMES": "true",
-            "ISSUER_NEW_NAMES_PER_REGISTERED_DOMAIN": "0",
-            "ISSUER_SELF_CHECK_TEST_PORT": str(port),
-            "ISSUER_RECONCILE_SECONDS": "60",
-            "GUNICORN_CMD_ARGS": f"--bind {LOOPBACK}:{port}",
-        }
+        environment = environment_for(records, dns, pebble, port)
         for line in ("worker", "renewals", "beat", "web"):
             web = sandbox.procfile(line, environment)
         sandbox.wait_for_web(web, port)
-        command = [sys.executable, "-m", "issuer.cli", "accounts", "create", "bench"]
-        if not Path("issuer/cli/__main__.py").exists():
-            command = [str(Path(sys.executable).with_name("issuer")), "accounts", "create", "bench"]
+        command = [str(Path(sys.executable).with_name("issuer")), "accounts", "create", "bench"]
         made = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
         url, key = f"http://{LOOPBACK}:{port}", made.stdout.strip().splitlines()[-1]
         for number in range(WARM_UP + names):

@@ -5,7 +5,7 @@ local held = {}
 for i = 1, #fields, 2 do held[fields[i]] = fields[i + 1] end
 if held.id ~= arg.id or tonumber(held.lease_until or 0) > tonumber(arg.now) then return false end
 local indexes, queue = parse(held.indexes), nil
-local is_known = held.indexed and held.indexed == held.version
+local is_known = is_current(held)
 for index in pairs(OPEN) do
   if is_known and indexes[index] or not is_known and redis.call('ZSCORE', ROOT .. index, arg.name) then queue = index end
 end

@@ -26,10 +26,13 @@ local function format(indexes)
   return table.concat(lines, '\n')
 end
 
--- Move a name from the indexes that it is in to those that it belongs in. A process of another release may have
--- written the record since (then `indexed` is not its version), and moved the name in the due indexes alone.
+-- Whether `indexes` is where the name is. A process of another release may have written the record since (then `indexed`
+-- is not its version), and moved the name in the due indexes alone. A record that is new is nowhere.
+local function is_current(held) return not held.version or held.indexed == held.version end
+
+-- Move a name from the indexes that it is in to those that it belongs in.
 local function move(name, held, after, keeps_open)
-  local before, is_known = parse(held.indexes), held.indexed and held.indexed == held.version
+  local before, is_known = parse(held.indexes), is_current(held)
   local function is_kept(index) return keeps_open and OPEN[index] end
   for index, score in pairs(after) do
     if before[index] ~= score or (not is_known and DUE[index] and not is_kept(index)) then
@@ -44,7 +47,7 @@ local function move(name, held, after, keeps_open)
       if not after[index] and not before[index] and not is_kept(index) then redis.call('ZREM', ROOT .. index, name) end
     end
   end
-  if before['agenda:renew'] ~= after['agenda:renew'] or not is_known then redis.call('ZREM', key.ready, name) end
+  if not is_known or before['agenda:renew'] and before['agenda:renew'] ~= after['agenda:renew'] then redis.call('ZREM', key.ready, name) end
 end
 
 -- Write a record, all of it in one HSET first: a Redis without memory refuses that, and then nothing has been written.
@@ -52,7 +55,7 @@ end
 local function write(held, more, keeps_open)
   local version, after = string.format('%d', (tonumber(held.version) or 0) + 1), parse(arg.indexes)
   if keeps_open then
-    local before, is_known = parse(held.indexes), held.indexed and held.indexed == held.version
+    local before, is_known = parse(held.indexes), is_current(held)
     for index in pairs(OPEN) do
       after[index] = before[index]
       if not is_known then after[index] = redis.call('ZSCORE', ROOT .. index, arg.name) or nil end
