@@ -52,7 +52,8 @@ class Scan:
 
 
 def reconcile(services: Services) -> int:
-    """Queue again every open issuance that is due, or whose lease has expired."""
+    """Queue again every open issuance that is due, or whose lease has expired. Then give indexes to some of the records
+    that an earlier release wrote, until all have theirs."""
 
     def again(name: str) -> None:
         record = services.store.load(name)
@@ -60,7 +61,9 @@ def reconcile(services: Services) -> int:
             services.queue.enqueue(record)
 
     queues = {Due.OPEN_INTERACTIVE: BATCH, Due.OPEN_BULK: SOME, Due.OPEN_RENEWAL: SOME}
-    return sum(_each(again, _claim(services, queue, AGAIN_SECONDS, limit)) for queue, limit in queues.items())
+    queued = sum(_each(again, _claim(services, queue, AGAIN_SECONDS, limit)) for queue, limit in queues.items())
+    services.store.reindex(now=services.clock(), limit=SOME)
+    return queued
 
 
 def renew_due(services: Services) -> int:
@@ -125,12 +128,6 @@ def forget_withdrawn(services: Services) -> int:
     return _each(lambda name: withdraw.remove(services, name), _claim(services, Due.REMOVAL, AGAIN_SECONDS))
 
 
-def reindex(services: Services) -> int:
-    """Give records that an older release wrote their indexes, some at a time; none once all have theirs."""
-    progress = services.store.reindex(now=services.clock(), limit=BATCH)
-    return 0 if progress.is_done else progress.seen
-
-
 SCANS = (
     Scan("reconcile", reconcile),
     Scan("renew_due", renew_due),
@@ -140,7 +137,6 @@ SCANS = (
     Scan("confirm_served", confirm_served, is_slow=True),
     Scan("revoke_due", revoke_due, is_slow=True),
     Scan("forget_withdrawn", forget_withdrawn),
-    Scan("reindex", reindex, is_slow=True),
 )
 
 

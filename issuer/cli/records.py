@@ -65,13 +65,15 @@ def store() -> None:
 
 @store.command("reindex")
 def reindex() -> None:
-    """Give records of an earlier release their indexes. May be interrupted and repeated: it goes on where it was."""
+    """Give records that an earlier release wrote their indexes. It may be interrupted: the running processes go on with
+    it. Run it once more when the last process of an earlier release has ended."""
     services = load_services()
+    progress = services.store.reindex(now=time.time(), limit=BATCH, restart=True)
     while True:
-        progress = services.store.reindex(now=time.time(), limit=BATCH)
         click.echo(f"{progress.seen:,} records, {progress.damaged:,} of them damaged")
         if progress.is_done:
             break
+        progress = services.store.reindex(now=time.time(), limit=BATCH)
     click.echo("all records have their indexes")
 
 

@@ -150,9 +150,9 @@ class Store(Protocol):
     def count_by_status(self, now: float) -> StatusCounts:
         """How many domains have which status at `now`."""
 
-    def reindex(self, *, now: float, limit: int) -> Reindexed:
+    def reindex(self, *, now: float, limit: int, restart: bool = False) -> Reindexed:
         """Give records that an older release wrote their indexes, about `limit` of them in one call; the next call
-        goes on from there, in whatever process."""
+        goes on from there, in whatever process, until all are done. restart: begin with the first one again."""
 
     def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
         """Publish an HTTP-01 answer for all web processes (RFC 8555 §8.3)."""

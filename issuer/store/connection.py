@@ -13,6 +13,8 @@ TIMEOUT_SECONDS = 2.0
 """How long Redis may take to connect and to answer, each."""
 MAX_CONNECTIONS = 64
 """Of one process; a thread that finds all of them in use waits for one, as long as it would wait for Redis."""
+WRONG_TYPE = "WRONGTYPE"
+"""What Redis says of a key that is not of the type that a command is for."""
 
 
 def connect(url: str) -> redis.Redis:
@@ -36,10 +38,16 @@ def connect(url: str) -> redis.Redis:
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Redis away, silent, full, read-only or loading: one Problem, without what was sent to it."""
+    """Redis unavailable, silent, full, read-only or loading: one Problem, without what was sent to it."""
     try:
         yield
+    except redis.ResponseError as error:
+        if not str(error).startswith(WRONG_TYPE):
+            raise _unavailable(error) from None
+        raise Problem(ProblemType.DAMAGED_RECORD, "a key in Redis is of another type than it should be") from None
     except (redis.RedisError, OSError) as error:
-        raise Problem(
-            ProblemType.STORE_UNAVAILABLE, f"{type(error).__name__} from Redis", hint="try again in a moment"
-        ) from None
+        raise _unavailable(error) from None
+
+
+def _unavailable(error: Exception) -> Problem:
+    return Problem(ProblemType.STORE_UNAVAILABLE, f"{type(error).__name__} from Redis", hint="try again in a moment")

@@ -52,7 +52,7 @@ class RedisListings:
             pipeline = self._redis.pipeline(transaction=False)
             for name in names:
                 pipeline.hgetall(keys.record_key(name))
-            found = cast("list[dict[str, str]]", pipeline.execute())
+            found = pipeline.execute(raise_on_error=False)
         return [_readable(name, values) for name, values in zip(names, found, strict=True) if values]
 
     def count_by_status(self, now: float) -> StatusCounts:
@@ -82,7 +82,9 @@ class RedisListings:
         return StatusCounts(processing, sum(owned) - processing - expired - errors, expired, errors)
 
 
-def _readable(name: str, values: dict[str, str]) -> Record | DamagedRecord:
+def _readable(name: str, values: dict[str, str] | Exception) -> Record | DamagedRecord:
+    if isinstance(values, Exception):
+        return DamagedRecord(name, f"{name}: its key in Redis is of another type")
     try:
         return texts.record(name, values)
     except Problem as problem:

@@ -17,10 +17,10 @@ class RedisReindex(RedisRecords):
 
     _redis: redis.Redis
 
-    def reindex(self, *, now: float, limit: int) -> Reindexed:
+    def reindex(self, *, now: float, limit: int, restart: bool = False) -> Reindexed:
         """See `ports.Store`."""
         with redis_errors():
-            state = cast("dict[str, str]", self._redis.hgetall(REINDEX))
+            state = {} if restart else cast("dict[str, str]", self._redis.hgetall(REINDEX))
         seen, damaged = int(state.get("seen", 0)), int(state.get("damaged", 0))
         if state.get("schema") == str(SCHEMA):
             return Reindexed(seen, damaged, is_done=True)
@@ -29,14 +29,16 @@ class RedisReindex(RedisRecords):
             pipeline = self._redis.pipeline(transaction=False)
             for key in found:
                 pipeline.hmget(key, "indexed", "version")
-            versions = cast("list[list[str | None]]", pipeline.execute())
+            versions = pipeline.execute(raise_on_error=False)
         pairs = zip(found, versions, strict=True)
-        stale = [key.removeprefix(RECORDS) for key, (indexed, version) in pairs if indexed != version]
+        stale = [key.removeprefix(RECORDS) for key, held in pairs if isinstance(held, Exception) or held[0] != held[1]]
         failed = sum(not self._is_indexed(name, now) for name in stale)
         is_done = cursor == 0
         seen, damaged = seen + len(found), damaged + failed
         progress = ["cursor", cursor, "seen", seen, "damaged", damaged, *(["schema", SCHEMA] if is_done else [])]
         with redis_errors():
+            if restart:
+                self._redis.delete(REINDEX)
             self._redis.hset(REINDEX, items=progress)
         return Reindexed(seen, damaged, is_done=is_done)
 

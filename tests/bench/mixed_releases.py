@@ -58,14 +58,14 @@ def run(folder: Path, base: Path, names: int) -> None:
                 continue
             time.sleep(0.2)
         done = {part.name: part.log.read_text().count("step") for part in parts}
-        raised = [part.name for part in parts if "Traceback" in part.log.read_text()]
+        raised = [line for part in parts for line in part.log.read_text().splitlines() if "Traceback" in line]
         issuer("store", "reindex")
         counts = json.loads(issuer("list", "--json"))
         listed = len(issuer("list", "--account", "bench", "--limit", "1000", "--json").splitlines())
     print(f"{names - len(waiting)} of {names} active, {listed} listed, counted {counts}")
     print(f"lines about steps: former {done['former']}, worker {done['worker']}")
     if waiting or raised or listed != names or counts["active"] != names or not done["former"]:
-        sys.exit(f"not ended: {waiting[:3]}, raised in: {raised}")
+        sys.exit("\n".join([f"not ended: {waiting[:3]}, raised {len(raised)} times", *raised[:3]]))
 
 
 def main() -> None:

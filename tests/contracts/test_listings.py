@@ -208,6 +208,20 @@ def test_a_damaged_record_is_named_and_harms_no_other(services: Services, damage
     assert (caught.value.type, "b.example" in caught.value.detail) == (ProblemType.DAMAGED_RECORD, True)
 
 
+def test_a_record_whose_key_is_of_another_type_harms_no_other(services: Services) -> None:
+    for name in ("a.example", "b.example", "c.example"):
+        opened(services, name, account="alice")
+    services.store._redis.delete("issuer:domain:b.example")
+    services.store._redis.set("issuer:domain:b.example", "nothing")
+    page = listings.by_fact(services, Listing.ACCOUNT, "alice")
+    assert [type(record) for record in page.records] == [Record, DamagedRecord, Record]
+    with pytest.raises(Problem) as caught:
+        services.store.load("b.example")
+    assert caught.value.type is ProblemType.DAMAGED_RECORD
+    progress = services.store.reindex(now=NOW, limit=100, restart=True)
+    assert (progress.seen, progress.damaged, progress.is_done) == (3, 1, True)
+
+
 def test_a_domain_with_equal_name_and_account_of_others_is_in_one_list_each(services: Services) -> None:
     domain = Domain("alice", "alice", NOW)
     open_issuance(services.store, domain, new_issuance("alice", Reason.FIRST, NOW), version=0, requeue_at=NOW)

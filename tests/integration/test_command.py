@@ -152,7 +152,10 @@ def test_plan_shows_stored_renewals_by_day(services: Services) -> None:
         open_issuance(services.store, domain, done, version=0, requeue_at=now)
     output = said("plan")
     assert "3 certificates with a planned renewal, 0 renewals open" in output
-    assert "3 domains have moved away: their DNS points to other servers (0.customer.example, 1.customer.example," in output
+    assert (
+        "3 domains have moved away: their DNS points to other servers (0.customer.example, 1.customer.example,"
+        in output
+    )
     day = datetime.fromtimestamp(now + 86400, UTC).date()
     assert re.search(rf"{day} │ ca\.example │ +3 │ █{{16}}", output)
 

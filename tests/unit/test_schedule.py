@@ -33,7 +33,7 @@ def test_beat_sends_every_scan_and_is_not_stopped_by_a_clock_that_steps_back(
     monkeypatch.setattr(time, "monotonic", lambda: began + 11)
     ours = {scan.name for scan in SCANS}
     of_renewal = {"renew_due", "expire_due", "recheck_away", "refresh_renewal_info"}
-    assert ours == {"reconcile", *of_renewal, "confirm_served", "revoke_due", "forget_withdrawn", "reindex"}
+    assert ours == {"reconcile", *of_renewal, "confirm_served", "revoke_due", "forget_withdrawn"}
     assert set(sent_by(beat)) == ours
 
 
