@@ -1,6 +1,6 @@
-"""The two records (domain and issuance), their legal moves, and the one function that turns them into a status.
+"""The two records (domain and issuance), their legal moves, and the one function that computes a status from them.
 
-Times are epoch seconds, UTC. Records are frozen: a move returns a new one, which the store saves or refuses.
+Times are epoch seconds, UTC. Records are immutable: a move returns a new record, which the store saves or refuses.
 """
 
 from issuer.domain.account import Account, Plan

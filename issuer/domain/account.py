@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Plan(StrEnum):
-    """What an account has booked."""
+    """What an account has subscribed to."""
 
     HTTPS = "https"
     BASIC = "basic"
@@ -13,8 +13,11 @@ class Plan(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A customer of this service (a platform, or a part of one). key_hash: SHA-256 of the API key, hexadecimal.
-    token: a label that its domains may show in DNS to be its own; empty where it has needed none yet."""
+    """A customer of this service (a platform, or a part of one).
+
+    key_hash: SHA-256 of the API key, in hexadecimal digits.
+    token: the label with which its domains prove in DNS that they belong to it; empty until it is first needed.
+    """
 
     id: str
     plan: Plan

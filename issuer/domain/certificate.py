@@ -1,6 +1,6 @@
-"""A certificate in force, and what its CA says or is still to do about it.
+"""A certificate in force, its renewal window, and revocations that a CA has not performed yet.
 
-extra: members that a newer release has written, kept as they are.
+extra: members that a newer release has written; they are kept unchanged.
 """
 
 from dataclasses import dataclass, field
@@ -9,9 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate in force: chain (PEM, leaf first), its key (encrypted), and the leaf's facts.
+    """A certificate in force.
 
-    not_after is inclusive (RFC 5280 §4.1.2.5). ca is the directory URL it came from. installed_at: in force since.
+    chain: PEM, leaf first.
+    key: the private key, encrypted.
+    serial: the leaf's serial number, in hexadecimal digits.
+    not_before, not_after: the leaf's validity; not_after is inclusive (RFC 5280 §4.1.2.5).
+    ca: the directory URL of the CA that issued it.
+    installed_at: in force since this moment.
     """
 
     chain: str
@@ -25,17 +30,22 @@ class Certificate:
 
     @property
     def lifetime_seconds(self) -> float:
-        """How long it serves: what a CA dates back, and what passed before it was in force, does not count."""
+        """How long it is in use, from its installation to its expiry. Backdating by the CA does not count."""
         return self.not_after + 1 - max(self.not_before, self.installed_at)
 
     def is_valid(self, now: float) -> bool:
-        """True up to and including the second of notAfter."""
+        """Whether it is valid, up to and including the second of notAfter."""
         return now < self.not_after + 1
 
 
 @dataclass(frozen=True, slots=True)
 class RenewalWindow:
-    """When a CA wants a certificate to be renewed (RFC 9773 §4.2). explanation_url: why, or empty."""
+    """The suggested window of a CA for the renewal of a certificate (RFC 9773 §4.2).
+
+    certificate_id: the certificate's identifier (RFC 9773 §4.1).
+    start, end: the bounds of the window.
+    explanation_url: a page that explains the window; empty if the CA gives none.
+    """
 
     certificate_id: str
     start: float
@@ -46,8 +56,14 @@ class RenewalWindow:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A certificate that its CA is still to revoke. chain: PEM, leaf first. ca: the directory URL it came from. reason:
-    a CRLReason (RFC 5280 §5.3.1). tries: how often the CA was asked in vain; next_try_at: when to ask it."""
+    """A certificate that its CA has not revoked yet.
+
+    chain: PEM, leaf first.
+    ca: the directory URL of the CA that issued it.
+    reason: a CRLReason (RFC 5280 §5.3.1).
+    next_try_at: when to ask the CA next.
+    tries: how often the CA has been asked without success.
+    """
 
     chain: str
     serial: str

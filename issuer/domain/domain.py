@@ -1,4 +1,4 @@
-"""A domain with its certificate in force, and the record that holds it together with its latest issuance."""
+"""A domain with its certificate in force, and the record that contains it and its latest issuance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,27 +12,35 @@ from issuer.events import MAX_TEXT, By, Event, EventType
 
 DAY_SECONDS = 86400
 SCHEMA = 2
-"""The version of the format of records. 1: before events and listings were written with them."""
+"""The version of the record format. 1: the format before events and listings were written with the record."""
 CALLERS_FIELDS = ("hsts", "ca", "profile", "preferred_chain")
-"""What callers set for a domain, also while a worker has a lease of it: no step changes these."""
+"""The fields that callers may set even while a worker has a lease: no step changes these."""
 KEPT_SECONDS = 3600
-"""How long a withdrawn name's record outlives its hold: longer than anybody works on what was read of it before, as a
-record made anew counts its versions from the start."""
+"""How long the record of a withdrawn name is kept after its hold. No worker takes this long with a record that it has
+read. So none can save an old copy over a new record, whose versions count from 1 again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What an account holds: a name (canonical form) and the certificate in force, if any.
+    """A name that an account holds, and the certificate in force, if any.
 
-    renew_at: when the next renewal starts, picked at random; window: the one it was picked in, None where the CA gave
-    none. ask_at: when to ask the CA for its window. moved_away_since: since then DNS says clearly that the name points
-    elsewhere; recheck_at: when to ask DNS again. is_expiry_reported: the end of the certificate has been reported.
-    ca, profile, preferred_chain: the operator's choice for this domain (a directory URL, a profile of its CA, whom the
-    chain leads to); None: as set for all.
-    hsts: its own policy; None: the default one. withdrawn_until: it has been given up, and is kept until then for its
-    account, so that nobody else gets a name whose CNAME may still lead here. confirm_at: when to ask the edges whether
-    they serve the certificate; None once all do, or where there are none to ask. revocations: what CAs are still to
-    revoke of what it had; until then it is kept too. extra: members that a newer release has written.
+    name: the canonical form.
+    account: the id of the account that holds it.
+    renew_at: when the next renewal starts, picked at random.
+    window: the CA's suggested window that renew_at was picked in; None if the CA gave none.
+    ask_at: when to ask the CA for its suggested window.
+    moved_away_since: since when DNS has clearly said that the name points to other servers; None if it points here.
+    recheck_at: when to ask DNS again.
+    is_expiry_reported: the expiry of the certificate has been reported.
+    ca: the directory URL of the only CA to use, chosen by the operator; None: as set for all domains.
+    profile: the certificate profile, chosen by the operator; None: as set for all domains.
+    preferred_chain: the issuer that the chain should lead to, chosen by the operator; None: as set for all domains.
+    hsts: its own HSTS policy; None: the default policy.
+    withdrawn_until: the account has withdrawn it. Until then it is reserved for this account, so that nobody else gets
+        a name whose CNAME may still point here.
+    confirm_at: when to ask the edges whether they serve the certificate; None if all do, or if there are no edges.
+    revocations: certificates that CAs have not revoked yet; the record is kept until they have.
+    extra: members that a newer release has written.
     """
 
     name: str
@@ -56,27 +64,27 @@ class Domain:
 
     @property
     def is_withdrawn(self) -> bool:
-        """True when its account has given it up."""
+        """Whether its account has withdrawn it."""
         return self.withdrawn_until is not None
 
     def is_free(self, now: float) -> bool:
-        """True when anybody may have the name: it has been given up, and its hold is over."""
+        """Whether any account may have the name: it was withdrawn, its hold is over, and no revocation is open."""
         return self.withdrawn_until is not None and self.withdrawn_until <= now and not self.revocations
 
     @property
     def remove_at(self) -> float | None:
-        """When its record is of no more use; None: not in sight."""
+        """When its record may be removed; None if that is not known yet."""
         return None if self.withdrawn_until is None or self.revocations else self.withdrawn_until + KEPT_SECONDS
 
     def withdrawn(self, until: float, revocations: tuple[Revocation, ...]) -> Self:
-        """What is left of it when it is given up: nothing that is served, renewed or looked after."""
+        """The domain after its withdrawal: without anything to serve, to renew or to check."""
         return type(self)(
             self.name, self.account, self.created_at, withdrawn_until=until, revocations=revocations, extra=self.extra
         )
 
     @property
     def edge_version(self) -> str:
-        """What the edges have to do with, in a text that changes when that does; empty where they serve nothing."""
+        """A text that changes whenever what the edges serve changes; empty if they serve nothing."""
         if self.certificate is None:
             return ""
         hsts = self.hsts
@@ -86,10 +94,10 @@ class Domain:
 
     @property
     def urgent_by(self) -> float:
-        """By when a renewal that is due should be done: of many, those with the least time go first.
+        """By when a due renewal should be done. Of many due renewals, those with the least time left go first.
 
-        A day after the end of the CA's window, or of our own moment (a CA that revokes has a day for it, or five), and
-        before the certificate ends.
+        It is a day after the end of the CA's window, or after renew_at if there is no window (a CA must revoke within
+        one day or five), but not after the certificate expires.
         """
         end = self.window.end if self.window else self.renew_at or 0
         return min(self.certificate.not_after if self.certificate else end, end + DAY_SECONDS)
@@ -97,13 +105,15 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A domain with its latest issuance, as the store holds them: together, under one version.
+    """A domain with its latest issuance. The store keeps both together, under one version.
 
-    version: the fencing token, raised by every write and every lease; a save with an old one is refused.
-    lease_until: a worker is at it until then. attempts_started: how often the step was started since its end was last
-    saved. timeline: the newest events, oldest first. pending: events that are written with the next save. schema: the
-    version of the format that it was last written in. callers_changes: how often callers have changed their settings
-    while a worker had a lease.
+    version: the fencing token, raised by every write and every lease; a save with an old version is refused.
+    lease_until: a worker has a lease until then.
+    attempts_started: how often the step has been started since a result was last saved.
+    timeline: the newest events, oldest first.
+    pending: events that the next save will write.
+    schema: the version of the format that it was last written in.
+    callers_changes: how often callers have changed their settings while a worker had a lease.
     """
 
     domain: Domain
@@ -118,11 +128,11 @@ class Record:
 
     @property
     def is_first_run(self) -> bool:
-        """True when nothing of this step can have reached the CA yet."""
+        """Whether no request of this step can have reached the CA yet."""
         return self.attempts_started <= 1 and self.issuance.next_try_at is None
 
     def with_issuance(self, issuance: Issuance) -> Self:
-        """The same record with another state of its issuance."""
+        """The same record with another issuance, or the issuance in another state."""
         return replace(self, issuance=issuance)
 
     def with_domain(self, **changes: Any) -> Self:
@@ -138,20 +148,20 @@ class Record:
         code: str = "",
         by: By = By.ISSUER,
     ) -> Self:
-        """The same record with one more event, which is written with it. data: plain JSON values."""
+        """The same record with one more pending event. data: plain JSON values; long texts are cut."""
         last = max((event.id for event in (*self.timeline[-1:], *self.pending[-1:])), default=0)
         short = {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in (data or {}).items()}
         return replace(self, pending=(*self.pending, Event(last + 1, now, type_.value, code, by.value, short)))
 
     def install(self, certificate: Certificate, *, confirm_at: float | None = None) -> Self:
-        """Certificate and key into the domain, the issuance done: one value, saved in one write. All that was planned
-        for the former certificate is dropped."""
+        """The record with the certificate and its key in force and the issuance done, to be saved in one write. What
+        was planned for the former certificate is dropped. confirm_at: when to ask the edges; None: never."""
         done = self.issuance.advance(Step.DONE, key=None, csr=None)
         former = {"renew_at": None, "window": None, "ask_at": None, "is_expiry_reported": False}
         return self.with_domain(certificate=certificate, confirm_at=confirm_at, **former).with_issuance(done)
 
     def indexes(self, requeue_at: float | None) -> dict[Index, float]:
-        """Which indexes the record belongs in, and its score there; requeue_at is for the open issuance."""
+        """The indexes that the record belongs in, each with its score. requeue_at: when an open issuance is due."""
         return self._due(requeue_at) | ({} if self.domain.is_withdrawn else self._listings())
 
     def _due(self, requeue_at: float | None) -> dict[Index, float]:
@@ -163,7 +173,7 @@ class Record:
             Due.RENEWAL_INFO: domain.ask_at,
             Due.DNS_RECHECK: domain.recheck_at,
             Due.EDGE_CONFIRMATION: domain.confirm_at,
-            Due.REVOCATION: min((one.next_try_at for one in domain.revocations), default=None),
+            Due.REVOCATION: min((revocation.next_try_at for revocation in domain.revocations), default=None),
             Due.REMOVAL: domain.remove_at,
         }
         if issuance.is_open:

@@ -10,7 +10,7 @@ from issuer.problem import Problem, ProblemType
 
 
 class Step(StrEnum):
-    """Where an issuance stands. The first four are task name, function name and log field too."""
+    """Where an issuance stands. The first four are also the names of tasks, functions and log fields."""
 
     ORDER = "order"
     CHALLENGE = "challenge"
@@ -39,7 +39,7 @@ MOVES: dict[Step, frozenset[Step]] = {
     Step.DONE: frozenset(),
     Step.FAILED: frozenset(),
 }
-"""From each step to the ones it may be followed by; back to `order` when the CA's order is lost."""
+"""The steps that may follow each step. It goes back to `order` if the order is lost, or if another CA is used."""
 
 WITHOUT_ORDER: dict[str, Any] = {
     "step": Step.ORDER,
@@ -52,18 +52,27 @@ WITHOUT_ORDER: dict[str, Any] = {
     "certificate_url": None,
     "waits": 0,
 }
-"""What an issuance has of its order, as it is before there is one."""
+"""The fields that belong to an order, with their values before there is an order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issuance:
     """One attempt to get a certificate.
 
-    is_bulk: its account has started many of late. ca: the directory URL of the CA that is asked; passed_over: those
-    that have failed since its last try. key: encrypted; csr: PEM; both are saved before the CA is asked for anything.
-    is_charged: its order has been counted against the CA's limits. tries: failures of this attempt; waits: how often
-    in a row the CA was asked and was not ready; pauses: how often it was put off without a try. next_try_at: not to be
-    looked at before, or None when it is due now. problem: the last one. extra: members that a newer release wrote.
+    is_bulk: its account has recently started many issuances.
+    ca: the directory URL of the selected CA.
+    passed_over: the CAs that have failed since the last try.
+    key: the private key, encrypted; saved before the CA gets any request.
+    csr: PEM; saved before the CA gets any request.
+    is_charged: its order has been counted against the CA's rate limits.
+    order_url, finalize_url, authorization_urls, certificate_url: of the order (RFC 8555 §7.1.3).
+    is_answered: the CA has been told to validate the challenges (RFC 8555 §7.5.1).
+    tries: failed tries of this issuance.
+    waits: how often in a row the CA was polled and was not ready.
+    pauses: how often in a row it was put off by a problem that does not count as a try.
+    next_try_at: when it may be tried next; None if it is due now.
+    problem: the last problem.
+    extra: members that a newer release has written.
     """
 
     id: str
@@ -90,32 +99,33 @@ class Issuance:
 
     @property
     def is_open(self) -> bool:
-        """True while there is work to do."""
+        """Whether there is a step to run."""
         return self.step in CHAIN
 
     @property
     def queue(self) -> Due:
-        """Whether somebody waits for it: its queue, and the list it is in while it is open."""
+        """Its queue, which is also its due index while it is open: it depends on whether somebody is waiting."""
         if self.reason is Reason.RENEWAL:
             return Due.OPEN_RENEWAL
         return Due.OPEN_BULK if self.is_bulk else Due.OPEN_INTERACTIVE
 
-    def advance(self, step: Step, **found: Any) -> Self:
-        """On to the next step, due now. ValueError for an illegal move."""
+    def advance(self, step: Step, **results: Any) -> Self:
+        """The issuance at the next step, due now. results: the fields that the last step has set. Raises ValueError
+        for an illegal move."""
         if step not in MOVES[self.step]:
             raise ValueError(f"no move from {self.step} to {step}")
-        return replace(self, step=step, waits=0, pauses=0, next_try_at=None, problem=None, **found)
+        return replace(self, step=step, waits=0, pauses=0, next_try_at=None, problem=None, **results)
 
-    def wait(self, until: float, **found: Any) -> Self:
-        """The CA is not ready: the same step again at `until`."""
-        return replace(self, waits=self.waits + 1, pauses=0, next_try_at=until, **found)
+    def wait(self, until: float, **results: Any) -> Self:
+        """The issuance at the same step, due at `until`, as the CA is not ready."""
+        return replace(self, waits=self.waits + 1, pauses=0, next_try_at=until, **results)
 
     def retry(self, problem: Problem, at: float) -> Self:
-        """A temporary problem: the same step again at `at`, or a new order where the problem cost this one. One that
-        does not count leaves the tries as they are."""
+        """The issuance after a temporary problem, due at `at`: at the same step, or with a new order if the problem
+        drops the order. Raises ValueError if the issuance is closed."""
         if not self.is_open:
             raise ValueError(f"no move from {self.step} to a new try")
-        again = replace(
+        retried = replace(
             self,
             tries=self.tries + problem.is_counted,
             waits=0 if problem.is_counted else self.waits,
@@ -126,11 +136,12 @@ class Issuance:
             passed_over=(),
         )
         if problem.drops_order:
-            return replace(again, **WITHOUT_ORDER, key=None, csr=None)
-        return replace(again, ca=None, is_charged=False) if self.order_url is None else again
+            return replace(retried, **WITHOUT_ORDER, key=None, csr=None)
+        return replace(retried, ca=None, is_charged=False) if self.order_url is None else retried
 
     def failover(self, problem: Problem, now: float) -> Self:
-        """Its CA has failed: on to another one, with an order there, at once."""
+        """The issuance after its CA has failed: due now, with a new order at another CA. Raises ValueError if it is
+        closed or has no CA."""
         if not self.is_open or self.ca is None:
             raise ValueError(f"no move from {self.step} to another CA")
         passed_over = (*self.passed_over, self.ca)
@@ -144,7 +155,8 @@ class Issuance:
         )
 
     def fail(self, problem: Problem) -> Self:
-        """Given up for good; its key is of no more use and is forgotten."""
+        """The issuance after a permanent problem: closed and without its key. Raises ValueError if it was closed
+        before."""
         if not self.is_open:
             raise ValueError(f"no move from {self.step} to {Step.FAILED}")
         return replace(
@@ -159,21 +171,21 @@ class Issuance:
         )
 
     def wake(self, now: float, reason: Reason) -> Self:
-        """To be tried now instead of at next_try_at, for this reason from now on."""
+        """The issuance due now instead of at next_try_at, with another reason, and with its counters reset."""
         return replace(self, tries=0, waits=0, pauses=0, next_try_at=now, reason=reason, passed_over=())
 
 
 def new_issuance(name: str, reason: Reason, now: float) -> Issuance:
-    """A fresh attempt for a domain. Its id, `{name}/{random}`, leads from a message to the record."""
+    """A new issuance for a domain. Its id, `{name}/{random}`, leads from a message to the record."""
     return Issuance(id=f"{name}/{secrets.token_hex(8)}", reason=reason, created_at=now)
 
 
 def withdrawn_issuance(name: str, former: Issuance, now: float) -> Issuance:
-    """In the place of a domain's last attempt when the domain is given up: an end, under an id of its own, so that no
-    message and no lease for the former one counts any more."""
+    """A closed issuance that replaces a domain's last issuance when the domain is withdrawn. It has an id of its own,
+    so that messages and leases for the former issuance no longer count."""
     return replace(new_issuance(name, former.reason, now), step=Step.FAILED, problem=Problem(ProblemType.WITHDRAWN))
 
 
 def domain_of(issuance_id: str) -> str:
-    """The name that an issuance is for."""
+    """The domain's name, from the id of an issuance."""
     return issuance_id.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""The one function that turns a record into the contract's status."""
+"""The one function that computes the API's status of a record."""
 
 from enum import StrEnum
 
@@ -6,11 +6,11 @@ from issuer.domain.domain import Record
 from issuer.domain.issuance import Step
 
 PROCESSING_WITHIN_SECONDS = 120
-"""An open issuance due within this time reads `processing`; one due later reads `error` (contract)."""
+"""An open issuance that is due within this time has the status `processing`; one that is due later has `error`."""
 
 
 class Status(StrEnum):
-    """The contract's four words."""
+    """The four statuses of the API."""
 
     PROCESSING = "processing"
     ACTIVE = "active"
@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 
 def status(record: Record, now: float) -> Status:
-    """The contract's word for a record at `now`; computed, never stored."""
+    """The status of a record at `now`; computed, never stored."""
     issuance = record.issuance
     if issuance.is_open:
         due_at = issuance.next_try_at or now
