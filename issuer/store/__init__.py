@@ -1,8 +1,8 @@
 """Records in Redis. Every write to a record that depends on what was read is one script, in `lua/`.
 
-`keys` names every key; `records` are the domains with their issuances, `listings` finds them by facts, `accounts` are
-the customers, `ca_state` is what all workers know of each CA, `feed` is what the edges follow, `counters` are the
-metrics, `reindex` gives old records their indexes.
+`keys` has the name of every key. `records` stores the domains with their issuances, `listings` lists them by facts,
+`accounts` stores the accounts of customers and ours at the CAs, `ca_state` what all workers know of each CA, `feed` the
+changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records.
 """
 
 import redis

@@ -1,4 +1,4 @@
-"""Customers' accounts, and ours at the CAs."""
+"""The accounts of customers, and our accounts at the CAs."""
 
 import json
 import secrets
@@ -28,8 +28,8 @@ class RedisAccounts:
         """See `ports.Store`."""
         with redis_errors():
             ids = sorted(cast("set[str]", self._redis.smembers(keys.ACCOUNTS)))
-            found = self._redis.mget([keys.account_key(one) for one in ids]) if ids else []
-        return [texts.account(text) for text in cast("list[str | None]", found) if text]
+            stored = self._redis.mget([keys.account_key(account_id) for account_id in ids]) if ids else []
+        return [texts.account(text) for text in cast("list[str | None]", stored) if text]
 
     def create_account(self, account: Account) -> None:
         """See `ports.Store`."""
@@ -69,9 +69,9 @@ class RedisAccounts:
 
     def lock_ca_account(self, directory_url: str, *, seconds: int) -> str | None:
         """See `ports.CaAccounts`."""
-        mine = secrets.token_hex(16)
+        holder = secrets.token_hex(16)
         with redis_errors():
-            return mine if self._redis.set(keys.ca_lock_key(directory_url), mine, nx=True, ex=seconds) else None
+            return holder if self._redis.set(keys.ca_lock_key(directory_url), holder, nx=True, ex=seconds) else None
 
     def unlock_ca_account(self, directory_url: str, lock: str) -> None:
         """See `ports.CaAccounts`."""

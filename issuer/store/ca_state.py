@@ -1,11 +1,11 @@
-"""What all workers know together of each CA: its health, and how much of what it allows is used.
+"""What all workers share about each CA: its health, and how much of its rate limits is used.
 
 Keys, all below `issuer:ca:{hash of the directory URL}:`
-  rest                 hash: failures in a row, cooldowns in a row (`rests`), until when it has one
-  pace                 string with an end: how much of the requests in a second is spent
-  quota:{what}         the same of an allowance
-  refused              sorted set: registered domains below which it has refused an order, by until when
-  refused:{registered} sorted set: the names below one, by until when
+  rest                 hash: failures in a row, cooldowns in a row (`rests`), the end of the present cooldown (`until`)
+  pace                 string that expires: how much of the requests per second is spent
+  quota:{what}         string that expires: how much of a quota is spent
+  refused              sorted set: the registered domains below which it has refused an order, by the refusal's end
+  refused:{registered} sorted set: the refused names below one registered domain, by the refusal's end
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ FAILURES_IN_A_ROW, REPEATED_IN_A_ROW = 3, 2
 FIRST_COOLDOWN_SECONDS, FIRST_CERTAIN_COOLDOWN_SECONDS = 30, 600
 LONGEST_COOLDOWN_SECONDS = 600
 LONGEST_ASKED_FOR_SECONDS = 3600
-"""The longest of all: where the CA asks for it, or its operator must act."""
+"""The longest cooldown of all: if the CA asks for it, or if our operator must act."""
 TRIAL_SECONDS = 10
-"""How long the one that tries a CA after its cooldown keeps the others waiting."""
+"""How long others wait for the one caller that tries a CA after its cooldown."""
 REQUESTS_OF_A_STEP = 2
 PACE_BURST_SECONDS = 1
 MANY_NAMES, MANY_DOMAINS = 2, 3
-"""A CA that has refused so many names below one registered domain, or below so many of these, is not asked for
-another: its limit is as wide as that, and which one it is stands in its prose alone."""
+"""A CA that has refused this many names below one registered domain, or names below this many registered domains, is
+asked for no other name there: its limit must be that wide. Only the prose of a refusal says which limit it was."""
 
 
 class RedisLimits:
@@ -109,8 +109,8 @@ class RedisLimits:
         run(self._redis, "record_refusal", _refusals(ca, name), args)
 
 
-def _named(allowances: list[str]) -> dict[str, str]:
-    return {f"quota{number}": key for number, key in enumerate(allowances, 1)}
+def _named(quota_keys: list[str]) -> dict[str, str]:
+    return {f"quota{number}": key for number, key in enumerate(quota_keys, 1)}
 
 
 def _rates(quotas: Sequence[Quota]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The connection to Redis, and the one Problem that stands for all its troubles."""
+"""The connection to Redis, and the Problem that its errors become."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,17 +10,17 @@ from redis.retry import Retry
 from issuer.problem import Problem, ProblemType
 
 TIMEOUT_SECONDS = 2.0
-"""How long Redis may take to connect and to answer, each."""
+"""How long connecting to Redis, and each of its answers, may take."""
 MAX_CONNECTIONS = 64
-"""Of one process; a thread that finds all of them in use waits for one, as long as it would wait for Redis."""
+"""Of one process. If all are in use, a thread waits for one as long as it would wait for Redis."""
 WRONG_TYPE = "WRONGTYPE"
-"""What Redis says of a key that is not of the type that a command is for."""
+"""The error of Redis for a command on a key that holds another type."""
 
 
 def connect(url: str) -> redis.Redis:
-    """A client for a redis:// or rediss:// URL, made so that a Redis that is away or silent is noticed soon.
+    """A client for a redis:// or rediss:// URL, which notices soon if Redis is unavailable or does not answer.
 
-    Nothing is sent twice by itself: a write whose answer was lost may have happened.
+    It never repeats a command by itself: a write whose answer was lost may have happened.
     """
     pool = redis.BlockingConnectionPool.from_url(
         url,
@@ -38,13 +38,14 @@ def connect(url: str) -> redis.Redis:
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Redis unavailable, silent, full, read-only or loading: one Problem, without what was sent to it."""
+    """Turn every error of Redis (unavailable, silent, full, read-only, loading) into one Problem, which never contains
+    what was sent. Raises Problem(store-unavailable, damaged-record)."""
     try:
         yield
     except redis.ResponseError as error:
         if not str(error).startswith(WRONG_TYPE):
             raise _unavailable(error) from None
-        raise Problem(ProblemType.DAMAGED_RECORD, "a key in Redis is of another type than it should be") from None
+        raise Problem(ProblemType.DAMAGED_RECORD, "a key in Redis has the wrong type") from None
     except (redis.RedisError, OSError) as error:
         raise _unavailable(error) from None
 

@@ -1,4 +1,4 @@
-"""What is counted for the metrics, in one hash for all processes."""
+"""The counters of the metrics, in one hash for all processes."""
 
 import json
 from typing import cast
@@ -19,7 +19,7 @@ class RedisCounters:
     def add(self, *counts: CounterValues) -> None:
         """See `ports.Counters`."""
         with redis_errors(), self._redis.pipeline() as pipeline:
-            for key, value in [entry for each in counts for entry in each.items()]:
+            for key, value in [entry for values in counts for entry in values.items()]:
                 pipeline.hincrbyfloat(METRICS, counter_field(key), value)
             pipeline.execute()
 
@@ -31,5 +31,5 @@ class RedisCounters:
 
 
 def counter_field(key: tuple[str, ...]) -> str:
-    """Under which field a metric with its labels is counted."""
+    """The field of the hash for a metric with its labels."""
     return json.dumps(key)

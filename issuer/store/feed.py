@@ -1,7 +1,7 @@
-"""What the edges follow: the names whose certificate or policy has changed, in order.
+"""The feed that the edges follow: the names whose certificate or policy has changed, in order.
 
-It is a Redis stream that is cut at its old end. Who asks for what comes after a position that is no longer there has
-missed something, and reads all names anew.
+It is a Redis stream whose oldest entries are dropped. A reader whose position has been dropped has missed changes, and
+must read all names again.
 """
 
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ class RedisFeed:
         """See `ports.Feed`."""
         wait = max(int(wait_seconds * 1000), 1)
         with redis_errors():
-            found = cast("Any", self._redis.xread({CHANGES: position}, count=limit, block=wait))
-        entries = found[0][1] if isinstance(found, list) and found else []
+            streams = cast("Any", self._redis.xread({CHANGES: position}, count=limit, block=wait))
+        entries = streams[0][1] if isinstance(streams, list) and streams else []
         return [Change(position=at, name=values["name"], edge_version=values["served"]) for at, values in entries]
 
     def edge_version(self, name: str) -> str:

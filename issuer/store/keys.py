@@ -1,19 +1,19 @@
 """Every key in Redis, all below `issuer:`.
 
-domain:{name}        hash: domain, issuance, timeline (JSON), id, version, lease_until, begun, urgent_by, ca, served,
-schema, callers_changes, indexes (`key=score` lines), indexed (the version of the write of
-                       these)
-agenda:{due}         sorted set: names by the time when something is due for them; one for each `Due`
-agenda:ready         sorted set: renewals that are due and wait for their turn, by urgency
+domain:{name}        hash: domain, issuance, timeline (JSON), id, version, lease_until, begun (`attempts_started`),
+                     urgent_by, ca, served (`Domain.edge_version`), schema, callers_changes, indexes (`key=score` lines),
+                     indexed (the version of the write of these)
+agenda:{due}         sorted set: a due index, names by the time when something is due; one for each `Due`
+agenda:ready         sorted set: the names whose renewal is due and waits for its turn, by urgency
 index:{fact}[:…]     sorted set: names by a fact; one for each `Listing`, or for each of its values
-changes              stream: names whose `served` (`Domain.edge_version`) has changed, for the edges, see `feed`
-pace, quota:{what}   string with an end: how much of an allowance is spent
-token:{token}        string with an end: an HTTP-01 key authorization
+changes              stream: the names whose `served` has changed, for the edges, see `feed`
+pace, quota:{what}   string that expires: how much of a quota is spent
+token:{token}        string that expires: the key authorization of an HTTP-01 token
 account:{id}         string: a customer's account (JSON); accounts: the set of their ids
-ca-account:{hash}    string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}
-ca:{hash}:…          what is known of a CA, see `ca_state`
-metrics              hash: what is counted, see `counters`
-reindex              hash: how far `reindex` has come
+ca-account:{hash}    string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}: its lock
+ca:{hash}:…          the state of a CA, see `ca_state`
+metrics              hash: the counters, see `counters`
+reindex              hash: the progress of `reindex`
 """
 
 import hashlib
@@ -34,12 +34,12 @@ OPEN_INDEXES = DUE_INDEXES[: len(OPEN)]
 
 
 def record_key(name: str) -> str:
-    """Of a domain's record."""
+    """The key of a domain's record."""
     return f"{RECORDS}{name}"
 
 
 def index_key(index: Index) -> str:
-    """Of an index."""
+    """The key of a due index or a listing."""
     kind, value = index
     if isinstance(kind, Due):
         return f"{ROOT}agenda:{kind}"
@@ -49,32 +49,32 @@ def index_key(index: Index) -> str:
 
 
 def account_key(account_id: str) -> str:
-    """Of a customer's account."""
+    """The key of a customer's account."""
     return f"{ROOT}account:{account_id}"
 
 
 def token_key(token: str) -> str:
-    """Of an HTTP-01 token."""
+    """The key of an HTTP-01 token."""
     return f"{ROOT}token:{token}"
 
 
 def quota_key(of: str) -> str:
-    """Of a quota that is no CA's."""
+    """The key of a quota of our own (not of a CA)."""
     return f"{ROOT}quota:{of}"
 
 
 def ca_account_key(directory_url: str) -> str:
-    """Of our account at a CA."""
+    """The key of our account at a CA."""
     return f"{ROOT}ca-account:{_hash(directory_url)}"
 
 
 def ca_lock_key(directory_url: str) -> str:
-    """Of the lock of our account at a CA."""
+    """The key of the lock of our account at a CA."""
     return f"{ROOT}ca-lock:{_hash(directory_url)}"
 
 
 def ca_key(directory_url: str, what: str) -> str:
-    """Of something that is known of a CA."""
+    """The key of a part of the state of a CA."""
     return f"{ROOT}ca:{_hash(directory_url)}:{what}"
 
 

@@ -1,4 +1,4 @@
-"""Names by facts: a page of a listing costs the same at its start and at its end."""
+"""Listings of names by facts. Every page costs the same, the last one too."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -29,8 +29,8 @@ class RedisListings:
         """See `ports.Store`."""
         index = keys.index_key((listing, value))
         with redis_errors():
-            found = self._redis.zrangebylex(index, f"({after}" if after else "-", "+", start=0, num=limit)
-        return cast("list[str]", found)
+            names = self._redis.zrangebylex(index, f"({after}" if after else "-", "+", start=0, num=limit)
+        return cast("list[str]", names)
 
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         """See `ports.Store`."""
@@ -52,8 +52,8 @@ class RedisListings:
             pipeline = self._redis.pipeline(transaction=False)
             for name in names:
                 pipeline.hgetall(keys.record_key(name))
-            found = pipeline.execute(raise_on_error=False)
-        return [_readable(name, values) for name, values in zip(names, found, strict=True) if values]
+            hashes = pipeline.execute(raise_on_error=False)
+        return [_readable(name, values) for name, values in zip(names, hashes, strict=True) if values]
 
     def count_by_status(self, now: float) -> StatusCounts:
         """See `ports.Store`."""
@@ -66,25 +66,25 @@ class RedisListings:
             pipeline.zcard(open_)
             pipeline.zcard(failed)
             pipeline.zrangebyscore(expiry, "-inf", now - 1)
-            for one in ids:
-                pipeline.zcard(keys.index_key((Listing.ACCOUNT, one)))
+            for account_id in ids:
+                pipeline.zcard(keys.index_key((Listing.ACCOUNT, account_id)))
             processing, opened, failures, ended, *owned = cast("Any", pipeline.execute())
             expired = expired_errors = 0
             for start in range(0, len(ended), CHUNK):
                 chunk = ended[start : start + CHUNK]
                 next_try_at = self._redis.zmscore(open_, chunk)
                 has_failed = self._redis.zmscore(failed, chunk)
-                for at, gone in zip(next_try_at, has_failed, strict=True):
+                for at, failed_score in zip(next_try_at, has_failed, strict=True):
                     is_processing = at is not None and at <= soon
                     expired += not is_processing
-                    expired_errors += not is_processing and (at is not None or gone is not None)
+                    expired_errors += not is_processing and (at is not None or failed_score is not None)
         errors = opened - processing + failures - expired_errors
         return StatusCounts(processing, sum(owned) - processing - expired - errors, expired, errors)
 
 
 def _readable(name: str, values: dict[str, str] | Exception) -> Record | DamagedRecord:
     if isinstance(values, Exception):
-        return DamagedRecord(name, f"{name}: its key in Redis is of another type")
+        return DamagedRecord(name, f"{name}: its key in Redis has the wrong type")
     try:
         return texts.record(name, values)
     except Problem as problem:

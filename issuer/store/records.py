@@ -1,4 +1,4 @@
-"""The records of domains, their leases, and what is due for them."""
+"""The records of domains, their leases, and their due indexes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,14 +17,15 @@ from issuer.store.counters import counter_field
 from issuer.store.scripts import run
 
 PACE_BURST_SECONDS = 60
-"""What a pause of the scheduler may save up: as much as is handed out in this time, and one at least."""
+"""After a pause of the scheduler, at most as many renewals as the pace allows in this time, and at least one, start at
+once."""
 LINE_UP = 1000
 MAX_LINE_UPS = 50
 PAGE = 1000
 MAX_CONFLICTS = 20
-"""How often a change is tried again that somebody else came before."""
+"""How often a change is tried before the caller gets an error, if others change the record at the same time."""
 CHANGED, LEASED = 0, -1
-"""What the scripts answer that write a record, in place of its new version."""
+"""What a script that writes a record returns instead of the new version."""
 
 
 class RedisRecords:
@@ -198,7 +199,7 @@ def _args(record: Record, requeue_at: float | None) -> dict[str, Any]:
 
 
 def _written(record: Record, version: int, *, lease_until: float) -> Record:
-    """The record as it stands in Redis now, and its events told."""
+    """The record as Redis has it after the write. Its pending events are logged."""
     events.emit(record.domain.name, record.issuance.id, record.pending)
     timeline = events.newest((*record.timeline, *record.pending))
     return replace(record, version=version, lease_until=lease_until, timeline=timeline, pending=())
@@ -210,17 +211,17 @@ def _lease(held: Record | None, changed: Record) -> float:
 
 
 def _is_callers_change(held: Record, changed: Record) -> bool:
-    """Whether a change is of what callers set alone, so that a lease does not matter."""
+    """Whether a change is only of fields that callers set, so that a lease does not matter."""
     settings = {name: getattr(changed.domain, name) for name in CALLERS_FIELDS}
     return changed.issuance == held.issuance and changed.domain == replace(held.domain, **settings)
 
 
 def _with_callers_changes(record: Record, current: Record | None) -> Record:
-    """The record of a lease in hand, with what callers have set meanwhile."""
+    """The record of a worker that has a lease, with what callers have set in the meantime."""
     if current is None:
         raise Conflict
     settings = {name: getattr(current.domain, name) for name in CALLERS_FIELDS}
     last = max((event.id for event in current.timeline), default=0)
     pending = tuple(replace(event, id=last + number) for number, event in enumerate(record.pending, 1))
-    mine = replace(record, version=current.version, callers_changes=current.callers_changes)
-    return replace(mine, timeline=current.timeline, pending=pending).with_domain(**settings)
+    rebased = replace(record, version=current.version, callers_changes=current.callers_changes)
+    return replace(rebased, timeline=current.timeline, pending=pending).with_domain(**settings)

@@ -1,4 +1,4 @@
-"""Indexes for records that an older release wrote: a scan over all, in parts, which any process may go on with."""
+"""Indexes for the records of an earlier release: a scan over all records, in parts, which any process may continue."""
 
 from typing import Any, cast
 
@@ -25,16 +25,16 @@ class RedisReindex(RedisRecords):
         if state.get("schema") == str(SCHEMA):
             return Reindexed(seen, damaged, is_done=True)
         with redis_errors():
-            cursor, found = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
+            cursor, keys = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
             pipeline = self._redis.pipeline(transaction=False)
-            for key in found:
+            for key in keys:
                 pipeline.hmget(key, "indexed", "version")
             versions = pipeline.execute(raise_on_error=False)
-        pairs = zip(found, versions, strict=True)
+        pairs = zip(keys, versions, strict=True)
         stale = [key.removeprefix(RECORDS) for key, held in pairs if isinstance(held, Exception) or held[0] != held[1]]
         failed = sum(not self._is_indexed(name, now) for name in stale)
         is_done = cursor == 0
-        seen, damaged = seen + len(found), damaged + failed
+        seen, damaged = seen + len(keys), damaged + failed
         progress = ["cursor", cursor, "seen", seen, "damaged", damaged, *(["schema", SCHEMA] if is_done else [])]
         with redis_errors():
             if restart:
@@ -43,7 +43,7 @@ class RedisReindex(RedisRecords):
         return Reindexed(seen, damaged, is_done=is_done)
 
     def _is_indexed(self, name: str, now: float) -> bool:
-        """Write a record as it is, which gives it its indexes. False where it is damaged."""
+        """Write a record unchanged, which gives it its indexes. False if it is damaged."""
 
         def unchanged(record: Record | None) -> Record | None:
             return record

@@ -1,4 +1,4 @@
-"""The scripts in `lua/`: each is one write that nobody comes between."""
+"""The scripts in `lua/`: each is one atomic write."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,9 +27,9 @@ SCRIPTS = {path.stem: SHARED + path.read_text() for path in sorted(FOLDER.glob("
 
 
 def run(client: redis.Redis, script: str, keys: Mapping[str, str], args: Mapping[str, Any]) -> Any:
-    """What a script answers; it sees keys, and arguments (texts and numbers), by their names. Raises
+    """Run a script and return its result. The script sees keys and arguments (texts and numbers) by their names. Raises
     Problem(store-unavailable)."""
     named = [part for pair in args.items() for part in pair]
     with redis_errors():
-        # The text goes along each time: no first call that is refused because the server does not know it yet.
+        # EVAL and not EVALSHA: no call fails because the server does not know the script yet.
         return client.eval(SCRIPTS[script], len(keys), *keys.values(), " ".join(keys), *named)

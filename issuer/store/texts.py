@@ -1,8 +1,8 @@
-"""Records as the texts that Redis holds, and back.
+"""Records as JSON texts for Redis, and back.
 
-A member that is missing has its default, and one that has its default is left out. One that this release does not know
-is kept as it is (`extra`): a newer release beside it may have written it. Some members have an older name than the
-fields that they are for.
+A member that is missing has its default value, and a member with its default value is left out. A member that this
+release does not know is kept unchanged (`extra`), as a newer release may have written it. Some members have an older
+name than their fields.
 """
 
 import json
@@ -32,11 +32,11 @@ from issuer.problem import Problem, ProblemType
 MEMBERS = {"moved_away_since": "away_since", "is_expiry_reported": "is_end_told"}
 FIELDS = {member: field for field, member in MEMBERS.items()}
 ALWAYS = frozenset({"step", "renew_at"})
-"""Members that are written also where they have their default: older releases read them without one."""
+"""Members that are always written, as older releases have no default for them."""
 Part = TypeVar("Part")
 
 FORMER_EVENTS = "events"
-"""The member of an issuance in which releases before the timeline kept their lines."""
+"""The member of an issuance in which releases before the timeline stored their lines."""
 
 
 def domain_text(domain: Domain) -> str:
@@ -55,17 +55,17 @@ def timeline_text(events: tuple[Event, ...]) -> str:
 
 
 def account_text(account: Account | CaAccount) -> str:
-    """JSON of a customer's account, or of ours at a CA; what has its default is left out."""
-    defaults = {one.name: one.default for one in fields(account)}
+    """JSON of a customer's account, or of our account at a CA; members with their default value are left out."""
+    defaults = {field.name: field.default for field in fields(account)}
     return json.dumps({name: value for name, value in asdict(account).items() if value != defaults[name]})
 
 
 def record(name: str, values: Mapping[str, str]) -> Record:
-    """The record of a domain's hash. Raises Problem(damaged-record) where it cannot be read."""
+    """The record in a domain's hash. Raises Problem(damaged-record) if it cannot be read."""
     try:
         issuance = json.loads(values["issuance"])
         former = issuance.pop(FORMER_EVENTS, None) or []
-        timeline = [_event(one) for one in json.loads(values.get("timeline", "[]"))]
+        timeline = [_event(event) for event in json.loads(values.get("timeline", "[]"))]
         timeline += _former(former, timeline[-1].id if timeline else 0)
         return Record(
             _domain(json.loads(values["domain"])),
@@ -100,10 +100,10 @@ def _text(values: Any) -> str:
 def _values(item: Any) -> dict[str, Any]:
     """JSON values of a part of a record, under the names of its members."""
     values: dict[str, Any] = dict(item.extra)
-    for one in fields(item):
-        value = getattr(item, one.name)
-        if one.name != "extra" and (one.name in ALWAYS or value != _default(one)):
-            values[MEMBERS.get(one.name, one.name)] = _value(value)
+    for field in fields(item):
+        value = getattr(item, field.name)
+        if field.name != "extra" and (field.name in ALWAYS or value != _default(field)):
+            values[MEMBERS.get(field.name, field.name)] = _value(value)
     return values
 
 
@@ -117,8 +117,8 @@ def _value(value: Any) -> Any:
     return value.value if isinstance(value, StrEnum) else value
 
 
-def _default(one: Field[Any]) -> Any:
-    return one.default if one.default_factory is MISSING else one.default_factory()
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def _domain(values: dict[str, Any]) -> Domain:
@@ -126,7 +126,7 @@ def _domain(values: dict[str, Any]) -> Domain:
     for name, kind in (("certificate", Certificate), ("window", RenewalWindow), ("hsts", Hsts)):
         if part := parts.get(name):
             parts[name] = kind(**_parts(kind, part))
-    parts["revocations"] = tuple(Revocation(**_parts(Revocation, one)) for one in parts.get("revocations") or ())
+    parts["revocations"] = tuple(Revocation(**_parts(Revocation, part)) for part in parts.get("revocations") or ())
     return _checked(Domain(**parts), name=str, account=str, created_at=float)
 
 
@@ -144,7 +144,7 @@ def _event(values: dict[str, Any]) -> Event:
 
 
 def _former(lines: list[dict[str, Any]], last_id: int) -> list[Event]:
-    """Events of the lines of a release before the timeline."""
+    """The events of lines that a release before the timeline wrote."""
     return [
         Event(last_id + number, line["at"], EventType.NOTE.value, data={"text": line["text"], "step": line["step"]})
         for number, line in enumerate(lines, 1)
@@ -152,7 +152,7 @@ def _former(lines: list[dict[str, Any]], last_id: int) -> list[Event]:
 
 
 def _parts(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a part of a record, by the names of this release; the others in `extra`."""
+    """The fields of a part of a record, by the names of this release; unknown members are in `extra`."""
     named = {FIELDS.get(member, member): value for member, value in values.items()}
     known = _known(kind, named)
     known["extra"] = tuple((name, value) for name, value in named.items() if name not in known)
@@ -160,12 +160,12 @@ def _parts(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in fields(cast("Any", kind))} - {"extra"}
+    names = {field.name for field in fields(cast("Any", kind))} - {"extra"}
     return {name: value for name, value in values.items() if name in names}
 
 
 def _checked(part: Part, **types: type) -> Part:
-    """The part. Raises TypeError where a field that everything builds on is of another type."""
+    """The part. Raises TypeError if one of these fields has another type."""
     for name, kind in types.items():
         value = getattr(part, name)
         if not isinstance(value, (int, float) if kind is float else kind):

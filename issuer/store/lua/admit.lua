@@ -1,4 +1,4 @@
--- Whether a CA may be asked now: answers when to ask again ('' at once), and 1 where that is a cooldown.
+-- Whether a CA may be asked now. Returns when to ask again ('': now), and 1 if that is the end of a cooldown.
 -- args: now, seconds (of one step), burst_seconds, longest (cooldown), trial (seconds that one caller may take to try)
 local now, one = tonumber(arg.now), tonumber(arg.seconds)
 local cooldown_until = tonumber(redis.call('HGET', key.health, 'until') or 0)

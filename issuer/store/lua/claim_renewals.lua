@@ -1,4 +1,4 @@
--- The most urgent renewals: as many as the pace allows since the last call, and as leave no more than at_once open.
+-- Claim the most urgent renewals: as many as the pace allows since the last call, with at most at_once open.
 -- args: now, requeue_at, limit, per_second, burst_seconds, at_once
 local now, per_second, burst_seconds = tonumber(arg.now), tonumber(arg.per_second), tonumber(arg.burst_seconds)
 local spent = earned_back(key.pace, now, burst_seconds)

@@ -1,4 +1,4 @@
--- Save our account at a CA where the stored one is still the expected one ('': none); answers the one stored now.
+-- Save our account at a CA if the stored one is still the expected one ('': none). Returns the one that is stored now.
 -- args: expected, new
 local current = redis.call('GET', key.account) or ''
 if current == '' or current == arg.expected then

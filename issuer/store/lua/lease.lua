@@ -1,4 +1,4 @@
--- Lease an open issuance, and answer the fields of its record; nothing where it is stale, closed or leased.
+-- Lease an open issuance. Returns the fields of its record; nothing if the issuance is stale, closed or leased.
 -- args: name, id, now, until
 local fields = redis.call('HGETALL', key.record)
 local held = {}

@@ -1,4 +1,4 @@
--- Renewals that are due, from the due index into the line of those that wait for their turn, by urgency.
+-- Move the renewals that are due from their due index to the index of those that wait for their turn, by urgency.
 -- args: now, limit, records (what the keys of records start with)
 local names = redis.call('ZRANGEBYSCORE', key.renew, '-inf', arg.now, 'LIMIT', 0, arg.limit)
 for _, name in ipairs(names) do

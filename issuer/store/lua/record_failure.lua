@@ -1,11 +1,11 @@
--- A CA did not answer: answers until when its cooldown is, '' where it has none.
+-- Count a failure of a CA. Returns the end of its cooldown, '' if it has none.
 -- args: now, asked_for ('' or an end), failures (that lead to a cooldown), first, longest (seconds of these cooldowns),
 -- longest_of_all
 local now, longest = tonumber(arg.now), tonumber(arg.longest_of_all)
 local held = redis.call('HMGET', key.health, 'until', 'is_trial', 'rests')
 local cooldown_until, cooldowns = tonumber(held[1] or 0), tonumber(held[3] or 0)
--- Those that had asked before the cooldown say nothing new; the one that tries it again does. An end that is too far off
--- comes from before the clock was set back.
+-- During a cooldown only the failure of the trial counts: the others had asked before it began. An end too far in the
+-- future was set before the clock was set back.
 if cooldown_until > now and cooldown_until <= now + longest and not held[2] then
   return string.format('%.3f', cooldown_until)
 end

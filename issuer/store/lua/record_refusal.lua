@@ -1,4 +1,4 @@
--- A CA has refused an order because of a limit that holds until then. args: now, until, name, domain (the registered one)
+-- Note that a CA has refused an order because of a rate limit. args: now, until, name, domain (the registered one)
 local function note(index, member)
   redis.call('ZREMRANGEBYSCORE', index, '-inf', arg.now)
   redis.call('ZADD', index, arg['until'], member)

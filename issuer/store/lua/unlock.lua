@@ -1,2 +1,2 @@
--- End a lock by whoever holds it. args: holder
+-- Release a lock, if the holder still has it. args: holder
 if redis.call('GET', key.lock) == arg.holder then redis.call('DEL', key.lock) end

@@ -1,7 +1,7 @@
--- Write a record that the caller has read and changed. Answers the new version; 0 where it has changed since, -1 where
--- a worker has a lease of it, or as text when the quota has one again.
+-- Write a record that the caller has read and changed. Returns the new version; 0 if the record has changed since;
+-- -1 if a worker has a lease; or, as text, when the quota has room.
 -- args: those of `write`, read_version, now, opens ('1': another issuance, or the open one woken), during_lease ('1': a
--- lease does not matter), seconds and burst of the quota (burst 0: none)
+-- lease does not matter), seconds and burst of the quota (burst 0: no quota)
 local held = read('version', 'id', 'lease_until', 'served', 'indexes', 'indexed', 'callers_changes')
 if (held.version or '0') ~= arg.read_version then return 0 end
 local now, seconds, burst = tonumber(arg.now), tonumber(arg.seconds), tonumber(arg.burst)
@@ -13,7 +13,7 @@ if burst > 0 then
   if spent > now + seconds * burst + 0.01 then return string.format('%.3f', spent - seconds * burst) end
   spend(key.quota, spent, seconds * burst)
 end
-if is_other then return write(held, {'begun', 0, 'lease_until', 0}) end -- who has a lease works on what is no more
+if is_other then return write(held, {'begun', 0, 'lease_until', 0}) end -- a lease of the former issuance ends
 if arg.opens == '1' then return write(held, {'begun', 0}) end
 local more = is_leased and {'callers_changes', string.format('%d', (tonumber(held.callers_changes) or 0) + 1)} or {}
 return write(held, more, true)
