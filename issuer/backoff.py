@@ -1,7 +1,7 @@
-"""Every «again in …», as pure functions: when a failed step, a CA, DNS or an edge is asked again.
+"""When to try again, as pure functions: a failed step, a query to a CA, to DNS, or to an edge.
 
-Times are epoch seconds, pauses seconds. `jitter` is a factor around 1, which the caller picks at random
-(`random_jitter`), so that many names that failed together do not come back together.
+Times are in epoch seconds, pauses in seconds. `jitter` is a factor around 1, which the caller picks at random
+(`random_jitter`), so that many names that failed at the same time are not retried at the same time.
 """
 
 import random
@@ -16,20 +16,20 @@ WEEK = 7 * DAY
 FIRST_POLL, LONGEST_POLL, LONG_POLL = 0.1, 60.0, 600.0
 PATIENT_POLLS = 40
 MAX_POLLS = 184
-"""So many looks in a row at a CA that is not ready, about a day of them, make a problem of it. After half an hour
-(PATIENT_POLLS) they are rarer."""
+"""If a CA is not ready after this many polls in a row, about a day, that is a problem. After PATIENT_POLLS, about half
+an hour, the polls are rarer."""
 SELF_CHECK_AGAIN = 5.0
 LONGEST_TENFOLD = 7200
-"""The pause grows tenfold with each try up to here; the next one is as long as `longest_retry_pause` allows."""
+"""Up to this pause, in seconds, each pause is ten times as long as the last; then it is the longest one allowed."""
 MOST_TRIES = 10
 LONGEST_UNCOUNTED = 600
 MOVED_AWAY_AFTER = 3 * DAY
-"""A name that has pointed elsewhere for this long has moved away."""
+"""After this time, a name that points to other servers is tried ever more rarely."""
 EDGE_SOONEST, EDGE_LATEST = 2.0, 3600.0
 REVOCATION_FIRST, REVOCATION_LONGEST = 60, DAY / 4
 RENEWAL_INFO_DEFAULT = DAY / 4
 ASSUMED_LOST = 60
-"""A message that has not led to a lease by then is considered lost, and `reconcile` sends another."""
+"""A message that has not led to a lease after this time is considered lost, and `reconcile` sends another one."""
 
 
 def random_jitter() -> float:
@@ -38,16 +38,16 @@ def random_jitter() -> float:
 
 
 def clamp(value: float, least: float, most: float) -> float:
-    """The value, or the bound that it is beyond."""
+    """The value, limited to the range from least to most."""
     return max(least, min(value, most))
 
 
 def retry_at(problem: Problem, now: float, *, tries: int, pauses: int, longest: float, jitter: float) -> float:
     """When to try a failed step again.
 
-    A problem that counts as a try: after 1, 10, 100 minutes (ten times the table's first pause each), then as rarely
-    as `longest` has it. One that does not: after twice as long each time, within ten minutes or as it asks. Never
-    before the problem's own retry_at.
+    After a problem that counts as a try: after 1, 10 and 100 minutes (or longer, if the table of problems has a longer
+    first pause), then every `longest` seconds. After a problem that does not count: after twice as long each time, up
+    to ten minutes. Never before the problem's own retry_at.
     """
     first, not_before = problem.first_retry_seconds, problem.retry_at or 0
     if problem.is_counted:
@@ -61,8 +61,8 @@ def retry_at(problem: Problem, now: float, *, tries: int, pauses: int, longest: 
 def longest_retry_pause(
     now: float, *, certificate_end: float | None, lifetime: float, moved_away_since: float | None
 ) -> float:
-    """How long a temporary problem may put off the next try: a day; less as the certificate's end is near; up to a
-    week where the name has moved away. certificate_end None: there is no certificate, and `lifetime` is not used."""
+    """How long a temporary problem may delay the next try, in seconds: a day; less if the certificate expires soon; up
+    to a week if the name has moved away. certificate_end None: there is no certificate, and `lifetime` is not used."""
     if moved_away_since is not None and now - moved_away_since >= MOVED_AWAY_AFTER:
         return clamp((now - moved_away_since) / 3, DAY, WEEK)
     if certificate_end is None:
@@ -71,24 +71,25 @@ def longest_retry_pause(
 
 
 def passes_at(problem: Problem, tries: int, now: float) -> float:
-    """When a problem may be over at the soonest, to compare those of several CAs."""
-    longer = 10.0 ** min(tries, MOST_TRIES) if problem.is_counted else 1
-    return max(problem.retry_at or 0, now + problem.first_retry_seconds * longer)
+    """The earliest time at which a problem may be over, to compare the problems of several CAs."""
+    factor = 10.0 ** min(tries, MOST_TRIES) if problem.is_counted else 1
+    return max(problem.retry_at or 0, now + problem.first_retry_seconds * factor)
 
 
 def poll_at(now: float, *, waits: int, not_before: float | None) -> float:
-    """When to look again at an order that the CA is still working on: later each time, never before it said."""
+    """When to poll an order again that the CA is still processing: after longer each time, never before the time of
+    its Retry-After."""
     longest = LONGEST_POLL if waits < PATIENT_POLLS else LONG_POLL
     return max(now + min(FIRST_POLL * 2.0**waits, longest), not_before or 0)
 
 
 def requeue_at(next_try_at: float | None, now: float, *, is_queued: bool) -> float:
-    """When `reconcile` must bring an open issuance back if nothing else does."""
+    """When `reconcile` must enqueue an open issuance again if nothing else continues it."""
     return (next_try_at or now) + (ASSUMED_LOST if is_queued else 0)
 
 
 def new_renewal_at(now: float, *, certificate_end: float, lifetime: float, jitter: float) -> float:
-    """When to start over after a renewal was given up: sooner near the certificate's end."""
+    """When to start a new renewal after one has failed for good: the sooner, the nearer the certificate's expiry."""
     pause = clamp(abs(certificate_end - now) / 3, min(DAY, lifetime / 4), WEEK)
     return now + pause * jitter
 
@@ -99,18 +100,18 @@ def dns_recheck_at(now: float, moved_away_since: float) -> float:
 
 
 def renewal_info_at(now: float, *, asked_for: float | None, lifetime: float) -> float:
-    """When to ask the CA again for its renewal window (RFC 9773 §4.3): as it asked for, but at least twice a day."""
+    """When to ask the CA again for its suggested window (RFC 9773 §4.3): when it asks for, but at least twice a day."""
     soonest, latest = min(MINUTE, lifetime / 20), min(DAY / 2, lifetime / 4)
     return clamp(asked_for or now + RENEWAL_INFO_DEFAULT, now + soonest, now + latest)
 
 
 def edge_look_at(now: float, installed_for: float) -> float:
-    """When to ask the edges again for a certificate that some of them do not serve yet."""
+    """When to ask the edges again whether they serve a certificate, installed_for seconds after its installation."""
     return now + clamp(installed_for, EDGE_SOONEST, EDGE_LATEST)
 
 
 def revocation_at(now: float, *, tries: int, not_before: float | None, certificate_end: float, jitter: float) -> float:
-    """When to ask a CA again to revoke: after ten times as long each time, up to six hours, never before it said; at
-    the certificate's end at the latest."""
+    """When to ask a CA again to revoke: after ten times as long each time, up to six hours, never before `not_before`,
+    but at the latest when the certificate expires."""
     pause = min(REVOCATION_FIRST * 10.0 ** min(tries, 5), REVOCATION_LONGEST) * jitter
     return min(max(now + pause, not_before or 0), certificate_end)

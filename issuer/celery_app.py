@@ -1,4 +1,4 @@
-"""create_celery(settings): the queues, and how messages are treated."""
+"""The Celery application: its queues, and how it handles messages."""
 
 from collections.abc import Callable
 
@@ -17,15 +17,16 @@ RENEWAL = Due.OPEN_RENEWAL.value
 HOUSEKEEPING = "housekeeping"
 LOOKUP = "lookup"
 QUEUES = (INTERACTIVE, HOUSEKEEPING, BULK, RENEWAL, LOOKUP)
-"""Every queue. The Procfile's `worker` reads the first two, `renewals` the others: nobody waits behind a renewal, the
-thousands that another account begins at once, or a question to somebody else's server. A process takes from its queues
-in turn."""
+"""Every queue. The Procfile's `worker` consumes the first two, `renewals` the others: so nobody waits behind renewals,
+behind thousands of issuances that another account starts at once, or behind queries to other servers. A process takes
+messages from its queues in turn."""
 VISIBILITY_SECONDS = 3600
-"""Redis hands an unacknowledged message to another worker after this: longer than any step, waits included."""
+"""After this time Redis delivers an unacknowledged message to another worker. It is longer than any step with its
+waits."""
 
 
 def create_celery(settings: Settings, services: Callable[[], Services]) -> Celery:
-    """A Celery application with the steps and the beat table; services is called when a task first needs it."""
+    """A Celery application with the steps and the beat table. services: called when a task first needs the services."""
     app = Celery("issuer", broker=settings.celery_broker_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
@@ -45,7 +46,7 @@ def create_celery(settings: Settings, services: Callable[[], Services]) -> Celer
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            "max_retries": 0,  # of one attempt to publish: the caller answers 503, the workers' own loop goes on
+            "max_retries": 0,  # of publishing: the web process answers 503, and the workers keep reconnecting anyway
             "visibility_timeout": VISIBILITY_SECONDS,
             "socket_timeout": 3,
             "socket_connect_timeout": 2,
@@ -63,4 +64,4 @@ def create_celery(settings: Settings, services: Callable[[], Services]) -> Celer
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _keep_our_logs(**_: object) -> None:
-    """Celery leaves the loggers alone where a receiver is connected."""
+    """Celery does not configure logging if a receiver of this signal is connected."""

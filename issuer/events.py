@@ -1,7 +1,7 @@
-"""What happens to a domain: the one list of event types, and the one way to tell of them.
+"""The events of a domain: the one list of their types, and the one function that logs them.
 
-An event is built on a record (`Record.with_event`) and written with it in one script, which counts it too. Then the
-store calls `emit`, which logs it. The sentence that people read is made from type and data when it is shown.
+`Record.with_event` adds an event to a record. One script writes and counts it with the record. Then the store calls
+`emit`, which logs it. The sentence that people read is made from type and data when it is shown.
 """
 
 import logging
@@ -15,11 +15,11 @@ import structlog
 
 MAX_EVENTS = 50
 MAX_TEXT = 300
-"""Characters of one text in an event's data."""
+"""The greatest length of a text in an event's data, in characters."""
 
 
 class EventType(StrEnum):
-    """`subject.verb`: the stable machine word of an event, also its log line and a label of its counter."""
+    """`subject.verb`: the stable machine-readable name of an event, also its log message and a label of its counter."""
 
     ISSUANCE_STARTED = "issuance.started"
     ISSUANCE_STEP_DONE = "issuance.step_done"
@@ -46,7 +46,7 @@ class EventType(StrEnum):
 
 
 class By(StrEnum):
-    """Who did it."""
+    """Who caused an event."""
 
     ISSUER = "issuer"
     ACCOUNT = "account"
@@ -55,8 +55,12 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What follows from a type. sentence: over the members of data. level: of its log line. is_kept: goes last where a
-    timeline is too long."""
+    """What follows from a type of event.
+
+    sentence: the text for people, with members of data in braces.
+    level: of its log line.
+    is_kept: it is dropped last if a timeline is too long.
+    """
 
     sentence: str
     level: int = logging.INFO
@@ -78,7 +82,7 @@ TABLE: dict[EventType, Kind] = {
     EventType.RENEWAL_STARTED: Kind("the renewal has started"),
     EventType.CERTIFICATE_EXPIRED: Kind("certificate {serial} has expired", ERROR, is_kept=True),
     EventType.CERTIFICATE_REVOKED: Kind("{ca} has revoked certificate {serial}", is_kept=True),
-    EventType.DOMAIN_MOVED_AWAY: Kind("the domain points elsewhere", WARNING, is_kept=True),
+    EventType.DOMAIN_MOVED_AWAY: Kind("the domain points to other servers", WARNING, is_kept=True),
     EventType.DOMAIN_RETURNED: Kind("the domain points here again"),
     EventType.DOMAIN_WITHDRAWN: Kind("the account has withdrawn the domain", is_kept=True),
     EventType.DOMAIN_PREFERENCES_CHANGED: Kind("the operator has chosen CA, profile or chain"),
@@ -94,10 +98,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A line of a domain's timeline.
+    """An event in a domain's timeline.
 
-    id: ascending within a domain. at: epoch seconds. type: one of EventType, or one that a newer release has. code: of
-    the problem, where there is one. by: who did it. data: plain JSON values, for the sentence and for machines.
+    id: ascending within a domain.
+    at: epoch seconds.
+    type: a value of EventType, or a type of a newer release.
+    code: the code of the problem, if there is one.
+    by: who caused it.
+    data: plain JSON values, for the sentence and for programs.
+    extra: members that a newer release has written.
     """
 
     id: int
@@ -111,31 +120,31 @@ class Event:
     @property
     def text(self) -> str:
         """The sentence that people read."""
-        kind = TABLE.get(self.type)  # type: ignore[call-overload]  # a word that is none of ours is not there
-        shown = {name: _shown(name, value) for name, value in self.data.items()}
+        kind = TABLE.get(self.type)  # type: ignore[call-overload]  # types of a newer release are missing
+        values = {name: _readable(name, value) for name, value in self.data.items()}
         try:
-            return kind.sentence.format_map(shown) if kind else self.type
+            return kind.sentence.format_map(values) if kind else self.type
         except (KeyError, ValueError, IndexError):
             return self.type
 
     @property
     def is_kept(self) -> bool:
-        """True for failures, refusals and withdrawals, which go last where a timeline is too long."""
+        """Whether it is dropped last if a timeline is too long: failures, refusals and withdrawals are."""
         kind = TABLE.get(self.type)  # type: ignore[call-overload]
         return kind is not None and kind.is_kept
 
 
 def newest(timeline: tuple[Event, ...]) -> tuple[Event, ...]:
-    """The newest events, MAX_EVENTS of them at most; those that matter less go first."""
+    """The newest events, at most MAX_EVENTS; the less important ones are dropped first."""
     excess = len(timeline) - MAX_EVENTS
     if excess <= 0:
         return timeline
-    leaving = {event.id for event in [one for one in timeline if not one.is_kept][:excess]}
-    return tuple(event for event in timeline if event.id not in leaving)[-MAX_EVENTS:]
+    dropped = {event.id for event in [event for event in timeline if not event.is_kept][:excess]}
+    return tuple(event for event in timeline if event.id not in dropped)[-MAX_EVENTS:]
 
 
 def emit(name: str, issuance_id: str, events: Iterable[Event]) -> None:
-    """Log events of a domain that have just been written. Called by the store, and by nobody else."""
+    """Log events of a domain that have just been written. Only the store calls this."""
     for event in events:
         kind = TABLE[EventType(event.type)]
         more = {"code": event.code} if event.code else {}
@@ -143,8 +152,8 @@ def emit(name: str, issuance_id: str, events: Iterable[Event]) -> None:
         log.log(kind.level, event.type, **{"domain": name, "issuance": issuance_id, "by": event.by} | more | data)
 
 
-def _shown(name: str, value: Any) -> Any:
-    """A value in a sentence: members called `at` are times."""
+def _readable(name: str, value: Any) -> Any:
+    """A value for a sentence: a member named `at` is a time."""
     if name == "at" and isinstance(value, int | float):
         return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M} UTC"
     return value

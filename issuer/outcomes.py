@@ -1,7 +1,8 @@
 """What a success or a failure of a step means for its record.
 
-The one way through: `prepare` says whether the step may run now, and at which CA; then the step runs; then `success` or
-`failure` returns the record to save. Nobody else asks a CA's health, selects a CA or sets the time of a retry.
+Each run has three parts: `prepare` decides whether the step may run now, and at which CA; then the step runs; then
+`success` or `failure` returns the record to save. No other module checks a CA's health, selects a CA, or sets the time
+of a retry.
 """
 
 from dataclasses import replace
@@ -15,15 +16,15 @@ from issuer.problem import Problem, ProblemType
 from issuer.steps import StepResult, Wait
 
 MAX_TRIES = 10
-"""Of an issuance for a name without a certificate; one that has had a certificate is never given up."""
+"""Of an issuance for a name without a certificate. If the name has a certificate, the tries have no limit."""
 MAX_ATTEMPTS_STARTED = 5
-"""A step that was started this often and never ended kills its worker: it is not started again."""
+"""A step that was started this often and never ended kills its worker, so it is not started again."""
 
 
 def prepare(services: Services, record: Record) -> Record:
-    """The record as the step is to get it: with a CA, once it has a key. Raises Problem where the step may not run."""
+    """The record for the step: with a CA, once it has a key. Raises Problem if the step may not run now."""
     if record.attempts_started > MAX_ATTEMPTS_STARTED:
-        raise Problem(ProblemType.CRASHED, hint="the operator finds the reason in the workers' logs")
+        raise Problem(ProblemType.CRASHED, hint="the reason is in the log of the workers")
     ca = services.ca_at(record.issuance.ca)
     if ca:
         health.require_available(services, ca)
@@ -32,7 +33,7 @@ def prepare(services: Services, record: Record) -> Record:
 
 
 def select_ca(services: Services, record: Record) -> Record:
-    """The record with a CA, where it has a key and no order yet. Raises Problem where none may be asked now."""
+    """The record with a selected CA, if it has a key and no order yet. Raises Problem if no CA may be asked now."""
     issuance = record.issuance
     if issuance.step is not Step.ORDER or issuance.key is None or services.ca_at(issuance.ca):
         return record
@@ -42,12 +43,12 @@ def select_ca(services: Services, record: Record) -> Record:
 
 
 def success(services: Services, record: Record, result: StepResult, *, seconds: float = 0) -> Record:
-    """The record after a step that has ended without a problem, after so many seconds: advanced, or waiting."""
+    """The record after a step without a problem: advanced, or waiting. seconds: how long the step took."""
     after, now = result.record, services.clock()
     if isinstance(result, Wait):
         waits = after.issuance.waits
         if waits >= backoff.MAX_POLLS:
-            slow = Problem(ProblemType.CA_SLOW, f"asked {waits} times for its {after.issuance.step}")
+            slow = Problem(ProblemType.CA_SLOW, f"polled {waits} times at the step {after.issuance.step}")
             return failure(services, record, slow)
         at = backoff.poll_at(now, waits=waits, not_before=result.not_before)
         after = after.with_issuance(after.issuance.wait(at))
@@ -60,7 +61,7 @@ def success(services: Services, record: Record, result: StepResult, *, seconds: 
 
 
 def failure(services: Services, record: Record, problem: Problem) -> Record:
-    """The record after a problem: on its way to another CA, to be tried again, or given up."""
+    """The record after a problem: moved on to another CA, to be retried, or failed for good."""
     now, ca = services.clock(), services.ca_at(record.issuance.ca)
     if problem.type is ProblemType.INVALID_CNAME:
         record = renewal.moved_away(record, now)
@@ -87,7 +88,7 @@ def failure(services: Services, record: Record, problem: Problem) -> Record:
 
 
 def _retried_or_failed(record: Record, problem: Problem, now: float) -> Issuance:
-    """The issuance with its next try, or given up for good."""
+    """The issuance with the time of its next try, or failed for good."""
     issuance, certificate = record.issuance, record.domain.certificate
     is_last = certificate is None and issuance.tries + 1 >= MAX_TRIES
     if problem.is_permanent or (is_last and problem.is_counted):

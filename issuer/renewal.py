@@ -1,7 +1,7 @@
-"""When to renew, and what becomes of names whose renewal fails or that point elsewhere.
+"""When to renew, and what happens to names whose renewal fails or that point to other servers.
 
-The moment is picked at random once and stored in the domain: in the CA's window where it gives one (RFC 9773), else by
-the certificate's lifetime. Nothing here talks to the queue.
+The moment is picked at random once and stored in the domain: within the CA's suggested window if it gives one
+(RFC 9773), else by the certificate's lifetime. Nothing here uses the queue.
 """
 
 import random
@@ -17,22 +17,22 @@ from issuer.events import EventType
 from issuer.ports import RenewalInfo, Services, Verdict
 
 SHORT_LIFETIME_SECONDS = 10 * DAY
-"""Below it a certificate is renewed at half its lifetime, else at two thirds."""
+"""A certificate with a shorter lifetime is renewed at half of it, any other at two thirds."""
 JITTER = 0.01
-"""Of the lifetime, to both sides: certificates that were issued together are not renewed together."""
+"""Of the lifetime, in both directions, so that certificates issued together are not renewed together."""
 FLOOR_SECONDS = 6 * HOUR
-"""Between two automatic issuances of one domain, whatever a CA's window says; less where certificates live shortly."""
+"""Between two automatic issuances of one domain, whatever the CA's window says; less for short-lived certificates."""
 LATEST = 0.9
-"""Of the lifetime: no window of a CA puts a renewal off beyond it."""
+"""Of the lifetime: no window of a CA delays a renewal beyond it."""
 
 log = structlog.get_logger(__name__)
 
 
 def with_next_renewal(record: Record, now: float) -> Record:
-    """The record as a step leaves it, with the next renewal planned if the step has ended the issuance."""
+    """The record after a step, with the next renewal planned if the step has closed the issuance."""
     issuance, certificate = record.issuance, record.domain.certificate
     if issuance.key and record.domain.moved_away_since is not None:
-        # A key is made once DNS has said yes.
+        # There is a key only after DNS has said that the name points here.
         record = record.with_domain(moved_away_since=None, recheck_at=None).with_event(now, EventType.DOMAIN_RETURNED)
     if certificate is None or issuance.is_open:
         return record
@@ -47,7 +47,7 @@ def with_next_renewal(record: Record, now: float) -> Record:
 
 
 def moved_away(record: Record, now: float) -> Record:
-    """The record after DNS has said clearly that the name points elsewhere."""
+    """The record after DNS has clearly said that the name points to other servers."""
     since = record.domain.moved_away_since
     if since is None:
         since = now
@@ -56,7 +56,7 @@ def moved_away(record: Record, now: float) -> Record:
 
 
 def longest_retry_pause(domain: Domain, now: float) -> float:
-    """How long a temporary problem may put off the next try of a domain, in seconds."""
+    """How long a temporary problem may delay the next try for a domain, in seconds."""
     certificate = domain.certificate
     return backoff.longest_retry_pause(
         now,
@@ -67,7 +67,7 @@ def longest_retry_pause(domain: Domain, now: float) -> float:
 
 
 def start(services: Services, name: str) -> Record | None:
-    """Open the renewal of a name if it is still due; the record to be worked on, or None."""
+    """Open the renewal of a name if it is still due. Returns the record to enqueue, or None."""
     now = services.clock()
 
     def change(record: Record | None) -> Record | None:
@@ -79,14 +79,15 @@ def start(services: Services, name: str) -> Record | None:
 
 
 def moment_by_lifetime(certificate: Certificate) -> float:
-    """A moment to renew at where the CA has not said: around two thirds of the lifetime, or a half of a short one."""
+    """When to renew if the CA gives no window: around two thirds of the lifetime, or half of a short lifetime."""
     lifetime = certificate.lifetime_seconds
     share = 1 / 2 if lifetime < SHORT_LIFETIME_SECONDS else 2 / 3
     return max(certificate.not_after - (1 - share + _random(-JITTER, JITTER)) * lifetime, _soonest(certificate))
 
 
 def refresh(services: Services, name: str) -> None:
-    """Ask the CA when it wants the certificate of a name to be renewed, and plan by that."""
+    """Ask the CA for the suggested window of a name's certificate (RFC 9773), and plan the renewal in it. Raises
+    Problem."""
     record, now = services.store.load(name), services.clock()
     certificate = record.domain.certificate if record else None
     if record is None or certificate is None:
@@ -110,7 +111,7 @@ def refresh(services: Services, name: str) -> None:
 
 
 def with_window(domain: Domain, info: RenewalInfo, now: float) -> Domain:
-    """The domain with a moment in the CA's window: picked once, and anew only when the window has moved."""
+    """The domain with a renewal time in the CA's window: picked once, and picked again only if the window changes."""
     certificate, window, known = domain.certificate, info.window, domain.window
     assert certificate
     lifetime = certificate.lifetime_seconds
@@ -125,7 +126,7 @@ def with_window(domain: Domain, info: RenewalInfo, now: float) -> Domain:
 
 
 def recheck(services: Services, name: str) -> Record | None:
-    """Ask DNS whether a name that moved away points here again; then its record, woken, to be worked on."""
+    """Ask DNS whether a name that has moved away points here again. If so, returns its record to enqueue, due now."""
     record, now = services.store.load(name), services.clock()
     if record is None or record.domain.moved_away_since is None:
         return None
@@ -136,17 +137,18 @@ def recheck(services: Services, name: str) -> Record | None:
             return None
         if not points_here:
             return current.with_domain(recheck_at=backoff.dns_recheck_at(now, current.domain.moved_away_since))
-        back = current.with_domain(moved_away_since=None, recheck_at=None).with_event(now, EventType.DOMAIN_RETURNED)
-        if not back.issuance.is_open:
-            return back.with_domain(renew_at=now)
-        return back.with_issuance(back.issuance.wake(now, back.issuance.reason))
+        returned = current.with_domain(moved_away_since=None, recheck_at=None)
+        returned = returned.with_event(now, EventType.DOMAIN_RETURNED)
+        if not returned.issuance.is_open:
+            return returned.with_domain(renew_at=now)
+        return returned.with_issuance(returned.issuance.wake(now, returned.issuance.reason))
 
     updated = services.store.update(name, change, now=now)
     return updated if updated and points_here and updated.issuance.is_open else None
 
 
 def report_expiry(services: Services, name: str) -> None:
-    """Report, once, that the certificate of a name has expired; its renewal goes on being tried."""
+    """Report once that the certificate of a name has expired. Its renewal is still retried."""
     now = services.clock()
 
     def change(record: Record | None) -> Record | None:

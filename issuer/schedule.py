@@ -1,7 +1,7 @@
-"""The beat table, and what it starts: scans that claim what is due.
+"""The beat table, and the scans that it starts, which claim what is due.
 
-Each may run twice at once, as the store hands each name to one caller. What a scan does not finish comes back by
-itself, as its names are only put off.
+A scan may run twice at once, as the store gives each name to only one caller. Names that a scan does not finish become
+due again by themselves, as a claim only postpones them.
 """
 
 import threading
@@ -26,13 +26,13 @@ from issuer.problem import Problem, ProblemType
 
 BATCH = 1000
 SOME = 200
-"""Of those that nobody waits for: as many as renewals are started meanwhile by default. Queueing one takes milliseconds
-of the process that others wait for."""
+"""Of issuances that nobody is waiting for: as many as the renewals that start in the same time by default. To enqueue
+one takes milliseconds, during which this process delays others."""
 FEW = 50
 AGAIN_SECONDS = 300
-"""After this time, what was claimed is considered lost."""
+"""After this time, a claim that was not finished is considered lost."""
 ASK_AGAIN_SECONDS = 3600
-"""The same for questions to a CA and to DNS that were not answered."""
+"""The same for queries to a CA or to DNS."""
 CONFIRM_AGAIN_SECONDS = 60
 CONFIRM_WITHIN_SECONDS = 6
 THREADS = 8
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A beat entry. is_slow: it waits for the servers of others, and must not delay anybody."""
+    """A beat entry. is_slow: it waits for other servers, so it has a queue of its own and delays nobody."""
 
     name: str
     run: Callable[[Services], int]
@@ -52,24 +52,24 @@ class Scan:
 
 
 def reconcile(services: Services) -> int:
-    """Queue again every open issuance that is due, or whose lease has expired. Then give indexes to some of the records
-    that an earlier release wrote, until all have theirs."""
+    """Enqueue again every open issuance that is due, or whose lease has expired. Then give indexes to some of the
+    records of an earlier release, until all have them."""
 
-    def again(name: str) -> None:
+    def requeue(name: str) -> None:
         record = services.store.load(name)
         if record and record.issuance.is_open:
             services.queue.enqueue(record)
 
     queues = {Due.OPEN_INTERACTIVE: BATCH, Due.OPEN_BULK: SOME, Due.OPEN_RENEWAL: SOME}
-    queued = sum(_each(again, _claim(services, queue, AGAIN_SECONDS, limit)) for queue, limit in queues.items())
+    queued = sum(_each(requeue, _claim(services, queue, AGAIN_SECONDS, limit)) for queue, limit in queues.items())
     services.store.reindex(now=services.clock(), limit=SOME)
     return queued
 
 
 def renew_due(services: Services) -> int:
-    """Start the renewals that are due, the most urgent first, at the configured pace."""
+    """Start the due renewals, the most urgent first, at the configured pace."""
 
-    def few() -> list[str]:
+    def claim_few() -> list[str]:
         # A few at a time: those that have started count when the next are claimed, here or in another scan.
         now = services.clock()
         return services.store.claim_renewals(
@@ -80,7 +80,10 @@ def renew_due(services: Services) -> int:
             at_once=services.renewals_at_once,
         )
 
-    return sum(_each(lambda name: _resume(services, renewal.start(services, name)), names) for names in iter(few, []))
+    def start(name: str) -> None:
+        _resume(services, renewal.start(services, name))
+
+    return sum(_each(start, names) for names in iter(claim_few, []))
 
 
 def expire_due(services: Services) -> int:
@@ -89,7 +92,7 @@ def expire_due(services: Services) -> int:
 
 
 def recheck_away(services: Services) -> int:
-    """Ask DNS for names that have moved away; those that point here again are tried at once."""
+    """Ask DNS for names that have moved away. An issuance for a name that points here again is tried at once."""
 
     def ask(name: str) -> None:
         _resume(services, renewal.recheck(services, name))
@@ -104,8 +107,8 @@ def refresh_renewal_info(services: Services) -> int:
 
 
 def confirm_served(services: Services) -> int:
-    """Ask the edges for new certificates. It ends before it is started again, as it may wait for each of them: so it
-    never occupies more than one process."""
+    """Ask the edges whether they serve new certificates. As it may wait for each edge, it ends before it is started
+    again, so that it never occupies more than one process."""
     if not services.edges:
         return 0
     until = time.monotonic() + CONFIRM_WITHIN_SECONDS
@@ -118,7 +121,7 @@ def confirm_served(services: Services) -> int:
 
 
 def revoke_due(services: Services) -> int:
-    """Have CAs revoke certificates of withdrawn names."""
+    """Ask CAs to revoke certificates of withdrawn names."""
     names = _claim(services, Due.REVOCATION, AGAIN_SECONDS)
     return _each(lambda name: revocation.revoke_due(services, name), names, threads=THREADS)
 
@@ -141,7 +144,7 @@ SCANS = (
 
 
 def register(app: Celery, services: Callable[[], Services], every_seconds: float) -> None:
-    """Make a task of each scan, and have beat send it. A message that is older than its interval is dropped."""
+    """Register a task for each scan, which beat sends periodically. A message expires after one interval."""
     for scan in SCANS:
         app.task(_body(scan, services), name=scan.name, shared=False)
     every = schedule(every_seconds, nowfun=steady_now, app=app)
@@ -152,7 +155,7 @@ def register(app: Celery, services: Callable[[], Services], every_seconds: float
 
 
 def steady_now() -> datetime:
-    """The time that beat goes by: a system clock that is set back does not stop it."""
+    """The clock of beat. It is monotonic: if the system clock is set back, beat goes on."""
     return SOME_DAY + timedelta(seconds=time.monotonic())
 
 
@@ -165,7 +168,7 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[], None]:
             log.warning("scan failed", scan=scan.name, problem=problem.type.value, reason=str(problem))
             return
         except SoftTimeLimitExceeded:
-            log.warning("scan interrupted, the rest comes back by itself", scan=scan.name)
+            log.warning("scan interrupted: its other names will be claimed again automatically", scan=scan.name)
             return
         if count:
             log.info("scanned", scan=scan.name, names=count)
@@ -184,11 +187,11 @@ def _resume(services: Services, record: Record | None) -> None:
 
 
 def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> int:
-    """Do the work for every name; returns for how many it was done. A failure of one name stops none of the others, but
-    where the store or the CA is unavailable the rest is left for later."""
+    """Do the work for every name. Returns for how many names it succeeded. A failure for one name does not stop the
+    others, but if the store is unavailable or a rate limit is reached, the other names are left for later."""
     is_over = threading.Event()
 
-    def one(name: str) -> bool:
+    def try_work(name: str) -> bool:
         if is_over.is_set():
             return False
         try:
@@ -202,11 +205,11 @@ def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> in
             log.warning("skipped", domain=name, problem=problem.type.value, reason=str(problem))
             if problem.type in UNAVAILABLE:
                 is_over.set()
-        except Exception:  # whatever is wrong with one record stops none of the others
+        except Exception:  # whatever is wrong with one record must not stop the others
             log.exception("skipped: failed", domain=name)
         else:
             return True
         return False
 
     with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(one, names))
+        return sum(pool.map(try_work, names))

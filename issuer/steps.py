@@ -1,8 +1,8 @@
 """The four steps of an issuance: order, challenge, finalize, install.
 
-Each takes the record under a lease and says how it goes on: advance to the next step, wait for the CA, or save and be
-called again. Or it raises a Problem. Each may run twice, or be cut off anywhere: a run that is not the first asks what
-there is already before it does anything. What a result means for the record is decided in `outcomes`.
+A step gets the record of a lease and returns how to go on: advance to the next step, wait for the CA, or save and call
+the step again. Or it raises a Problem. A step may run twice, or be interrupted anywhere: so a run that is not the first
+asks the CA what already exists before it does anything. `outcomes` decides what a result means for the record.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from issuer.ports import CertificateAuthority, Challenge, HolderProof, Services,
 from issuer.problem import Problem, ProblemType
 
 CONFIRM_SECONDS = 2.0
-"""What edges have to take over a new certificate before they are asked whether they serve it."""
+"""How long edges have to load a new certificate before they are asked whether they serve it."""
 SELF_CHECKS = 3
 SELF_CHECK_PAUSE_SECONDS = 5.0
 
@@ -29,7 +29,7 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The step is to be called again later: not before `not_before` (epoch seconds), where that is given."""
+    """The step must be called again later: not before `not_before` (epoch seconds), if that is given."""
 
     record: Record
     not_before: float | None = None
@@ -46,8 +46,8 @@ StepResult = Advance | Wait | SaveAndContinue
 
 
 def order(services: Services, record: Record) -> StepResult:
-    """A CNAME that points here, key and CSR; then, at the CA that was selected, CAA and limits; then an order (RFC 8555
-    §7.4)."""
+    """Check that the name points here, and create key and CSR. Then, for the selected CA, check CAA and rate limits,
+    and place an order (RFC 8555 §7.4)."""
     name, issuance = record.domain.name, record.issuance
     if issuance.key is None:
         _require_points_here(services, record)
@@ -74,7 +74,8 @@ def order(services: Services, record: Record) -> StepResult:
 
 
 def challenge(services: Services, record: Record) -> StepResult:
-    """Every authorization proved: the response presented first, then the CA told to validate it (§7.5.1)."""
+    """Get every authorization validated: publish the key authorizations, check them ourselves, then tell the CA to
+    validate the challenges (RFC 8555 §7.5.1)."""
     ca, issuance, name = _ca(services, record), record.issuance, record.domain.name
     authorizations = [ca.authorization(url, name) for url in issuance.authorization_urls]
     for authorization in authorizations:
@@ -85,20 +86,20 @@ def challenge(services: Services, record: Record) -> StepResult:
         services.solver.clean_up(name)
         return Advance(record.with_issuance(issuance.advance(Step.FINALIZE)))
     challenges = [authorization.challenge for authorization in pending if authorization.challenge]
-    for one in challenges:
-        services.solver.present(name, one)
+    for each in challenges:
+        services.solver.present(name, each)
     if not issuance.is_answered:
         record, is_visible = _checked(services, record, challenges)
         if not is_visible:
             return Wait(record, services.clock() + SELF_CHECK_PAUSE_SECONDS)
-        for one in challenges:
-            ca.answer(one)
+        for each in challenges:
+            ca.answer(each)
     not_before = max(authorization.ask_again_at or 0 for authorization in pending)
     return Wait(record.with_issuance(replace(issuance, is_answered=True)), not_before)
 
 
 def finalize(services: Services, record: Record) -> StepResult:
-    """The CSR sent, once: a run that is not the first looks at the order before it sends anything (§7.4)."""
+    """Send the CSR, once: a run that is not the first asks for the state of the order first (RFC 8555 §7.4)."""
     ca, issuance = _ca(services, record), record.issuance
     assert issuance.order_url
     assert issuance.finalize_url
@@ -114,7 +115,7 @@ def finalize(services: Services, record: Record) -> StepResult:
 
 
 def install(services: Services, record: Record) -> StepResult:
-    """The chain fetched, verified against our key and name, and put in force with its key in one write."""
+    """Download the chain, verify it against our key and name, and put it in force with its key in one write."""
     ca, issuance = _ca(services, record), record.issuance
     assert issuance.certificate_url
     assert issuance.key
@@ -133,9 +134,11 @@ def install(services: Services, record: Record) -> StepResult:
 
 
 def _require_points_here(services: Services, record: Record) -> None:
-    """Raise unless the name points here, and shows whose it is where it must. An unknown answer is waited for once,
-    then left to the CA's own look-up; but where the last clear answer was no, or where the CA's look-up would not find
-    what has never been shown yet, only a yes goes on to the CA."""
+    """Raise Problem unless the name points here and, if that is required, proves its holder.
+
+    After an unknown answer, DNS is asked once more; then the CA's own look-up decides. But only a yes goes on to the CA
+    if the last clear answer was no, or if a required proof, which the CA does not check, has never been seen.
+    """
     domain = record.domain
     finding = ownership.points_here(services, domain.name, domain.account)
     is_unproved = services.holder_proof is not HolderProof.NONE and domain.certificate is None
@@ -147,8 +150,8 @@ def _require_points_here(services: Services, record: Record) -> None:
 
 
 def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Record:
-    """Look at the domain's CAA records, and note the result. Raises Problem where they clearly forbid the CA to
-    issue."""
+    """Check the domain's CAA records, and add the result to the timeline. Raises Problem(caa) if they clearly forbid
+    the CA to issue."""
     finding = services.resolver.caa(record.domain.name, ca.caa_identities(), ca.account_url())
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.CAA, finding.summary, hint="allow the CA in the domain's CAA records, or remove them")
@@ -157,19 +160,20 @@ def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -
 
 
 def _ca(services: Services, record: Record) -> CertificateAuthority:
-    """The CA of the order."""
+    """The CA of the order. Raises Problem(order-lost) if it is no longer configured."""
     ca = services.ca_at(record.issuance.ca)
     if ca is None:
-        raise Problem(ProblemType.ORDER_LOST, "it was placed at a CA that is not used any more")
+        raise Problem(ProblemType.ORDER_LOST, "it was placed at a CA that is no longer in use")
     return ca
 
 
 def _checked(services: Services, record: Record, challenges: list[Challenge]) -> tuple[Record, bool]:
-    """The challenges as they show from outside, noted; and whether to go on to the CA. A clear no is looked at again a
-    few times, as a failed validation costs more than a little patience; it is advice, so then the CA has a look."""
+    """Check the challenges from outside. Returns the record with the results in its timeline, and whether to go on to
+    the CA. After a clear no, the check is repeated a few times, as a failed validation costs more than a short wait.
+    The check is only advice: then the CA decides."""
     is_visible = True
-    for one in challenges:
-        finding = services.solver.check(record.domain.name, one)
+    for each in challenges:
+        finding = services.solver.check(record.domain.name, each)
         is_visible &= finding.verdict is not Verdict.NO
         facts = {"verdict": finding.verdict.value, "summary": finding.summary}
         record = record.with_event(services.clock(), EventType.CHALLENGE_CHECKED, facts)
@@ -177,7 +181,7 @@ def _checked(services: Services, record: Record, challenges: list[Challenge]) ->
 
 
 def _replaced(ca: CertificateAuthority, record: Record) -> str | None:
-    """The id of the certificate in force, where this CA has issued it and renews by such ids (RFC 9773 §5)."""
+    """The identifier of the certificate in force, if this CA has issued it and supports `replaces` (RFC 9773 §5)."""
     certificate = record.domain.certificate
     if certificate is None or certificate.ca != ca.directory_url or not ca.has_renewal_info():
         return None

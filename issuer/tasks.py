@@ -1,8 +1,8 @@
-"""The Celery skin over the steps: lease, run, save.
+"""The Celery tasks that run the steps: lease, run, save.
 
-A message says only which issuance to look at. It may come twice, at once, late or never; what is true is in the
-record. A chain goes on to its next task only when this one's step was done here and now; otherwise it ends, and
-either a short retry or `reconcile` brings the issuance back.
+A message carries only the id of an issuance. It may arrive twice, twice at once, late or never: only the record is the
+truth. A chain goes on to its next task only if this task has completed its step; otherwise the chain ends, and a short
+retry or `reconcile` continues the issuance.
 """
 
 import time
@@ -27,13 +27,13 @@ STEPS: dict[Step, Callable[[Services, Record], StepResult]] = {
     Step.INSTALL: steps.install,
 }
 SOON_SECONDS = 60
-"""The longest wait that is left to the queue; a longer one is left to the record and `reconcile`."""
+"""The longest wait by a countdown in the queue; a longer wait is `next_try_at` in the record, for `reconcile`."""
 
 log = structlog.get_logger(__name__)
 
 
 class Outcome(StrEnum):
-    """What the queue is to do after an attempt."""
+    """What the queue must do after an attempt: run the next task of the chain, retry this task, or stop the chain."""
 
     ADVANCED = "advanced"
     RETRY = "retry"
@@ -41,14 +41,14 @@ class Outcome(StrEnum):
 
 
 def register(app: Celery, services: Callable[[], Services]) -> None:
-    """Make a task of every step, named like it."""
+    """Register a task for every step, with the name of the step."""
     for step in STEPS:
         app.task(_body(step, services), name=step.value, bind=True, shared=False, max_retries=None)
 
 
 def _body(step: Step, services: Callable[[], Services]) -> Callable[[Task, str], None]:
     def body(task: Task, issuance_id: str) -> None:
-        # Bound and not unbound: Celery reports a crash only after this body has been left.
+        # The context is not unbound at the end, as Celery logs a crash only after this body has returned.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(domain=domain_of(issuance_id), issuance=issuance_id, step=step.value)
         outcome, seconds = attempt(services(), step, issuance_id)
@@ -61,7 +61,8 @@ def _body(step: Step, services: Callable[[], Services]) -> Callable[[Task, str],
 
 
 def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Outcome, float]:
-    """Run a step of an issuance if it is due and nobody else is at it; say how to go on, and in how many seconds."""
+    """Run a step of an issuance if it is due and no other worker has a lease. Returns how to go on, and in how many
+    seconds."""
     now = services.clock()
     try:
         record = services.store.lease(issuance_id, now=now, until=now + services.lease_seconds)
@@ -81,7 +82,7 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Outcome, 
             requeue_at = backoff.requeue_at(issuance.next_try_at, services.clock(), is_queued=is_queued)
         services.store.save_and_release(record, requeue_at=requeue_at)
     except Conflict:
-        log.warning("stopped: the lease was lost on the way")
+        log.warning("stopped: the lease was lost")
         return Outcome.STOP, 0
     except Problem as problem:
         log.warning("stopped: the record could not be saved", problem=problem.type, detail=problem.detail)
@@ -90,7 +91,8 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Outcome, 
 
 
 def _run(services: Services, record: Record) -> Record:
-    """The record after its step, which is called until it advances, waits, or fails; saved between its calls."""
+    """The record after its step. The step is called until it advances, waits, or fails; the record is saved between the
+    calls."""
     started, step = time.perf_counter(), record.issuance.step
     try:
         record = outcomes.prepare(services, record)

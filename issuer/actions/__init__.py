@@ -1,1 +1,1 @@
-"""What a caller may ask for. The front end and the CLI call only these."""
+"""The actions that callers may request. The web front end and the CLI call only these."""

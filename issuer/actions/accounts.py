@@ -1,4 +1,4 @@
-"""Customers' accounts: made by the operator, known by an API key that is shown once and stored as a hash."""
+"""Customers' accounts. The operator creates them; an API key, shown once and stored as a hash, identifies them."""
 
 import hashlib
 import hmac
@@ -14,7 +14,8 @@ NO_HASH = "0" * 64
 
 
 def create(services: Services, account_id: str, plan: Plan) -> str:
-    """Make an account; returns its API key, which is nowhere else. Raises Problem(invalid-request, account-exists)."""
+    """Create an account and return its API key, which is not stored. Raises Problem(invalid-request,
+    account-exists)."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", account_id, re.ASCII):
         raise Problem(
             ProblemType.INVALID_REQUEST,
@@ -28,7 +29,8 @@ def create(services: Services, account_id: str, plan: Plan) -> str:
 
 
 def rotate_key(services: Services, account_id: str) -> str:
-    """Give an account a new API key; the old one ends now. Raises Problem(not-found)."""
+    """Replace the API key of an account and return the new one. The old key stops working at once. Raises
+    Problem(not-found)."""
     _require_existing(services, account_id)
     key = _new_key(account_id)
     services.store.change_account(account_id, key_hash=_hash(key))
@@ -42,12 +44,12 @@ def set_plan(services: Services, account_id: str, plan: Plan) -> None:
 
 
 def list_all(services: Services) -> list[Account]:
-    """Every account, as the store lists them. Raises Problem(store-unavailable)."""
+    """Every account, ordered by id. Raises Problem(store-unavailable)."""
     return list(services.store.accounts())
 
 
 def by_id(services: Services, account_id: str) -> Account:
-    """An account, with its token. Raises Problem(not-found)."""
+    """An account, whose token is created if it has none yet. Raises Problem(not-found)."""
     _require_existing(services, account_id)
     ownership.token(services, account_id)
     account = services.store.account(account_id)
@@ -56,11 +58,11 @@ def by_id(services: Services, account_id: str) -> Account:
 
 
 def by_key(services: Services, key: str) -> Account | None:
-    """The account of an API key, or None; compared in constant time, and whether or not the account exists."""
+    """The account of an API key, or None. The comparison takes the same time whether or not the account exists."""
     account_id, _, _ = key.partition(".")
     account = services.store.account(account_id) if re.fullmatch(r"[a-z0-9-]{1,40}", account_id, re.ASCII) else None
-    is_right = hmac.compare_digest(_hash(key), account.key_hash if account else NO_HASH)
-    return account if is_right else None
+    is_equal = hmac.compare_digest(_hash(key), account.key_hash if account else NO_HASH)
+    return account if is_equal else None
 
 
 def _require_existing(services: Services, account_id: str) -> None:
@@ -78,5 +80,5 @@ def _new_key(account_id: str) -> str:
 
 
 def _hash(key: str) -> str:
-    """Keys carry 256 random bits, so a plain hash is enough: nothing to guess, nothing to salt."""
+    """SHA-256, in hexadecimal digits. A key has 256 random bits, so it needs neither a salt nor a slow hash."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

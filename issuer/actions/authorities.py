@@ -1,4 +1,4 @@
-"""The CAs as an operator sees them: our accounts there, and new keys for these."""
+"""The CAs as an operator sees them: our accounts there, and the roll-over of their keys."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,11 @@ from issuer.problem import Problem, ProblemType
 
 @dataclass(frozen=True, slots=True)
 class AuthorityView:
-    """A CA. account: ours there; None before it is first needed. cooldown_until: it is not asked before, as it has
-    failed of late (epoch seconds)."""
+    """A CA.
+
+    account: our account there; None before it is first needed.
+    cooldown_until: the end of its cooldown after failures, in epoch seconds; None if it has none.
+    """
 
     directory_url: str
     account: KnownAccount | None
@@ -17,13 +20,13 @@ class AuthorityView:
 
 
 def list_all(services: Services) -> list[AuthorityView]:
-    """The CAs in order of preference; none of them is asked. Raises Problem(store-unavailable)."""
+    """The CAs in order of preference, without a request to any. Raises Problem(store-unavailable)."""
     return [_view(services, ca) for ca in services.cas]
 
 
 def roll_over(services: Services, directory_url: str | None) -> AuthorityView:
-    """Give our account at a CA a new key (RFC 8555 §7.3.5). directory_url: may be None where there is one CA. Raises
-    Problem where there is no such CA, and where the CA refuses or does not answer."""
+    """Replace the key of our account at a CA (RFC 8555 §7.3.5). directory_url: may be None if there is only one CA.
+    Raises Problem if there is no such CA, or if the CA refuses or does not answer."""
     ca = services.cas[0] if directory_url is None and len(services.cas) == 1 else services.ca_at(directory_url)
     if ca is None:
         known = ", ".join(ca.directory_url for ca in services.cas)

@@ -1,4 +1,5 @@
-"""May we issue for this name, for this account, now? The contract's order: name, plan, holder, state, limit, CNAME."""
+"""Whether an account may start an issuance for a name now. Checked in the order of the API: name, plan, holder, state,
+limits, CNAME."""
 
 from issuer import names, ownership
 from issuer.authorities.limits import room_at
@@ -7,20 +8,21 @@ from issuer.ports import Quota, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
 TRIES_IN_AN_HOUR = 3
-"""That a request begins, of one name: Let's Encrypt refuses a name for which five validations failed in an hour."""
+"""How many requests may start an issuance for one name in an hour. Let's Encrypt refuses a name after five failed
+validations in an hour."""
 QUICK_AT_ONCE = 20
 HOUR_SECONDS = 3600
 WEEK_SECONDS = 7 * 86400
 
 
 def canonical_name(services: Services, text: str) -> str:
-    """The one form of a name. Raises Problem(invalid-name)."""
+    """The canonical form of a name. Raises Problem(invalid-name)."""
     return names.canonical(text, own_names=services.own_names, allow_reserved=services.allow_reserved_names)
 
 
 def require_free(services: Services, account: Account, record: Record | None) -> None:
-    """Raise Problem(not-found) for a name that another account holds. An account may ask for any other: its own, one
-    that it has withdrawn, or what is left of somebody's whose hold is over."""
+    """Raise Problem(not-found) for a name that another account holds. An account may request any other name: one of its
+    own, one that it has withdrawn, or one whose hold for a former account is over."""
     if record and record.domain.account != account.id and not record.domain.is_free(services.clock()):
         raise Problem(
             ProblemType.NOT_FOUND,
@@ -29,12 +31,13 @@ def require_free(services: Services, account: Account, record: Record | None) ->
 
 
 def known_name(text: str) -> str:
-    """The one form of a name that may be held, also where no other account could ask for it any more."""
+    """The canonical form of a name that may already be held, even if the settings no longer allow new requests for it.
+    Raises Problem(invalid-name)."""
     return names.canonical(text, allow_reserved=True)
 
 
 def record_of(services: Services, account: Account, text: str) -> Record:
-    """The record of a name that the account holds. Raises Problem(not-initiated) for any other, whoever holds it."""
+    """The record of a name that the account holds. Raises Problem(not-initiated) for any other name."""
     name = known_name(text)
     return require_held(services.store.load(name), account, name)
 
@@ -47,7 +50,7 @@ def require_held(record: Record | None, account: Account, name: str) -> Record:
 
 
 def not_initiated(name: str) -> Problem:
-    """The contract's answer for a name that the account has not asked for."""
+    """The API's answer for a name that the account has not requested."""
     return Problem(
         ProblemType.NOT_INITIATED, message=f"Please initiate x509 key pair generation at POST /v2/x509/{name}"
     )
@@ -56,7 +59,8 @@ def not_initiated(name: str) -> Problem:
 def require_eligible(
     services: Services, account: Account, name: str, record: Record | None, *, must_exist: bool
 ) -> None:
-    """Raise the Problem that forbids an issuance for `name` now; record: its record, if it has one."""
+    """Raise the Problem that forbids an issuance for `name` now. record: the name's record, if there is one.
+    must_exist: the account must hold the name already (PUT)."""
     if account.plan is not Plan.HTTPS:
         raise Problem(ProblemType.PLAN)
     require_free(services, account, record)
@@ -69,13 +73,13 @@ def require_eligible(
         raise Problem(ProblemType.OVER_BUDGET, retry_at=retry_at)
     finding = ownership.points_here(services, name, account)
     if finding.verdict is Verdict.NO:
-        # An unknown answer is looked at again by the first step.
+        # If the answer is unknown, the first step asks again.
         raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=f"create the record {finding.required_record}")
 
 
 def quota(services: Services, account: Account, name: str, held: Record | None) -> Quota:
-    """What a request counts against: a name's tries in an hour, or an account's new names below one registered domain
-    in a week, so that a wildcard in somebody's DNS does not become endless certificates."""
+    """The quota that a request counts against: the tries of a name in an hour, or the new names of an account below one
+    registered domain in a week, so that a wildcard record in DNS does not lead to endless certificates."""
     if not _is_new(services, held):
         return Quota(f"tries:{name}", seconds=HOUR_SECONDS / TRIES_IN_AN_HOUR, burst=TRIES_IN_AN_HOUR)
     burst = services.new_names_per_registered_domain
@@ -83,14 +87,15 @@ def quota(services: Services, account: Account, name: str, held: Record | None) 
 
 
 def quick_share(account: Account) -> Quota:
-    """How many of an account's requests go before the many of others: the first few, and one a second."""
+    """The quota of an account's requests that use the queue for single requests instead of the one for bulk requests:
+    the first few, then one a second."""
     return Quota(f"quick:{account.id}", seconds=1, burst=QUICK_AT_ONCE)
 
 
 def over_quota(services: Services, name: str, held: Record | None, retry_at: float) -> Problem:
-    """The answer when `quota` is spent."""
+    """The Problem for a request when `quota` is spent. retry_at: when the quota has room again."""
     if not _is_new(services, held):
-        detail, hint = f"{name} has been tried {TRIES_IN_AN_HOUR} times within the hour", "mend what the status tells"
+        detail, hint = f"{name} has been tried {TRIES_IN_AN_HOUR} times within the hour", "fix what the status reports"
     else:
         detail = f"too many new names below {names.registered_domain(name)} within a week"
         hint = "ask your provider for more"
@@ -98,22 +103,22 @@ def over_quota(services: Services, name: str, held: Record | None, retry_at: flo
 
 
 def _is_new(services: Services, held: Record | None) -> bool:
-    """Whether an account asks for a name that it does not hold. One that it has withdrawn is none: else what a name may
-    be tried could be had again and again."""
+    """Whether the name counts as new. A name that the account itself has withdrawn does not: otherwise, withdrawing and
+    requesting it again would reset the limit of its tries."""
     return held is None or held.domain.is_free(services.clock())
 
 
 def _require_idle(record: Record, now: float, *, is_renewal_asked_for: bool) -> None:
-    """Nothing under way; a valid certificate only where its renewal has failed and is asked for again (PUT); and no
-    limit of the CA that still holds."""
+    """Raise Problem(already-initiated) if an issuance is in progress, or if there is a valid certificate (unless a PUT
+    retries its failed renewal). Raise Problem(rate-limited) if a rate limit of the CA still holds."""
     certificate, name = record.domain.certificate, record.domain.name
-    word = status(record, now)
-    is_kept = certificate and certificate.is_valid(now) and not (is_renewal_asked_for and word is Status.ERROR)
-    if word is Status.PROCESSING or is_kept:
+    current = status(record, now)
+    is_kept = certificate and certificate.is_valid(now) and not (is_renewal_asked_for and current is Status.ERROR)
+    if current is Status.PROCESSING or is_kept:
         raise Problem(
             ProblemType.ALREADY_INITIATED,
             message=f"x509 key pair generation has already been initiated for {name}",
-            hint=f"GET /v2/x509/{name}/status tells how it is",
+            hint=f"GET /v2/x509/{name}/status shows its state",
         )
     last = record.issuance.problem
     if last and last.retry_at and last.retry_at > now:

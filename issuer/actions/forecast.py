@@ -1,6 +1,6 @@
-"""How many renewals come on which day, at which CA: of the stored domains, or of imagined ones.
+"""How many renewals are due on each day at each CA, for the stored domains or for imagined ones.
 
-A herd is seen before it comes.
+It shows in advance when too many renewals fall on one day.
 """
 
 from collections import Counter
@@ -14,14 +14,19 @@ from issuer.domain import DAY_SECONDS, Certificate, Due
 from issuer.ports import Services
 
 SAMPLE = 10_000
-"""So many domains are imagined in full; each stands for its share."""
+"""At most this many domains are computed one by one; each stands for its share of all."""
 SOME = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Renewals by day (UTC) and CA (host). domains: all that have one planned. under_way: renewals that are open.
-    moved_away: how many domains point elsewhere, and some of them."""
+    """Planned renewals.
+
+    renewals: their number by day (UTC) and CA (host name).
+    domains: the number of domains with a planned renewal.
+    under_way: the number of open renewals.
+    moved_away: the number of domains that have moved away, and the names of some of them.
+    """
 
     renewals: Counter[tuple[date, str]]
     domains: int
@@ -30,45 +35,46 @@ class Forecast:
 
 
 def of_stored(services: Services) -> Forecast:
-    """What the domains in the store have planned; what is due already counts for today. Raises Problem."""
-    now, found, domains = services.clock(), Counter[tuple[date, str]](), 0
+    """The planned renewals of the stored domains; those already due count for today. Raises
+    Problem(store-unavailable)."""
+    now, renewals, domains = services.clock(), Counter[tuple[date, str]](), 0
     for planned in services.store.planned_renewals():
-        found[_day(max(planned.at, now)), _host(planned.ca)] += 1
+        renewals[_day(max(planned.at, now)), _host(planned.ca)] += 1
         domains += 1
     under_way, _ = services.store.names(Due.OPEN_RENEWAL, limit=0)
-    return Forecast(found, domains, under_way, services.store.names(Due.DNS_RECHECK, limit=SOME))
+    return Forecast(renewals, domains, under_way, services.store.names(Due.DNS_RECHECK, limit=SOME))
 
 
 def of_imagined(services: Services, domains: int, lifetime_seconds: float) -> Forecast:
-    """What `domains` certificates would plan that are issued from now on, as fast as the pace allows, and are renewed
-    by their lifetime: for one and a half lifetimes, and for a day at least."""
-    now, found = services.clock(), Counter[tuple[date, str]]()
+    """The renewals of `domains` certificates, if they are issued from now on as fast as the pace allows, and renewed by
+    their lifetime (in seconds). It covers one and a half lifetimes, and at least a day."""
+    now, renewals = services.clock(), Counter[tuple[date, str]]()
     end = now + max(1.5 * lifetime_seconds, DAY_SECONDS)
     sample = min(domains, SAMPLE)
     for number in range(sample):
         share = domains // sample + (number < domains % sample)
         issued_at = now + number * domains / sample / services.renewals_per_second
         while (issued_at := renewal.moment_by_lifetime(_imagined(issued_at, lifetime_seconds))) < end:
-            found[_day(issued_at), _host(services.cas[0].directory_url)] += share
-    return Forecast(found, domains)
+            renewals[_day(issued_at), _host(services.cas[0].directory_url)] += share
+    return Forecast(renewals, domains)
 
 
-def remarks(services: Services, found: Forecast) -> list[str]:
-    """What is to be said of days with more renewals than a CA allows, or than our own pace takes on."""
+def remarks(services: Services, forecast: Forecast) -> list[str]:
+    """Sentences about the days with more renewals than a CA allows, or than our own pace allows."""
     per_second, limits = services.renewals_per_second, dict(_orders_a_day(services))
     over_ca, over_pace = Counter[tuple[str, int]](), 0
-    for (_, ca), count in found.renewals.items():
+    for (_, ca), count in forecast.renewals.items():
         allowed = limits.get(ca)
         if allowed and count > allowed:
             over_ca[ca, allowed] += 1
         over_pace += count > per_second * DAY_SECONDS
-    said = [
-        f"on {days} of these days over the {allowed:,} that {ca} allows an account; renewals by ARI are exempt"
+    sentences = [
+        f"days with more than the {allowed:,} orders that {ca} allows an account: {days}; renewals by ARI are exempt"
         for (ca, allowed), days in over_ca.items()
     ]
     if over_pace:
-        said.append(f"on {over_pace} of these days more than a pace of {per_second:g} a second takes on")
-    return said
+        sentences.append(f"days with more renewals than the pace of {per_second:g} a second allows: {over_pace}")
+    return sentences
 
 
 def _orders_a_day(services: Services) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""One domain, as its operator asks for it."""
+"""The record of one domain, for the operator."""
 
 from issuer.domain import Record
 from issuer.names import canonical
@@ -7,8 +7,7 @@ from issuer.problem import Problem, ProblemType
 
 
 def record_of(services: Services, text: str) -> Record:
-    """The record of a domain, whichever account holds it. text: its name as somebody typed it. Raises
-    Problem(invalid-name, not-found)."""
+    """The record of a domain of any account. text: its name as typed. Raises Problem(invalid-name, not-found)."""
     name = canonical(text, allow_reserved=True)
     record = services.store.load(name)
     if record is None:

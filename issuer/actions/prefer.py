@@ -1,4 +1,4 @@
-"""What an operator may set for one domain: its CA, its profile, whom its chain leads to."""
+"""The operator's preferences for one domain: its CA, its profile, the issuer that its chain leads to."""
 
 from issuer.domain import Record
 from issuer.events import By, EventType
@@ -9,15 +9,15 @@ from issuer.problem import Problem, ProblemType
 def prefer(
     services: Services, name: str, *, ca: str | None = None, profile: str | None = None, chain: str | None = None
 ) -> Record:
-    """Let a domain's certificates come from one CA (a directory URL), be of one profile, and have a chain that leads to
-    the issuer of a common name, from its next order on.
+    """Set the only CA of a domain (its directory URL), its certificate profile, and the common name of the issuer that
+    its chain should lead to, from its next order on.
 
-    None leaves as it is, an empty text takes back what was set. Raises Problem for a domain or a CA that is not there.
+    None leaves a preference unchanged, an empty text removes it. Raises Problem for an unknown domain or CA.
     """
     if ca and services.ca_at(ca) is None:
         known = ", ".join(authority.directory_url for authority in services.cas)
-        raise Problem(ProblemType.INVALID_REQUEST, f"{ca} is none of the CAs in use", hint=f"they are {known}")
-    given = {
+        raise Problem(ProblemType.INVALID_REQUEST, f"{ca} is not one of the CAs in use", hint=f"they are {known}")
+    preferences = {
         field: value or None
         for field, value in (("ca", ca), ("profile", profile), ("preferred_chain", chain))
         if value is not None
@@ -27,8 +27,8 @@ def prefer(
     def change(record: Record | None) -> Record:
         if record is None or record.domain.is_withdrawn:
             raise Problem(ProblemType.NOT_FOUND, name)
-        preferring = record.with_domain(**given)
-        return preferring.with_event(now, EventType.DOMAIN_PREFERENCES_CHANGED, given, by=By.OPERATOR)
+        preferring = record.with_domain(**preferences)
+        return preferring.with_event(now, EventType.DOMAIN_PREFERENCES_CHANGED, preferences, by=By.OPERATOR)
 
     record = services.store.update(name, change, now=now)
     assert record

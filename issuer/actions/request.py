@@ -1,4 +1,4 @@
-"""Ask for a certificate: POST for a name, PUT to try again."""
+"""Request a certificate: POST for a name, PUT to try again."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from issuer.ports import OverQuota, Quota, Services
 
 
 def request(services: Services, account: Account, text: str, *, must_exist: bool = False) -> Record:
-    """Start an issuance for a name that an account asks for (POST), or has asked for before (PUT: must_exist).
+    """Start an issuance for a name that an account requests (POST), or has requested before (PUT: must_exist).
 
-    Raises the Problem that forbids it. Of many callers at once, one gets the record and the others
+    Raises the Problem that forbids it. If many callers request a name at once, one gets the record and the others get
     Problem(already-initiated).
     """
     name = eligibility.canonical_name(services, text)
@@ -39,14 +39,14 @@ def request(services: Services, account: Account, text: str, *, must_exist: bool
 
 
 def _opened(account: Account, name: str, held: Record | None, now: float, *, is_bulk: bool) -> Record:
-    """A new attempt, or the open one woken: its order and key may still be good. Of a domain that was withdrawn nothing
-    goes on but the version, and what is still to be revoked."""
+    """The record with a new issuance, or with its open issuance due now, whose order and key may still be good. A
+    domain that was withdrawn starts anew: only its version and its open revocations remain."""
     if held is None or held.domain.is_withdrawn:
         domain = Domain(name, account.id, now, revocations=held.domain.revocations if held else ())
         record = Record(domain, new_issuance(name, Reason.FIRST, now))
         if held:
-            own = held.timeline if held.domain.account == account.id else ()
-            record = replace(record, version=held.version, timeline=own, schema=held.schema)
+            timeline = held.timeline if held.domain.account == account.id else ()
+            record = replace(record, version=held.version, timeline=timeline, schema=held.schema)
     elif held.issuance.is_open:
         record = held.with_issuance(held.issuance.wake(now, Reason.MANUAL))
     else:

@@ -1,7 +1,7 @@
-"""Giving a name up: it is served and renewed no more, held for its account for a while, and perhaps revoked at its CA.
+"""Withdraw a name: it is no longer served or renewed, is reserved for its account for a while, and may be revoked.
 
-What is left of the record says until when it is held and what is still to be revoked. It has a new version and an
-issuance under a new id, so that whoever still works on what was there before can save nothing.
+The record that remains says until when the name is reserved and what must still be revoked. It has a new version and
+an issuance with a new id, so that a worker that still has the former record cannot save it.
 """
 
 from dataclasses import replace
@@ -15,28 +15,29 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
 REASONS = {"unspecified": 0, "keyCompromise": 1, "superseded": 4, "cessationOfOperation": 5}
-"""Those of RFC 5280 §5.3.1 that public CAs take from whoever holds a certificate."""
+"""The revocation reasons of RFC 5280 §5.3.1 that public CAs accept from the subscriber."""
 
 log = structlog.get_logger(__name__)
 
 
 def reason_of(text: str) -> int:
-    """A reason by its name or its number. Raises Problem(invalid-request)."""
-    found = next((number for name, number in REASONS.items() if text in {name, str(number)}), None)
-    if found is None:
-        named = ", ".join(f"{name} ({number})" for name, number in REASONS.items())
+    """The number of a revocation reason, from its name or its number. Raises Problem(invalid-request)."""
+    reason = next((number for name, number in REASONS.items() if text in {name, str(number)}), None)
+    if reason is None:
+        reasons = ", ".join(f"{name} ({number})" for name, number in REASONS.items())
         raise Problem(
             ProblemType.INVALID_REQUEST,
-            f"{text[:60]!a} is no reason for a revocation that CAs take",
-            hint=f"give one of: {named}",
+            f"{text[:60]!a} is not a revocation reason that CAs accept",
+            hint=f"give one of: {reasons}",
         )
-    return found
+    return reason
 
 
 def withdraw(services: Services, account: Account, text: str, *, reason: int | None = None) -> tuple[Domain, Domain]:
-    """Give up a name that an account holds: the domain as it was, and what is left of it.
+    """Withdraw a name that an account holds. Returns the domain before and after.
 
-    reason: have the certificate in force revoked for it. Raises Problem(not-initiated) for any other name.
+    reason: have the certificate in force revoked for this reason; None: do not revoke it. Raises
+    Problem(not-initiated) for any other name.
     """
     name, now = eligibility.known_name(text), services.clock()
     former: Domain | None = None
@@ -46,9 +47,9 @@ def withdraw(services: Services, account: Account, text: str, *, reason: int | N
         held = eligibility.require_held(record, account, name)
         former = held.domain
         revocations = (*former.revocations, *_revocation(former.certificate, reason, now))
-        left = former.withdrawn(now + services.hold_seconds, revocations)
-        stopped = withdrawn_issuance(name, held.issuance, now)
-        withdrawn = replace(held, domain=left, issuance=stopped)
+        domain = former.withdrawn(now + services.hold_seconds, revocations)
+        closed = withdrawn_issuance(name, held.issuance, now)
+        withdrawn = replace(held, domain=domain, issuance=closed)
         return withdrawn.with_event(now, EventType.DOMAIN_WITHDRAWN, {"revocations": len(revocations)}, by=By.ACCOUNT)
 
     record = services.store.update(name, change, now=now)
@@ -58,7 +59,7 @@ def withdraw(services: Services, account: Account, text: str, *, reason: int | N
 
 
 def remove(services: Services, name: str) -> None:
-    """Remove what is left of a name whose hold is over. Raises Conflict where somebody has just asked for it."""
+    """Remove the record of a withdrawn name whose hold is over. Raises Conflict if it has changed in the meantime."""
     record = services.store.load(name)
     at = record.domain.remove_at if record else None
     if record and at is not None and at <= services.clock():
@@ -67,7 +68,7 @@ def remove(services: Services, name: str) -> None:
 
 
 def _revocation(certificate: Certificate | None, reason: int | None, now: float) -> list[Revocation]:
-    """What is to be done at the CA, where the certificate is valid and is to be revoked for a reason."""
+    """The revocation to perform at the CA, if a reason is given and the certificate is valid."""
     if reason is None or certificate is None or not certificate.is_valid(now):
         return []
     known = certificate.chain, certificate.serial, certificate.ca

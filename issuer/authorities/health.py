@@ -1,7 +1,7 @@
 """Whether a CA is available: a circuit breaker that all workers share (`ports.Limits`).
 
-A CA that failed three times in a row gets a cooldown of half a minute, then longer, up to ten minutes. After it one
-caller tries the CA, and the others wait for how that goes.
+A CA that fails three times in a row gets a cooldown of half a minute; the next cooldowns are longer, up to ten minutes.
+After a cooldown one caller tries the CA, and the others wait for its result.
 """
 
 from collections.abc import Callable
@@ -33,25 +33,25 @@ log = structlog.get_logger(__name__)
 
 
 def pause_of(services: Services, ca: CertificateAuthority) -> Pause | None:
-    """None where the CA may be asked now, for one step; else until when not, and why."""
+    """None if the CA may be asked now, for one step; else until when it may not, and why."""
     per_second = ca.policy.limits.requests_per_second
     return services.limits.admit(ca.directory_url, now=services.clock(), requests_per_second=per_second)
 
 
 def require_available(services: Services, ca: CertificateAuthority) -> None:
-    """Raise Problem(ca-rests, paced) where a CA may not be asked now."""
+    """Raise Problem(ca-rests, paced) if a CA may not be asked now."""
     if pause := pause_of(services, ca):
         raise _paused(pause, ca.directory_url)
 
 
 def record_success(services: Services, ca: CertificateAuthority) -> None:
-    """The CA has answered: its former failures no longer count."""
+    """Record that the CA has answered: its former failures no longer count."""
     services.limits.record_success(ca.directory_url)
 
 
 def record_failure(services: Services, ca: CertificateAuthority, record: Record, problem: Problem) -> Problem:
-    """Count what a problem says about the CA's availability. Returns the problem; one that leads to a cooldown says
-    until when that is, and no longer counts as a try."""
+    """Record what a problem says about the CA's availability. Returns the problem; if it starts a cooldown, a problem
+    that has the end of the cooldown and does not count as a try."""
     if problem.type in AVAILABLE:
         record_success(services, ca)
     if problem.type not in UNAVAILABLE:
@@ -74,8 +74,8 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
 def call_outside_orders(
     services: Services, ca: CertificateAuthority, resource: str, call: Callable[[], Answer]
 ) -> Answer:
-    """Call a CA at a resource that no order needs. Where that has failed of late, it gets a cooldown of its own, which
-    no order waits for. Raises Problem."""
+    """Call a CA at a resource that no order needs. If the resource has failed recently, it has a cooldown of its own,
+    which delays no order. Raises Problem."""
     resource_url, now = f"{ca.directory_url}#{resource}", services.clock()
     per_second = ca.policy.limits.requests_per_second
     if pause := services.limits.admit(resource_url, now=now, requests_per_second=per_second):

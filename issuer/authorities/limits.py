@@ -1,4 +1,4 @@
-"""How much of what a CA allows is used: its rate limits, counted here for all workers before the CA is asked."""
+"""The rate limits of each CA, counted for all workers before the CA is asked."""
 
 from dataclasses import replace
 
@@ -9,15 +9,15 @@ from issuer.ports import CertificateAuthority, Quota, Rate, Services
 from issuer.problem import Problem, ProblemType
 
 KEPT_FROM_BULK = 5
-"""One in so many of an account's orders is kept for issuances that are not bulk."""
+"""One in this many of the orders that a CA allows our account is reserved for issuances that are not bulk."""
 
 
 def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_renewal: bool) -> bool:
-    """Use up what a new order takes of the CA's limits; False where that is nothing. Raises Problem(over-budget) where
+    """Count a new order against the CA's limits. Returns False if no limit applies. Raises Problem(over-budget) if
     there is no room.
 
-    is_renewal: the order says which certificate it replaces. Within the CA's window such an order is exempt from all
-    limits, and a same-name renewal without it from those on new names (Let's Encrypt).
+    is_renewal: the order names the certificate that it replaces (RFC 9773 §5). Within the CA's window such an order is
+    exempt from all limits. Any other renewal of the same name is exempt from the limits on new names (Let's Encrypt).
     """
     now, domain = services.clock(), record.domain
     if is_renewal and _is_in_window(domain, ca, now):
@@ -30,14 +30,14 @@ def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_re
 
 
 def refund(services: Services, ca: CertificateAuthority, record: Record, failed: Issuance) -> None:
-    """Return what an order took of the limits on certificates, where it came to nothing before its CSR was sent."""
+    """Give back to the limits on certificates what an order has used, if the order failed before its CSR was sent."""
     issuance = record.issuance
     if issuance.is_charged and not failed.is_charged and issuance.step in {Step.ORDER, Step.CHALLENGE}:
         services.limits.refund(ca.directory_url, _certificates(ca, record.domain), now=services.clock())
 
 
 def record_failure(services: Services, ca: CertificateAuthority, record: Record, problem: Problem) -> None:
-    """Count what a problem says about the CA's limits: an order that it refused, or a failed authorization."""
+    """Record what a problem says about the CA's limits: a refused order, or a failed authorization."""
     url, name, now = ca.directory_url, record.domain.name, services.clock()
     if problem.type is ProblemType.RATE_LIMITED and record.issuance.step is Step.ORDER:
         services.limits.record_refusal(url, name, now=now, until=problem.retry_at or now)
@@ -46,13 +46,13 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
 
 
 def room_at(services: Services, domain: Domain) -> float | None:
-    """When there is room for an order for a domain at one of its CAs; None: now."""
+    """When one of the domain's CAs has room for an order; None: now."""
     now, times = services.clock(), []
     for ca in preferred(services, domain):
         if _is_in_window(domain, ca, now):
             return None
-        looks = [replace(quota, cost=0) for quota in _cost(ca, domain)]
-        at = services.limits.spend(ca.directory_url, domain.name, looks, now=now)
+        queries = [replace(quota, cost=0) for quota in _cost(ca, domain)]
+        at = services.limits.spend(ca.directory_url, domain.name, queries, now=now)
         if at is None:
             return None
         times.append(at)
@@ -60,20 +60,20 @@ def room_at(services: Services, domain: Domain) -> float | None:
 
 
 def _cost(ca: CertificateAuthority, domain: Domain, *, is_bulk: bool = False) -> list[Quota]:
-    """What an order takes. A failed authorization is taken off when it fails; there must be room for one. Bulk leaves a
-    part of the account's orders to others."""
-    taken = [*_certificates(ca, domain), replace(_failures(ca, domain.name), cost=0)]
+    """The cost of an order. There must be room for one failed authorization, which is counted only when it fails. Bulk
+    issuances leave a part of the account's orders to others."""
+    costs = [*_certificates(ca, domain), replace(_failures(ca, domain.name), cost=0)]
     orders = _quota("orders", ca.policy.limits.new_orders)
     reserved = replace(orders, reserve=orders.burst // KEPT_FROM_BULK if is_bulk else 0)
-    return taken if _is_renewed_at(ca, domain) else [*taken, reserved]
+    return costs if _is_renewed_at(ca, domain) else [*costs, reserved]
 
 
 def _certificates(ca: CertificateAuthority, domain: Domain) -> list[Quota]:
-    """What the certificate that an order is for takes."""
+    """The cost of the certificate that an order is for."""
     limits, name = ca.policy.limits, domain.name
-    own = [_quota(f"name:{name}", limits.per_name)]
-    below = _quota(f"below:{registered_domain(name)}", limits.per_registered_domain)
-    return own if _is_renewed_at(ca, domain) else [*own, below]
+    of_name = _quota(f"name:{name}", limits.per_name)
+    of_registered_domain = _quota(f"below:{registered_domain(name)}", limits.per_registered_domain)
+    return [of_name] if _is_renewed_at(ca, domain) else [of_name, of_registered_domain]
 
 
 def _is_renewed_at(ca: CertificateAuthority, domain: Domain) -> bool:

@@ -1,4 +1,4 @@
-"""Certificates of withdrawn names, revoked at their CA."""
+"""The revocation of certificates of withdrawn names at their CAs."""
 
 from dataclasses import replace
 
@@ -15,22 +15,22 @@ log = structlog.get_logger(__name__)
 
 
 def revoke_due(services: Services, name: str) -> None:
-    """Have the certificates of a name revoked whose time has come. Raises Conflict where the record has changed
-    meanwhile: then a CA is asked once more later, and says that it has done it."""
+    """Ask CAs to perform the due revocations of a name. Raises Conflict if the record has changed in the meantime: then
+    a CA is asked again later, and answers that the certificate is already revoked."""
     record, now = services.store.load(name), services.clock()
     if record is None or not record.domain.revocations:
         return
-    left: list[Revocation] = []
+    open_revocations: list[Revocation] = []
     changed = record
     for revocation in record.domain.revocations:
-        again = _asked(services, name, revocation) if revocation.next_try_at <= now else revocation
-        left += [again] if again else []
-        if again is None and now < revocation.not_after + 1:
+        still_open = _attempt(services, name, revocation) if revocation.next_try_at <= now else revocation
+        open_revocations += [still_open] if still_open else []
+        if still_open is None and now < revocation.not_after + 1:
             facts = {"serial": revocation.serial, "ca": revocation.ca, "crl_reason": revocation.reason}
             changed = changed.with_event(now, EventType.CERTIFICATE_REVOKED, facts)
-    changed = changed.with_domain(revocations=tuple(left))
+    changed = changed.with_domain(revocations=tuple(open_revocations))
     if record.domain.withdrawn_until is not None:
-        # Held until now, so that the record stays a while after its last change.
+        # The hold ends now at the earliest, so that the record is kept for a while after its last change.
         changed = changed.with_domain(withdrawn_until=max(record.domain.withdrawn_until, now))
 
     def change(current: Record | None) -> Record | None:
@@ -40,36 +40,37 @@ def revoke_due(services: Services, name: str) -> None:
         raise Conflict
 
 
-def _asked(services: Services, name: str, revocation: Revocation) -> Revocation | None:
-    """What is left to do of a revocation: nothing once the CA has done it, or the certificate has expired."""
+def _attempt(services: Services, name: str, revocation: Revocation) -> Revocation | None:
+    """Ask the CA to revoke. Returns the revocation with its next try, or None once the CA has revoked the certificate
+    or the certificate has expired."""
     now = services.clock()
     if now >= revocation.not_after + 1:
-        log.error("not revoked, the certificate has expired", domain=name, serial=revocation.serial, ca=revocation.ca)
+        log.error("not revoked: the certificate has expired", domain=name, serial=revocation.serial, ca=revocation.ca)
         return None
     try:
         _revoke(services, revocation)
     except Problem as problem:
-        again = _later(revocation, problem, now)
+        postponed = _postponed(revocation, problem, now)
         log.warning(
             "not revoked yet",
             domain=name,
             serial=revocation.serial,
             problem=problem.type.value,
             reason=str(problem),
-            again_in_seconds=round(again.next_try_at - now, 1),
+            again_in_seconds=round(postponed.next_try_at - now, 1),
         )
-        return again
+        return postponed
     return None
 
 
 def _revoke(services: Services, revocation: Revocation) -> None:
     ca = services.ca_at(revocation.ca)
     if ca is None:
-        raise Problem(ProblemType.CA_ACCOUNT, f"{revocation.ca} is none of the CAs in ISSUER_CAS")
+        raise Problem(ProblemType.CA_ACCOUNT, f"{revocation.ca} is not one of the CAs in ISSUER_CAS")
     health.call_outside_orders(services, ca, "revokeCert", lambda: ca.revoke(revocation.chain, revocation.reason))
 
 
-def _later(revocation: Revocation, problem: Problem, now: float) -> Revocation:
+def _postponed(revocation: Revocation, problem: Problem, now: float) -> Revocation:
     at = backoff.revocation_at(
         now,
         tries=revocation.tries,

@@ -1,6 +1,6 @@
-"""Which CA a certificate comes from: the first choice, or the next one where that is down, has no room, or refuses.
+"""Which CA issues a certificate: the first choice, or the next one if that is unavailable, has no room, or refuses.
 
-A CA is selected before an order is placed and stands in the issuance; an order stays with its CA.
+A CA is selected before the order is placed and is saved in the issuance. An order never moves to another CA.
 """
 
 import hashlib
@@ -13,23 +13,23 @@ from issuer.ports import CertificateAuthority, Pause, Services
 from issuer.problem import Problem, ProblemType
 
 REFUSALS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED})
-"""A CA says no to the domain, at whatever step: another one may not."""
+"""A CA refuses the domain, at whatever step; another CA may accept it."""
 BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET, ProblemType.CA_ACCOUNT})
 BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
-"""Once the CSR is sent there may be a certificate: its CA is waited for, and no second one is ordered at another CA."""
+"""Once the CSR has been sent, there may be a certificate: so we wait for its CA and order none at another CA."""
 OF_A_CA = REFUSALS | BEFORE_CSR | BEFORE_ORDER
 
 
 def preferred(services: Services, domain: Domain) -> list[CertificateAuthority]:
-    """The CAs for a domain, the first choice first: the operator's one for this domain, and no other; else by weight,
-    where CAs have one, each name always the same way; else in the order of the settings."""
+    """The CAs for a domain, the first choice first. If the operator has chosen a CA for this domain: only that one.
+    Else by weight, if CAs have one, with the same result for a name each time; else in the order of the settings."""
     if domain.ca:
         return [ca for ca in services.cas if ca.directory_url == domain.ca]
     return sorted(services.cas, key=lambda ca: _rank(ca, domain.name))
 
 
 def select(services: Services, record: Record) -> str:
-    """The directory URL of the CA to place an order at. Raises Problem where none may be asked now."""
+    """The directory URL of the CA for a new order. Raises Problem if no CA may be asked now."""
     cooldowns: list[Pause] = []
     for ca in _remaining(services, record.domain, record.issuance.passed_over):
         pause = pause_of(services, ca)
@@ -39,12 +39,12 @@ def select(services: Services, record: Record) -> str:
             raise Problem(ProblemType.PACED, ca.directory_url, retry_at=pause.until)
         cooldowns.append(pause)
     if not cooldowns:
-        raise Problem(ProblemType.CA_ACCOUNT, f"{record.domain.ca} is none of the CAs in ISSUER_CAS")
+        raise Problem(ProblemType.CA_ACCOUNT, f"{record.domain.ca} is not one of the CAs in ISSUER_CAS")
     raise Problem(ProblemType.CA_RESTS, retry_at=min(pause.until for pause in cooldowns))
 
 
 def failover(services: Services, record: Record, problem: Problem) -> Issuance | None:
-    """The issuance on its way to the next CA, where that may help with a problem; else None."""
+    """The issuance moved on to another CA, if there is one and it may not have the problem; else None."""
     issuance = record.issuance
     reasons = {Step.ORDER: OF_A_CA, Step.CHALLENGE: REFUSALS | BEFORE_CSR}
     if issuance.ca is None or problem.type not in reasons.get(issuance.step, REFUSALS):
@@ -56,8 +56,8 @@ def failover(services: Services, record: Record, problem: Problem) -> Issuance |
 
 
 def most_hopeful_problem(services: Services, record: Record, problem: Problem) -> Problem:
-    """What to report of an issuance that no CA could serve: of its CAs' problems the one that passes soonest; but
-    always a problem that is no CA's."""
+    """The problem to report for an issuance that failed at every CA: of the CAs' problems the one that may pass
+    soonest; but a problem that does not depend on the CA is always reported itself."""
     return _most_hopeful(record.issuance, problem, services.clock()) if problem.type in OF_A_CA else problem
 
 
@@ -66,7 +66,7 @@ def _most_hopeful(issuance: Issuance, problem: Problem, now: float) -> Problem:
     problems = [candidate for candidate in (former, problem) if candidate]
     return min(
         problems,
-        key=lambda one: (one.is_permanent, backoff.passes_at(one, issuance.tries, now), one.is_counted),
+        key=lambda each: (each.is_permanent, backoff.passes_at(each, issuance.tries, now), each.is_counted),
     )
 
 
@@ -75,7 +75,7 @@ def _remaining(services: Services, domain: Domain, passed_over: tuple[str, ...])
 
 
 def _rank(ca: CertificateAuthority, name: str) -> float:
-    """Rendezvous hashing: of two CAs with weights 3 and 1 the first comes first for three names of four."""
+    """Rendezvous hashing: of two CAs with weights 3 and 1, the former comes first for three names of four."""
     if not ca.policy.weight:
         return math.inf
     digest = hashlib.sha256(f"{ca.directory_url} {name}".encode()).digest()

@@ -1,8 +1,8 @@
 """Every key in Redis, all below `issuer:`.
 
 domain:{name}        hash: domain, issuance, timeline (JSON), id, version, lease_until, begun (`attempts_started`),
-                     urgent_by, ca, served (`Domain.edge_version`), schema, callers_changes, indexes (`key=score` lines),
-                     indexed (the version of the write of these)
+                     urgent_by, ca, served (`Domain.edge_version`), schema, callers_changes,
+                     indexes (`key=score` lines), indexed (the version of the write of these)
 agenda:{due}         sorted set: a due index, names by the time when something is due; one for each `Due`
 agenda:ready         sorted set: the names whose renewal is due and waits for its turn, by urgency
 index:{fact}[:…]     sorted set: names by a fact; one for each `Listing`, or for each of its values

@@ -210,7 +210,7 @@ def test_a_domain_whose_ca_is_not_among_ours_waits_for_the_operator(services: Se
     fleet.run(12 * HOUR)
     waiting = fleet.record().issuance
     assert (waiting.tries, waiting.problem.type, waiting.is_open) == (0, ProblemType.CA_ACCOUNT, True)
-    assert "https://c.example/directory is none of the CAs" in waiting.problem.detail
+    assert "https://c.example/directory is not one of the CAs" in waiting.problem.detail
     assert [ca.calls for ca in services.cas] == [[], []]
     services.cas[1].directory_url = "https://c.example/directory"
     fleet.run(HOUR / 3)

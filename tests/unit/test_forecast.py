@@ -83,6 +83,6 @@ def test_what_is_too_much_is_said() -> None:
 
     assert said((1, le, 2400), (1, "ca.example", 1_728_000)) == []
     assert said((1, le, 2401), (2, le, 9999), (3, le, 1)) == [
-        f"on 2 of these days over the 2,400 that {le} allows an account; renewals by ARI are exempt"
+        f"days with more than the 2,400 orders that {le} allows an account: 2; renewals by ARI are exempt"
     ]
-    assert said((1, "ca.example", 1_728_001)) == ["on 1 of these days more than a pace of 20 a second takes on"]
+    assert said((1, "ca.example", 1_728_001)) == ["days with more renewals than the pace of 20 a second allows: 1"]
