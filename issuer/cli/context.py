@@ -1,4 +1,4 @@
-"""What the commands share: the services that the environment describes, and the form of a moment."""
+"""Functions that several commands use: the services, and the format of a time."""
 
 from datetime import UTC, datetime
 
@@ -8,10 +8,10 @@ from issuer.wiring import build_services
 
 
 def load_services() -> Services:
-    """The services of the present settings. A wrong setting ends the process, with one line that names it."""
+    """The services for the present settings. Raises SystemExit with one line for each wrong setting."""
     return build_services(load_settings())
 
 
 def format_time(at: float) -> str:
-    """A moment in epoch seconds, to the minute, in UTC."""
+    """A time in epoch seconds as text, to the minute, in UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

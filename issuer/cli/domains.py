@@ -1,4 +1,4 @@
-"""`issuer status` and `issuer prefer`: one domain."""
+"""`issuer status` and `issuer prefer`: commands for one domain."""
 
 import click
 from rich.console import Console
@@ -17,8 +17,8 @@ def show_status(domain: str) -> None:
     """Show the state of a domain, who must act, and its latest events."""
     services = load_services()
     record = lookup.record_of(services, domain)
-    word = "withdrawn" if record.domain.is_withdrawn else status(record, services.clock())
-    lines = [f"{record.domain.name}: {word}, held by {record.domain.account}"]
+    state = "withdrawn" if record.domain.is_withdrawn else status(record, services.clock())
+    lines = [f"{record.domain.name}: {state}, held by {record.domain.account}"]
     lines += [*_domain_lines(record.domain), *_issuance_lines(record)]
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:

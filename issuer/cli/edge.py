@@ -1,4 +1,4 @@
-"""`issuer edge`: what runs beside a TLS terminator."""
+"""`issuer edge`: the commands that run on the machine of a TLS terminator."""
 
 import grp
 import signal
@@ -14,12 +14,12 @@ from issuer.edge.sync import Folder, HAProxy, Refused, Reload, Sync
 
 
 class Group(click.ParamType[int]):
-    """A group of this machine, as its number."""
+    """A group of this machine, converted to its number."""
 
     name = "group"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of a name. Fails where there is no such group."""
+        """The number of the group with a name. Fails if there is no such group."""
         try:
             return value if isinstance(value, int) else grp.getgrnam(value).gr_gid
         except KeyError:

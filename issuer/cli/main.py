@@ -1,4 +1,4 @@
-"""The command `issuer`: its commands by name, and how each of them ends."""
+"""The command `issuer`: its subcommands by name, and how it reports errors."""
 
 from importlib import import_module
 from typing import Any
@@ -18,34 +18,34 @@ COMMANDS = {
     "prefer": ("issuer.cli.domains", "Choose a CA, a profile or a chain for one domain."),
     "run": ("issuer.cli.run", "Run one process of the product: web, worker, …"),
     "settings": ("issuer.cli.settings", "Show every setting: its meaning, default and present value."),
-    "store": ("issuer.cli.records", "Look after the records in Redis."),
+    "store": ("issuer.cli.records", "Maintain the records in Redis."),
     "status": ("issuer.cli.domains", "Show the state of a domain, and who must act."),
 }
-"""Each command: the module that has it, and its line in `issuer --help`. A module is imported when its command runs, so
-that a process starts as fast as it can."""
+"""For each command its module and its line in `issuer --help`. A module is imported only when its command runs, so that
+processes start fast."""
 
 
 class Commands(click.Group):
-    """Commands that end in one line, not in a traceback, when something is wrong."""
+    """A group of commands that report a Problem in one line, without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
-        """All names, in order."""
+        """The names of all commands, sorted."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
-        """The command of a name, or None."""
+        """The command with a name, or None."""
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
         return import_module(module).COMMANDS[cmd_name]  # type: ignore[no-any-return]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """The list in `--help`, without importing a module."""
+        """Write the list of commands in `--help`, without importing their modules."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in sorted(COMMANDS.items())])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. A Problem is printed and the exit code is 1."""
+        """Run the command. If it raises a Problem, the Problem is printed and the exit code is 1."""
         try:
             return super().invoke(ctx)
         except Problem as problem:

@@ -13,16 +13,16 @@ from issuer.ports import Services
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 600, 10 * 365 * 86400
 BAR = 16
-"""How wide the longest bar is, in characters."""
+"""The width of the longest bar, in characters."""
 
 
 class Lifetime(click.ParamType[float]):
-    """Days or hours, as seconds: `90d`, `90`, `160h`."""
+    """A lifetime in days or hours, converted to seconds: `90d`, `90`, `160h`."""
 
     name = "lifetime"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds of a text. Fails for what is no lifetime of a certificate."""
+        """The seconds of a text. Fails if the text is not a possible lifetime of a certificate."""
         if isinstance(value, float):
             return value
         match = re.fullmatch(r"(\d{1,5}(?:\.\d{1,3})?)([dh]?)", value, re.ASCII)

@@ -1,4 +1,4 @@
-"""`issuer list` and `issuer store`: many records at once."""
+"""`issuer list` and `issuer store`: commands for many records."""
 
 import json
 import time
@@ -27,7 +27,7 @@ COLUMNS = ("domain", "account", "status", "not_after", "code", "message")
 @click.option(
     "--expires-before", type=click.DateTime(["%Y-%m-%d"]), help="Only those that expire before this day (UTC)."
 )
-@click.option("--after", default="", help="Go on after this position, which the page before has printed.")
+@click.option("--after", default="", help="Continue after this position, which the previous page has printed.")
 @click.option("--limit", type=click.IntRange(1, listing.MAX_PAGE), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def show_list(
@@ -41,8 +41,8 @@ def show_list(
     as_json: bool,
 ) -> None:
     """List domains by one of --account, --ca, --code and --expires-before; without any, count them by status."""
-    given = [(Listing.ACCOUNT, account), (Listing.CA, ca), (Listing.CODE, code), (Listing.EXPIRY, expires_before)]
-    chosen = [(fact, value) for fact, value in given if value is not None]
+    filters = [(Listing.ACCOUNT, account), (Listing.CA, ca), (Listing.CODE, code), (Listing.EXPIRY, expires_before)]
+    chosen = [(fact, value) for fact, value in filters if value is not None]
     services = load_services()
     if not chosen:
         _print_counts(services, as_json=as_json)
@@ -60,13 +60,13 @@ def show_list(
 
 @click.group("store")
 def store() -> None:
-    """Look after the records in Redis."""
+    """Maintain the records in Redis."""
 
 
 @store.command("reindex")
 def reindex() -> None:
-    """Give records that an earlier release wrote their indexes. It may be interrupted: the running processes go on with
-    it. Run it once more when the last process of an earlier release has ended."""
+    """Give indexes to records that an earlier release wrote. If it is interrupted, the running processes continue it.
+    Run it again when the last process of the earlier release has ended."""
     services = load_services()
     progress = services.store.reindex(now=time.time(), limit=BATCH, restart=True)
     while True:
@@ -102,8 +102,8 @@ def _print_counts(services: Services, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(by_status))
         return
-    for word, count in by_status.items():
-        click.echo(f"{word:<11} {count:>12,}")
+    for status, count in by_status.items():
+        click.echo(f"{status:<11} {count:>12,}")
 
 
 COMMANDS = {"list": show_list, "store": store}

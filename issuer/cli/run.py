@@ -1,4 +1,4 @@
-"""`issuer run`: the one definition of each process of the product. Procfile, image and units all use it."""
+"""`issuer run`: the one definition of each process of the product, which Procfile, image and systemd units use."""
 
 import os
 import sys
@@ -14,17 +14,17 @@ PROCESSES = ("web", "worker", "renewals", "beat", "edge-sync")
 @click.command("run")
 @click.argument("process", type=click.Choice(PROCESSES))
 def run(process: str) -> None:
-    """Run one process of the product. It takes the place of this one: its process id and its signals stay the same.
+    """Run one process of the product. It replaces this process and keeps its process id, so signals reach it directly.
 
     \b
-    web        HTTP: the API, challenges, and what TLS terminators ask (gunicorn)
-    worker     issuances that somebody waits for (Celery)
-    renewals   renewals and bulk requests, and questions to other servers (Celery)
+    web        HTTP: the API, challenges, and requests of TLS terminators (gunicorn)
+    worker     issuances that somebody is waiting for (Celery)
+    renewals   renewals, bulk requests, and queries to other servers (Celery)
     beat       starts what is due (Celery)
     edge-sync  writes certificates for the TLS terminator of this machine
 
-    'issuer settings' shows what can be set.
-    """  # noqa: D301 - click's mark for lines that stay as they are
+    'issuer settings' shows all settings.
+    """  # noqa: D301 - click's mark for lines that are not rewrapped
     load_settings()
     command = command_line(process, load_process_settings())
     module = command[command.index("-m") + 1]
@@ -35,7 +35,7 @@ def run(process: str) -> None:
 
 
 def command_line(process: str, settings: ProcessSettings) -> list[str]:
-    """What runs a process. KeyError where there is no such process."""
+    """The command line of a process. Raises KeyError if there is no such process."""
     lines = {
         "web": _web(settings),
         "worker": _consumer("worker", "interactive,housekeeping", settings.worker_concurrency),
@@ -47,7 +47,7 @@ def command_line(process: str, settings: ProcessSettings) -> list[str]:
 
 
 def _web(settings: ProcessSettings) -> list[str]:
-    """PORT and GUNICORN_CMD_ARGS are not here: gunicorn reads them itself."""
+    """The arguments for gunicorn, which reads PORT and GUNICORN_CMD_ARGS itself."""
     return [
         *("gunicorn", "--worker-class", "web.server.JsonWorker", "--workers", str(settings.web_concurrency)),
         *("--threads", "8", "--preload", "--no-control-socket", "--logger-class", "web.server.Logs", "web.wsgi:app"),
@@ -55,7 +55,8 @@ def _web(settings: ProcessSettings) -> list[str]:
 
 
 def _consumer(name: str, queues: str, concurrency: int) -> list[str]:
-    """A process takes from its queues in turn; a test holds that each queue has one that takes from it."""
+    """The arguments for a Celery worker, which takes messages from its queues in turn. A test checks that each queue
+    has a process."""
     return [
         *("celery", "-A", "issuer.worker", "worker", "--queues", queues, "--concurrency", str(concurrency)),
         *("--hostname", f"{name}@%h", "--without-mingle", "--without-gossip"),

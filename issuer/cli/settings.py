@@ -1,4 +1,4 @@
-"""`issuer settings`: what can be set, and what is."""
+"""`issuer settings`: all settings with their present values."""
 
 import click
 from rich.console import Console

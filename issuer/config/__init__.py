@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment."""
+"""The settings. No other package reads the environment."""
 
 from issuer.config.cas import CaSettings
 from issuer.config.processes import ProcessSettings, load_process_settings

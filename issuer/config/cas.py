@@ -12,14 +12,14 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Rate(NamedTuple):
-    """So many in so many seconds."""
+    """A number of requests in a number of seconds."""
 
     number: int
     seconds: float
 
 
 def _rate(value: object) -> object:
-    """A rate of a text such as `300/3h`; an empty one is no limit."""
+    """The rate in a text such as `300/3h`; None (no limit) for an empty text."""
     if not isinstance(value, str):
         return value
     if not value:
@@ -35,7 +35,7 @@ OneRate = Annotated[Rate | None, BeforeValidator(_rate)]
 
 
 class CaLimits(BaseModel):
-    """What a CA allows. A rate is a number and a time, such as `300/3h`, in s, m, h or d."""
+    """The rate limits of a CA. A rate is a number and a time, such as `300/3h`, in s, m, h or d."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,7 +62,8 @@ KNOWN_LIMITS: dict[str, dict[str, Any]] = {
         "requests_per_second": 200,
     },
 }
-"""By the host of the directory: what CAs publish, a little below it for requests, which they count by address."""
+"""The published limits of CAs, by the host of the directory URL. The limit on requests is a little lower than the
+published one, which CAs count by IP address."""
 
 
 class CaSettings(BaseModel):
@@ -80,7 +81,7 @@ class CaSettings(BaseModel):
     profile: str = Field(
         default="",
         description="A profile that the CA offers, such as `classic`, `tlsserver` or `shortlived`. "
-        "Not set: the CA's usual one.",
+        "Not set: the CA's usual profile.",
     )
     preferred_chain: str = Field(
         default="",
@@ -89,7 +90,8 @@ class CaSettings(BaseModel):
     )
     hosts: Names = Field(
         default=(),
-        description="More hosts that the CA's URLs may be at, as a list. All but the directory's are refused.",
+        description="Additional hosts that the CA's URLs may have, as a list. URLs with any other host than the "
+        "directory's are refused.",
     )
     weight: int = Field(
         default=0,
@@ -99,8 +101,8 @@ class CaSettings(BaseModel):
     )
     limits: CaLimits = Field(
         default=CaLimits(),
-        description="What the CA allows, as an object. Not set: what is known of Let's Encrypt, and of its "
-        "staging; no limit for other CAs.",
+        description="The CA's rate limits, as an object. Not set: the published limits of Let's Encrypt and its "
+        "staging environment; no limits for other CAs.",
     )
 
     @model_validator(mode="after")
@@ -111,13 +113,13 @@ class CaSettings(BaseModel):
 
     @property
     def allowed(self) -> CaLimits:
-        """What it allows: as set, else as is known of it."""
+        """Its rate limits: as set, else as published."""
         known = KNOWN_LIMITS.get(urlsplit(self.directory).hostname or "", {})
         return CaLimits.model_validate(known | self.limits.model_dump(exclude_unset=True))
 
 
 def one_of_each(values: tuple[CaSettings, ...]) -> tuple[CaSettings, ...]:
-    """The same. ValueError where a directory is named twice."""
+    """The same CAs. Raises ValueError if two have the same directory URL."""
     if len({ca.directory for ca in values}) < len(values):
         raise ValueError("a directory is named twice")
     return values

@@ -1,4 +1,4 @@
-"""What the processes of a machine read from variables without a prefix: their number, their ports, their files."""
+"""The settings of the processes of one machine, without a prefix: their number, their ports, their files."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ class ProcessSettings(BaseSettings):
         default=8000,
         ge=1,
         lt=2**16,
-        description="The port that `web` listens at, on all addresses. Not set: 8000, on the loopback address alone. "
-        "`--bind` in `GUNICORN_CMD_ARGS` takes its place.",
+        description="The port that `web` listens on, on all addresses. Not set: 8000, on the loopback address only. "
+        "`--bind` in `GUNICORN_CMD_ARGS` replaces it.",
     )
     web_concurrency: int = Field(default=2, ge=1, le=1000, description="The number of processes of `web`.")
     worker_concurrency: int = Field(default=4, ge=1, le=1000, description="The number of processes of `worker`.")
@@ -30,12 +30,13 @@ class ProcessSettings(BaseSettings):
         default="", description="The group that may read what `edge-sync` writes. Not set: nobody else may."
     )
     edge_haproxy: str = Field(
-        default="", description="The socket of HAProxy's Runtime API, for `edge-sync`. Not set: HAProxy is not told."
+        default="",
+        description="The socket of HAProxy's Runtime API, for `edge-sync`. Not set: HAProxy is not notified.",
     )
 
 
 def load_process_settings() -> ProcessSettings:
-    """The variables of this process. A wrong value ends the process, with one line that names each."""
+    """The settings from the environment of this process. Raises SystemExit with one line for each wrong value."""
     try:
         return ProcessSettings()
     except ValidationError as error:

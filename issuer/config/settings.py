@@ -1,4 +1,4 @@
-"""What the product reads from variables `ISSUER_…`. docs/settings.md is made of this."""
+"""The settings in the variables `ISSUER_…`. docs/settings.md is generated from these."""
 
 import json
 import os
@@ -31,8 +31,8 @@ PREFIX = "ISSUER_"
 
 
 class Settings(BaseSettings):
-    """What an operator may set. A new setting is one entry here: its type, its default, its bounds, and its meaning;
-    `make settings` then writes docs/settings.md. What the core reads is also named in `ports.Policy`."""
+    """The settings of the product. A new setting is one entry here: type, default, bounds and description. Then
+    `make settings` writes docs/settings.md. A setting that the core reads is also a member of `ports.Policy`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
@@ -47,11 +47,11 @@ class Settings(BaseSettings):
     encryption_keys: FernetKeys = Field(
         default=(),
         description="Required. Fernet keys for stored private keys, comma separated: the first one encrypts, each of "
-        f"them decrypts. `{NEW_ENCRYPTION_KEY}` makes one.",
+        f"them decrypts. `{NEW_ENCRYPTION_KEY}` generates one.",
     )
     acme_directory: WebUrl = Field(
         default="https://acme-staging-v02.api.letsencrypt.org/directory",
-        description="The directory URL of the CA, where there is only one. `ISSUER_CAS` takes its place.",
+        description="The directory URL of the CA, if there is only one. `ISSUER_CAS` replaces it.",
     )
     acme_ca_bundle: FileOrNothing = Field(
         default="",
@@ -61,26 +61,28 @@ class Settings(BaseSettings):
     cas: Annotated[tuple[CaSettings, ...], NoDecode, JSON_LIST, AfterValidator(one_of_each)] = Field(
         default=(),
         description="Several CAs in order of preference, as a JSON list of objects, each with the `directory` of a "
-        "CA and what else is to be set for it. Not set: the CA of `ISSUER_ACME_DIRECTORY`.",
+        "CA and its other settings. Not set: the CA of `ISSUER_ACME_DIRECTORY`.",
     )
-    acme_contact: str = Field(
-        default="", description="An e-mail address that CAs may write to. Not set: they are given none."
-    )
+    acme_contact: str = Field(default="", description="A contact e-mail address for CAs. Not set: none is sent.")
     acme_terms_agreed: bool = Field(
         default=False,
         description="Agree to the terms of service of every CA in use. Without it, no new account is created at a CA "
-        "that has terms. An account that exists stays in use.",
+        "that has terms. An existing account remains in use.",
     )
     acme_timeout_seconds: float = Field(
-        default=10, gt=0, le=60, description="How long a CA may take to connect, and to give its whole answer."
+        default=10,
+        gt=0,
+        le=60,
+        description="How long a CA may take to accept a connection, and to send its whole response.",
     )
     cname_targets: Targets = Field(
         default=(),
-        description="Required. The host names that customers' CNAMEs may end at, comma separated.",
+        description="Required. The host names that customers' CNAME records may lead to, comma separated.",
     )
     own_names: Names = Field(
         default=(),
-        description="More names of the platform's own, comma separated: they and all names below them are refused.",
+        description="Further names of the platform itself, comma separated. No certificates are issued for them and "
+        "for names below them.",
     )
     allow_reserved_names: bool = Field(
         default=False,
@@ -88,10 +90,10 @@ class Settings(BaseSettings):
     )
     dns_servers: DnsServers = Field(
         default=(),
-        description="DNS servers to ask, each `address` or `address:port`, comma separated. Not set: the system's.",
+        description="DNS servers to query, each `address` or `address:port`, comma separated. Not set: the system's.",
     )
     dns_timeout_seconds: float = Field(
-        default=3, gt=0, le=4, description="How long all DNS questions about one name may take together."
+        default=3, gt=0, le=4, description="How long all DNS queries for one name may take together."
     )
     self_check_seconds: float = Field(
         default=3,
@@ -103,21 +105,21 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         lt=2**16,
-        description="For tests and demos: our own check of a challenge goes to this port, and to private addresses "
-        "too. 0: to port 80 of public addresses.",
+        description="For tests and demos: the port for our own check of a challenge, which then also connects to "
+        "private addresses. 0: port 80, on public addresses only.",
     )
     key_type: KeyType = Field(default=KeyType.EC_P256, description="The type of the certificates' private keys.")
     step_seconds: int = Field(
         default=60,
         ge=2,
         le=600,
-        description="How long one step of an issuance may run. Its lease holds a little longer.",
+        description="How long one step of an issuance may run. Its lease lasts a little longer.",
     )
     renewals_per_second: float = Field(
-        default=20, gt=0, le=1000, description="How many renewals are started in a second, averaged over a minute."
+        default=20, gt=0, le=1000, description="How many renewals are started per second, averaged over a minute."
     )
     renewals_at_once: int = Field(
-        default=500, ge=1, le=100_000, description="How many renewals may be under way at the same time."
+        default=500, ge=1, le=100_000, description="How many renewals may be open at the same time."
     )
     new_names_per_registered_domain: int = Field(
         default=50,
@@ -129,12 +131,12 @@ class Settings(BaseSettings):
         default=30,
         ge=0,
         le=3650,
-        description="How many days a withdrawn name is kept from other accounts. 0: it is free at once.",
+        description="How many days a withdrawn name is reserved for its account. 0: it is free at once.",
     )
     holder_proof: HolderProof = Field(
         default=HolderProof.NONE,
-        description="How a name proves whose it is. `cname`: by a CNAME to the account's token below a target. "
-        "`txt`: by the token in a TXT record at `_issuer.` and the name.",
+        description="How a name proves that it belongs to the account. `cname`: by a CNAME to the account's token "
+        "below a target. `txt`: by the token in a TXT record at `_issuer.` and the name.",
     )
     hsts_max_age_seconds: int = Field(
         default=5_184_000,
@@ -144,13 +146,13 @@ class Settings(BaseSettings):
     )
     edge_token: EdgeToken = Field(
         default=SecretStr(""),
-        description="What TLS terminators show at `/edge/…`: 24 to 200 characters of `A-Z a-z 0-9 - _`. "
+        description="The token that TLS terminators send to `/edge/…`: 24 to 200 characters of `A-Z a-z 0-9 - _`. "
         "Not set: `/edge/…` is off.",
     )
     edge_addresses: EdgeAddresses = Field(
         default=(),
         description="TLS terminators, each `host:port`, comma separated. After each issuance, a TLS handshake with "
-        "each of them confirms what it serves. Not set: none is asked.",
+        "each of them checks that it serves the certificate. Not set: no check.",
     )
     reconcile_seconds: float = Field(
         default=10, ge=0.1, le=60, description="How often `beat` looks for work that is due or whose message was lost."
@@ -159,7 +161,7 @@ class Settings(BaseSettings):
         default="", description="The form of log lines. Not set: `console` on a terminal, else `json`."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="The least severe log lines that are written."
+        default="INFO", description="The lowest severity of log lines that are written."
     )
 
     @property
@@ -169,22 +171,22 @@ class Settings(BaseSettings):
 
     @property
     def hold_seconds(self) -> int:
-        """How long a withdrawn name is kept from other accounts."""
+        """How long a withdrawn name is reserved for its account, in seconds."""
         return self.hold_days * 86400
 
     @property
     def soft_limit_seconds(self) -> int:
-        """When a step is told to stop."""
+        """After how many seconds a step is asked to stop."""
         return self.step_seconds
 
     @property
     def hard_limit_seconds(self) -> int:
-        """When a step's process is killed."""
+        """After how many seconds the process of a step is killed."""
         return self.soft_limit_seconds + self._margin_seconds
 
     @property
     def lease_seconds(self) -> int:
-        """How long a lease holds: past the hard limit, so that no two workers are ever in one step."""
+        """How long a lease lasts, in seconds: longer than the hard limit, so that two workers never run one step."""
         return self.hard_limit_seconds + self._margin_seconds
 
     @property
@@ -193,7 +195,7 @@ class Settings(BaseSettings):
 
     @property
     def celery_broker_url(self) -> str:
-        """Where Celery's messages go: `broker_url`, else database 1 of the records' server."""
+        """The URL of Celery's broker: `broker_url`, else database 1 of the server of the records."""
         if url := self.broker_url.get_secret_value():
             return url
         parts = urlsplit(self.redis_url.get_secret_value())
@@ -201,13 +203,13 @@ class Settings(BaseSettings):
         return urlunsplit(parts._replace(path="/1", query=urlencode(options)))
 
     def as_environment(self) -> dict[str, str]:
-        """What has been set, as variables for a child process."""
+        """The settings that have been set explicitly, as environment variables for a child process."""
         return {f"{PREFIX}{name.upper()}": _text(getattr(self, name)) for name in sorted(self.model_fields_set)}
 
 
 def load_settings(**defaults: object) -> Settings:
-    """The settings of this process; the environment wins over `defaults`. A wrong value ends the process, with one
-    line that names each."""
+    """The settings from the environment of this process, which takes precedence over `defaults`. Raises SystemExit with
+    one line for each wrong value."""
     unset = {name: value for name, value in defaults.items() if f"{PREFIX}{name.upper()}" not in os.environ}
     try:
         return Settings(**unset)  # type: ignore[arg-type]
@@ -216,12 +218,12 @@ def load_settings(**defaults: object) -> Settings:
 
 
 def refusals(error: ValidationError, prefix: str) -> list[str]:
-    """A line for each wrong value, which names its variable: `ISSUER_CAS[0].directory: …`."""
+    """One line for each wrong value, with the name of its variable: `ISSUER_CAS[0].directory: …`."""
     return [_refusal(details["loc"], details["msg"], prefix) for details in error.errors()]
 
 
 def child_environment(values: Mapping[str, str]) -> dict[str, str]:
-    """The environment of this process with other values, for a child process."""
+    """The environment of this process with additional values, for a child process."""
     return {**os.environ, **values}
 
 

@@ -1,4 +1,4 @@
-"""The values that settings may have: read from a variable's text, or refused with words that name no secret."""
+"""The types of settings: each is parsed from the text of a variable. An error message never contains a secret."""
 
 import ipaddress
 import json
@@ -14,7 +14,7 @@ from pydantic_settings import NoDecode
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 LONGEST_TARGET = 200
 NEW_ENCRYPTION_KEY = "issuer new-encryption-key"
-"""The command that makes a value for ISSUER_ENCRYPTION_KEYS."""
+"""The command that generates a value for ISSUER_ENCRYPTION_KEYS."""
 
 
 def _split(value: object) -> object:
@@ -28,7 +28,7 @@ def _folded(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def parse_dns_server(text: str) -> tuple[str, int]:
-    """`address`, `address:port` or `[address]:port` as (address, port). ValueError for anything else."""
+    """Parse `address`, `address:port` or `[address]:port` as (address, port). Raises ValueError for anything else."""
     match = re.fullmatch(r"\[([^]]+)](?::(\d{1,5}))?|([^:]+):(\d{1,5})|(.*)", text, re.ASCII)
     address, port = ((match[1] or match[3] or match[5]), (match[2] or match[4] or "53")) if match else ("", "")
     try:
@@ -41,7 +41,7 @@ def parse_dns_server(text: str) -> tuple[str, int]:
 
 
 def parse_edge_address(text: str) -> tuple[str, int]:
-    """`host:port` or `[address]:port` as (host, port). ValueError for anything else."""
+    """Parse `host:port` or `[address]:port` as (host, port). Raises ValueError for anything else."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})", text, re.ASCII)
     if not match or not 0 < int(match[3]) < 2**16:
         raise ValueError(f"{text[:80]!a} is not host:port")

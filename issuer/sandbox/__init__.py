@@ -1,4 +1,4 @@
-"""The real parts on loopback, for the demo and the tests."""
+"""Real servers and processes on the loopback address, for the demo and the tests."""
 
 from issuer.sandbox.processes import LOOPBACK, Dns, Part, Pebble, Sandbox, SandboxError, free_port
 

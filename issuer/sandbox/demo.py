@@ -1,4 +1,4 @@
-"""The demo: every real part on loopback, one certificate from a POST to its check, told as it happens."""
+"""The demo: it runs every part on the loopback address, requests a certificate, and shows each event as it happens."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ FAILURES = {EventType.ISSUANCE_RETRY_PLANNED, EventType.CA_REFUSED, EventType.IS
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What was asked for on the command line. folder: where the demo's data stays."""
+    """The options of the command line. folder: the directory for the demo's data."""
 
     folder: Path
     once: bool = False
@@ -50,7 +50,7 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What has been started, and how to talk to it."""
+    """The running parts: the URL of web, the API key, the domain, the CA's root (PEM or empty), the worker's log."""
 
     url: str
     key: str
@@ -60,32 +60,32 @@ class Stage:
 
 
 class Teller:
-    """Writes the story, each line with the seconds since the last mark."""
+    """Prints what happens, each line with the seconds since the last mark."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
         self._mark = time.monotonic()
 
     def mark(self) -> None:
-        """The clock starts here."""
+        """Set the mark that seconds are counted from."""
         self._mark = time.monotonic()
 
     def say(self, text: str, style: str = "") -> None:
-        """A line of the story."""
+        """Print a line with its seconds."""
         since = time.monotonic() - self._mark
         self._console.print(f"[dim]{since:6.2f} s[/dim]  {escape(text)}", style=style, soft_wrap=True)
 
     def plain(self, text: str = "") -> None:
-        """A line to copy from."""
+        """Print a line without its seconds, to copy from."""
         self._console.print(escape(text), soft_wrap=True)
 
     def seconds(self) -> float:
-        """Since the last mark."""
+        """The seconds since the last mark."""
         return time.monotonic() - self._mark
 
 
 def run(wishes: Wishes) -> None:
-    """Tell the whole story. Raises SandboxError or Problem when anything fails, after stopping all that was started."""
+    """Run the demo. Raises SandboxError or Problem if anything fails, after stopping everything that was started."""
     tell = Teller()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -134,7 +134,7 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
 
 
 def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Teller) -> Path:
-    """Our own processes; returns the worker's log."""
+    """Start our own processes. Returns the worker's log file."""
     environment = settings.as_environment() | {
         "WEB_CONCURRENCY": "1",
         "WORKER_CONCURRENCY": "2",
@@ -148,7 +148,7 @@ def _start_processes(sandbox: Sandbox, settings: Settings, port: int, tell: Tell
 
 
 def _redis(sandbox: Sandbox, tell: Teller) -> str:
-    """Redis, or what can stand in for it."""
+    """Start Redis, or fakeredis if Redis is not installed. Returns its URL."""
     if shutil.which("redis-server"):
         url = sandbox.redis()
         tell.say(f"Redis answers at {url}; its data stays in {sandbox.folder / 'redis'}")
@@ -162,7 +162,7 @@ def _redis(sandbox: Sandbox, tell: Teller) -> str:
 
 
 def _kept_encryption_key(folder: Path) -> str:
-    """The demo's own key, kept beside its data so that the next demo can read them."""
+    """The demo's encryption key. It is stored beside the demo's data so that the next demo can read them."""
     file = folder / "encryption-key"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,15 +181,15 @@ def _account_key(services: Services) -> str:
 
 
 def _get_certificate(stage: Stage, tell: Teller, stop: threading.Event) -> None:
-    """POST, the steps as the worker logs them, the certificate, its check."""
+    """Send a POST, show the steps as the worker logs them, then show and check the certificate."""
     path = f"/v2/x509/{stage.domain}"
-    began_at_byte = stage.worker_log.stat().st_size
+    log_position = stage.worker_log.stat().st_size
     tell.mark()
     answer = _call(stage, "POST", path)
     tell.say(f"POST {path} -> {answer.status} {answer.data.decode().strip()}")
     if answer.status != HTTPStatus.ACCEPTED:
         raise SandboxError("the POST was not accepted")
-    lines = _follow(stage.worker_log, began_at_byte)
+    lines = _follow(stage.worker_log, log_position)
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until and not stop.is_set():
         _tell_steps(next(lines), stage.domain, tell)
@@ -218,7 +218,7 @@ def _tell_result(stage: Stage, body: dict[str, Any], tell: Teller) -> None:
     _verify(stage, leaf, others)
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     tell.plain()
-    tell.plain(f"  names    {', '.join(str(one.value) for one in names)}")
+    tell.plain(f"  names    {', '.join(str(name.value) for name in names)}")
     tell.plain(f"  issuer   {issuer_name(body['certificate'])}")
     tell.plain(f"  expires  {leaf.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC")
     tell.plain("  checked  the chain leads to the CA's root, for this name and today")
@@ -232,7 +232,7 @@ def _verify(stage: Stage, leaf: x509.Certificate, others: list[x509.Certificate]
         roots = x509.load_pem_x509_certificates(stage.root.encode())
     else:
         trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
-        roots = [x509.load_der_x509_certificate(one) for one in trusted]
+        roots = [x509.load_der_x509_certificate(der) for der in trusted]
     verifier = PolicyBuilder().store(Store(roots)).build_server_verifier(x509.DNSName(stage.domain))
     try:
         verifier.verify(leaf, others)
@@ -243,13 +243,13 @@ def _verify(stage: Stage, leaf: x509.Certificate, others: list[x509.Certificate]
 
 
 def _follow(log: Path, position: int) -> Iterator[list[dict[str, Any]]]:
-    """What has been logged since the last look, again and again; a line half written waits for the next one."""
+    """Yield, endlessly, the lines that were logged since the last time. An incomplete line is left for later."""
     with log.open("rb") as file:
         while True:
             file.seek(position)
-            whole, _, _ = file.read().rpartition(b"\n")
-            position += len(whole) + (1 if whole else 0)
-            yield [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+            complete, _, _ = file.read().rpartition(b"\n")
+            position += len(complete) + (1 if complete else 0)
+            yield [json.loads(line) for line in complete.splitlines() if line.startswith(b"{")]
 
 
 def _call(stage: Stage, method: str, path: str) -> urllib3.BaseHTTPResponse:
@@ -258,7 +258,7 @@ def _call(stage: Stage, method: str, path: str) -> urllib3.BaseHTTPResponse:
 
 
 def _play(stage: Stage, tell: Teller) -> None:
-    """Lines to play with."""
+    """Print commands to try."""
     auth = f"-u 'api:{stage.key}'"
     other = f"shop.{stage.domain}"
     for line in (

@@ -1,6 +1,6 @@
-"""The real parts on loopback, for the demo and the tests: Redis, Pebble (a test CA) with its DNS, our own processes.
+"""Real processes on loopback, for the demo and the tests: Redis, Pebble (a test CA) with its DNS server, and our own.
 
-Every process gets a free port, is waited for, writes to a file of its own, and is stopped by its pid.
+Every process gets a free port, is waited for until it is ready, logs to a file of its own, and is stopped by its pid.
 """
 
 import datetime as dt
@@ -41,19 +41,19 @@ REDIS_CONF = Path(__file__).with_name("redis.conf")
 
 
 class SandboxError(Exception):
-    """A part could not be started; the text says which, and where its output is."""
+    """A part could not be started. The text says which part, and where its output is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A running process and the file it writes to."""
+    """A running process and its log file."""
 
     name: str
     process: "subprocess.Popen[bytes]"
     log: Path
 
     def stop(self, first: signal.Signals = signal.SIGTERM) -> None:
-        """Ask it to end, and end it with its children if it does not."""
+        """Send it a signal to end. If it does not end in time, kill it with its children."""
         if self.process.poll() is None:
             self.process.send_signal(first)
             try:
@@ -62,14 +62,14 @@ class Part:
                 self.kill()
 
     def kill(self) -> None:
-        """SIGKILL for it and all its children, at once."""
+        """Send SIGKILL to it and all its children."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
 class Dns:
-    """pebble-challtestsrv: a DNS whose answers are set over HTTP."""
+    """pebble-challtestsrv: a DNS server whose answers are set over HTTP."""
 
     def __init__(self, server: str, management_port: int) -> None:
         self.server = server
@@ -77,37 +77,37 @@ class Dns:
 
     def cname(self, host: str, target: str) -> None:
         """Publish a CNAME record."""
-        self._tell("set-cname", host=f"{host}.", target=f"{target}.")
+        self._set("set-cname", host=f"{host}.", target=f"{target}.")
 
     def addresses(self, host: str, *addresses: str) -> None:
         """Publish A records."""
-        self._tell("add-a", host=f"{host}.", addresses=addresses)
+        self._set("add-a", host=f"{host}.", addresses=addresses)
 
     def caa(self, host: str, *records: tuple[str, str]) -> None:
-        """Publish CAA records: the tag and the value of each."""
-        self._tell("add-caa", host=f"{host}.", policies=[{"tag": tag, "value": value} for tag, value in records])
+        """Publish CAA records, each a tag and a value."""
+        self._set("add-caa", host=f"{host}.", policies=[{"tag": tag, "value": value} for tag, value in records])
 
     def servfail(self, host: str) -> None:
-        """Answer every question about a name with SERVFAIL."""
-        self._tell("set-servfail", host=f"{host}.")
+        """Answer every query for a name with SERVFAIL."""
+        self._set("set-servfail", host=f"{host}.")
 
     def clear_servfail(self, host: str) -> None:
-        """Answer questions about a name again."""
-        self._tell("clear-servfail", host=f"{host}.")
+        """Answer queries for a name normally again."""
+        self._set("clear-servfail", host=f"{host}.")
 
     def clear_cname(self, host: str) -> None:
-        """Take a CNAME record away."""
-        self._tell("clear-cname", host=f"{host}.")
+        """Remove a CNAME record."""
+        self._set("clear-cname", host=f"{host}.")
 
-    def _tell(self, what: str, **values: Any) -> None:
-        answer = urllib3.request("POST", f"{self._management}/{what}", json=values, retries=False)
+    def _set(self, command: str, **values: Any) -> None:
+        answer = urllib3.request("POST", f"{self._management}/{command}", json=values, retries=False)
         if answer.status != 200:  # noqa: PLR2004
-            raise SandboxError(f"the test DNS answered {answer.status} to {what}")
+            raise SandboxError(f"the test DNS answered {answer.status} to {command}")
 
 
 @dataclass(frozen=True, slots=True)
 class Pebble:
-    """A test CA. bundle: trust for its own TLS. management: where its roots are."""
+    """A test CA. bundle: the file of roots to trust for its TLS. management: the URL that serves its issuing roots."""
 
     directory_url: str
     bundle: Path
@@ -115,13 +115,13 @@ class Pebble:
     part: Part
 
     def root(self) -> str:
-        """The root that its certificates lead to, PEM."""
+        """The root that its certificates lead to, in PEM."""
         with urllib3.PoolManager(ca_certs=str(self.bundle)) as pool:
             return pool.request("GET", f"{self.management}/roots/0", retries=False).data.decode()
 
 
 class Sandbox:
-    """Starts parts below a folder; leaving it stops them, the last one first."""
+    """Starts parts, with their files below a folder. On exit it stops them, the last one first."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -137,7 +137,7 @@ class Sandbox:
             part.stop()
 
     def redis(self, *, port: int | None = None) -> str:
-        """redis-server, configured as deploy/redis.conf has it, its data in the folder. Returns its URL."""
+        """Start redis-server, configured like deploy/redis.conf, with its data in the folder. Returns its URL."""
         program = self._program("redis-server")
         port = port or free_port()
         data = self.folder / "redis"
@@ -147,7 +147,8 @@ class Sandbox:
         return f"redis://{LOOPBACK}:{port}"
 
     def fake_redis(self) -> str:
-        """The TCP server of fakeredis, where there is no redis-server; nothing survives it. Returns its URL."""
+        """Start the TCP server of fakeredis, for machines without redis-server. Its data is lost when it ends. Returns
+        its URL."""
         if find_spec("fakeredis") is None:
             raise SandboxError(
                 "neither redis-server nor the Python package fakeredis is installed; install one of them: "
@@ -162,9 +163,9 @@ class Sandbox:
         return f"redis://{LOOPBACK}:{port}"
 
     def dns(self, server: str | None = None, default: str = LOOPBACK) -> Dns:
-        """pebble-challtestsrv, listening at `server`. Every name it does not know has the address `default`."""
+        """Start pebble-challtestsrv, listening at `server`. Every unknown name has the address `default`."""
         server, management_port = server or f"{LOOPBACK}:{free_port()}", free_port()
-        off = [f"-{one}=" for one in ("defaultIPv6", "http01", "https01", "tlsalpn01")]
+        off = [f"-{option}=" for option in ("defaultIPv6", "http01", "https01", "tlsalpn01")]
         where = [f"-defaultIPv4={default}", f"-dns01={server}", f"-management={LOOPBACK}:{management_port}"]
         part = self.start("dns", [self._program("pebble-challtestsrv"), *off, *where])
         self._ready(part, lambda: _accepts(management_port))
@@ -173,7 +174,7 @@ class Sandbox:
     def pebble(
         self, dns_server: str, http_port: int, environment: Mapping[str, str] | None = None, **config: Any
     ) -> Pebble:
-        """Pebble, which validates over HTTP on `http_port`; config: more entries of its configuration file."""
+        """Start Pebble, which validates over HTTP on `http_port`. config: more entries of its configuration file."""
         port, management_port = free_port(), free_port()
         folder = self.folder / f"pebble-{port}"
         certificate, key = _own_tls(folder)
@@ -197,11 +198,11 @@ class Sandbox:
         return Pebble(f"https://{LOOPBACK}:{port}/dir", certificate, f"https://{LOOPBACK}:{management_port}", part)
 
     def procfile(self, name: str, environment: Mapping[str, str]) -> Part:
-        """One process of the Procfile, by `issuer run`."""
+        """Start one process of the Procfile with `issuer run`."""
         return self.start(name, [sys.executable, "-m", "issuer.cli", "run", name], environment)
 
     def start(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> Part:
-        """Any process, its output in a file of the folder, apart from the terminal's Ctrl-C."""
+        """Start any process. Its output goes to a file in the folder; Ctrl-C in the terminal does not reach it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
@@ -219,7 +220,7 @@ class Sandbox:
         return part
 
     def wait_for_web(self, part: Part, port: int) -> None:
-        """Until the web process is ready for requests."""
+        """Wait until the web process is ready for requests."""
         url = f"http://{LOOPBACK}:{port}/readyz"
         self._ready(part, lambda: _accepts(port) and urllib3.request("GET", url, retries=False).status == 200)  # noqa: PLR2004
 
@@ -241,8 +242,8 @@ class Sandbox:
 
 
 def free_port() -> int:
-    """A port of the loopback address that is free for TCP and UDP, from below the range of outgoing connections: from
-    there nobody takes it by chance before it is used."""
+    """A port of the loopback address that is free for TCP and UDP. It is below the range of outgoing connections, so
+    that no other program takes it by chance before it is used."""
     while True:
         port = secrets.choice(PORTS)
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, suppress(OSError):
@@ -267,7 +268,7 @@ def _redis_answers(port: int) -> bool:
 
 
 def _own_tls(folder: Path) -> tuple[Path, Path]:
-    """A certificate for the loopback address, its own issuer, for a test CA's own TLS."""
+    """A self-signed certificate for the loopback address and its key, for the TLS of a test CA."""
     folder.mkdir(parents=True, exist_ok=True)
     now = dt.datetime.now(dt.UTC)
     alternatives = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
