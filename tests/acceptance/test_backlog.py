@@ -39,12 +39,12 @@ def multiplied(services: Services, name: str) -> None:
             pipeline.execute()
 
 
-def due(services: Services, name: str, now: float, *, is_begun: bool) -> None:
+def due(services: Services, name: str, now: float, *, has_started: bool) -> None:
     """A domain whose renewal is due, or one that has been begun, has failed, and is to be tried again now."""
     directory = services.cas[0].directory_url
     certificate = Certificate("CHAIN", "key", "0f", now - 60 * DAY, now + 30 * DAY, directory, now - 60 * DAY)
     issuance = new_issuance(name, Reason.RENEWAL, now)
-    if is_begun:
+    if has_started:
         issuance = issuance.retry(Problem(ProblemType.CA_UNAVAILABLE, "away"), now)
     else:
         issuance = replace(issuance, step=Step.DONE)
@@ -52,12 +52,12 @@ def due(services: Services, name: str, now: float, *, is_begun: bool) -> None:
     open_issuance(services.store, domain, issuance, version=0, requeue_at=now)
 
 
-@pytest.mark.parametrize("is_begun", [False, True], ids=["due", "retries"])
+@pytest.mark.parametrize("has_started", [False, True], ids=["due", "retries"])
 def test_e11_a_post_is_not_kept_waiting_by_20_000_renewals(
-    running: Running, platform: Platform, services: Services, settings: Settings, dns: Dns, *, is_begun: bool
+    running: Running, platform: Platform, services: Services, settings: Settings, dns: Dns, *, has_started: bool
 ) -> None:
     now = time.time()
-    due(services, "backlog.example", now, is_begun=is_begun)
+    due(services, "backlog.example", now, has_started=has_started)
     multiplied(services, "backlog.example")
     running.start("renewals")
     with redis.Redis.from_url(settings.celery_broker_url) as broker:
@@ -70,13 +70,13 @@ def test_e11_a_post_is_not_kept_waiting_by_20_000_renewals(
             assert platform.call("POST", f"/v2/x509/{name}")[0] == 202
             platform.wait_until(name, "active")
             assert broker.llen("renewal") > 0
-        assert is_begun or broker.llen("renewal") <= services.renewals_at_once + 4 * FEW
+        assert has_started or broker.llen("renewal") <= services.renewals_at_once + 4 * FEW
     started_at, waiting = (
         services.store.names(Due.OPEN_RENEWAL, limit=0)[0],
         sum(1 for _ in services.store.planned_renewals()),
     )
     assert started_at + waiting > BACKLOG // 2
-    assert is_begun or started_at <= services.renewals_at_once + 4 * FEW
+    assert has_started or started_at <= services.renewals_at_once + 4 * FEW
 
 
 def test_a_post_is_not_kept_waiting_by_20_000_of_another_account(

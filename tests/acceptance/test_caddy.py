@@ -59,14 +59,14 @@ def test_d01_from_post_to_https_with_the_ca_validating_through_caddy(
     assert caddy.http(NAME).status == (308 if plain_http == "redirect" else 200)
     said = timeline(services)
     assert any(text.startswith(f"self-check, yes: http://{NAME}") for text in said), said
-    assert told_within(services, f"served everywhere: serial number {serial}", seconds=20)
+    assert in_timeline_within(services, f"served everywhere: serial number {serial}", seconds=20)
 
 
 def timeline(services: Services) -> list[str]:
     return [event.text for event in services.store.load(NAME).timeline]
 
 
-def told_within(services: Services, text: str, *, seconds: float) -> bool:
+def in_timeline_within(services: Services, text: str, *, seconds: float) -> bool:
     until = time.monotonic() + seconds
     while timeline(services)[-1] != text:
         if time.monotonic() > until:

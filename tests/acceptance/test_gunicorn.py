@@ -139,12 +139,12 @@ BODIES = {
 
 
 @pytest.mark.parametrize(("status", "rest"), BODIES.values(), ids=BODIES)
-def test_a_body_that_can_not_be_read_is_the_clients_fault(web: Web, status: int, rest: bytes) -> None:
+def test_a_body_that_cannot_be_read_is_the_clients_fault(web: Web, status: int, rest: bytes) -> None:
     assert assert_refused_in_json(exchanged(web, post(web, rest))) in {status, 0}
     assert_alive(web)
 
 
-def test_what_follows_a_chunk_that_can_not_be_read_is_no_request(web: Web) -> None:
+def test_what_follows_a_chunk_that_cannot_be_read_is_no_request(web: Web) -> None:
     assert_refused_in_json(exchanged(web, post(web, CHUNKED + b"zz\r\n" + get() + get())))
 
 

@@ -139,7 +139,7 @@ def test_what_needs_no_redis_works(issuer: str, tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_redis_that_is_away_is_one_line(issuer: str, tmp_path: Path, arguments: list[str]) -> None:
+def test_an_unavailable_redis_is_one_line(issuer: str, tmp_path: Path, arguments: list[str]) -> None:
     found = ran([issuer, *arguments], tmp_path, ISSUER_REDIS_URL=f"redis://{LOOPBACK}:{free_port()}/0", **NEEDED)
     output = found.stdout + found.stderr
     assert found.returncode == 1
@@ -155,7 +155,7 @@ def test_a_process_without_its_settings_says_so_and_ends(issuer: str, tmp_path: 
 
 
 @pytest.mark.parametrize("where", ["nothing installed", "not writable"])
-def test_a_demo_that_can_not_be_is_one_line(issuer: str, tmp_path: Path, where: str) -> None:
+def test_a_demo_that_cannot_start_says_so_in_one_line(issuer: str, tmp_path: Path, where: str) -> None:
     (tmp_path / "file").touch()
     variables = {"PATH": str(tmp_path)} if where == "nothing installed" else {}
     options = [] if where == "nothing installed" else ["--folder", str(tmp_path / "file" / "below")]

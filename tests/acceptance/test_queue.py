@@ -52,7 +52,7 @@ def test_e02_a_message_that_never_came_is_sent_by_reconcile(
     assert services.store.load(name).issuance.id == record.issuance.id
 
 
-def test_work_that_was_queued_while_no_worker_ran_is_done_when_one_comes(
+def test_messages_queued_while_no_worker_ran_are_processed_when_one_starts(
     platform: Platform, running: Running, services: Services, dns: Dns, broker
 ) -> None:
     name = published(dns, "patient.customer.example")

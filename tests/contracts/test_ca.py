@@ -131,7 +131,7 @@ def test_c07_an_authorization_once_proved_stays_so(services: Services) -> None:
     assert found.challenge is None
 
 
-def test_a_certificate_is_revoked_and_once_more_is_no_fault(services: Services) -> None:
+def test_a_certificate_is_revoked_and_a_second_revocation_succeeds(services: Services) -> None:
     name = "i.customer.example"
     order = proved(services, name)
     wait_for(lambda: services.cas[0].order(order.url), lambda found: found.needs_csr)

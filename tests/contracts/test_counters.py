@@ -36,7 +36,7 @@ def test_of_many_who_count_at_once_none_is_lost(counters: RedisCounters) -> None
     assert counters.values() == {("looks_total", "a", "yes"): 200}
 
 
-def test_with_the_store_away_it_is_said(counters: RedisCounters, store: RedisStore) -> None:
+def test_an_unavailable_store_is_reported(counters: RedisCounters, store: RedisStore) -> None:
     store._redis.connection_pool.disconnect()
     kwargs = store._redis.connection_pool.connection_kwargs
     if "server" in kwargs:

@@ -33,7 +33,7 @@ def names(feed: RedisFeed, position: str = START) -> list[str]:
     return [one.name for one in feed.changes(position, limit=100, wait_seconds=0.01)]
 
 
-def test_what_the_edges_have_to_do_with_is_told_and_nothing_else(store: RedisStore, feed: RedisFeed) -> None:
+def test_the_feed_has_what_edges_serve_and_nothing_else(store: RedisStore, feed: RedisFeed) -> None:
     record = installed(store)
     assert names(feed) == [NAME]
     end = feed.position()
@@ -45,7 +45,7 @@ def test_what_the_edges_have_to_do_with_is_told_and_nothing_else(store: RedisSto
 
 
 @pytest.mark.parametrize("change", [{"hsts": Hsts(60)}, {"is_expiry_reported": True}, {"certificate": None}], ids=str)
-def test_a_policy_an_end_and_a_withdrawal_are_told(store: RedisStore, feed: RedisFeed, change) -> None:
+def test_the_feed_has_policies_expiries_and_withdrawals(store: RedisStore, feed: RedisFeed, change) -> None:
     record = installed(store)
     end = feed.position()
     amended = write(store, record.with_domain(**change), now=NOW)
@@ -78,7 +78,7 @@ def test_a_position_that_is_no_longer_there_has_missed_something(store: RedisSto
     assert not feed.is_complete_after(first.position)
 
 
-def test_who_waits_is_told_at_once(store: RedisStore, feed: RedisFeed) -> None:
+def test_a_waiting_reader_gets_a_change_at_once(store: RedisStore, feed: RedisFeed) -> None:
     installed(store)
     end, began = feed.position(), time.monotonic()
     timer = threading.Timer(0.1, installed, (store, "late.customer.example"))

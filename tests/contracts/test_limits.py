@@ -18,14 +18,14 @@ def asked(limits: RedisLimits, now: float, per_second: float = 0, ca: str = CA) 
     return limits.admit(ca, now=now, requests_per_second=per_second)
 
 
-def rested(limits: RedisLimits, now: float = NOW) -> float:
+def cooled_down(limits: RedisLimits, now: float = NOW) -> float:
     """Until when the CA rests after its first failures in a row, all at the same moment."""
     found = [limits.record_failure(CA, now=now) for _ in range(3)]
     assert found[:2] == [None, None]
     return found[2]
 
 
-def test_a_ca_rests_after_three_failures_in_a_row(limits: RedisLimits) -> None:
+def test_a_cooldown_starts_after_three_failures_in_a_row(limits: RedisLimits) -> None:
     for at in (0, 50):
         assert limits.record_failure(CA, now=NOW + at) is None
         assert asked(limits, NOW + at) is None
@@ -39,13 +39,13 @@ def test_an_answer_in_between_forgets_all_failures(limits: RedisLimits) -> None:
     for _ in range(2):
         assert [limits.record_failure(CA, now=NOW) for _ in range(2)] == [None, None]
         limits.record_success(CA)
-    until = rested(limits)
+    until = cooled_down(limits)
     limits.record_success(CA)
     assert asked(limits, until - 10) is None
-    assert rested(limits, until) == until + 30
+    assert cooled_down(limits, until) == until + 30
 
 
-def test_rests_double_up_to_ten_minutes(limits: RedisLimits) -> None:
+def test_cooldowns_double_up_to_ten_minutes(limits: RedisLimits) -> None:
     now, seconds = NOW, []
     limits.record_failure(CA, now=now)
     limits.record_failure(CA, now=now)
@@ -58,15 +58,15 @@ def test_rests_double_up_to_ten_minutes(limits: RedisLimits) -> None:
     assert seconds == RESTS
 
 
-def test_of_many_that_ask_at_once_after_the_rest_one_tries_it(limits: RedisLimits) -> None:
-    until = rested(limits)
+def test_of_many_that_ask_at_once_after_the_cooldown_one_tries_it(limits: RedisLimits) -> None:
+    until = cooled_down(limits)
     found = at_once(16, lambda _: asked(limits, until))
     assert sorted(found, key=str) == [None] + [Pause(until + 10, is_cooldown=True)] * 15
     assert asked(limits, until + 9.99) == Pause(until + 10, is_cooldown=True)
 
 
-def test_where_the_one_that_tried_it_is_never_heard_of_again_another_one_does(limits: RedisLimits) -> None:
-    until = rested(limits)
+def test_if_the_trial_never_reports_a_result_another_caller_tries_it(limits: RedisLimits) -> None:
+    until = cooled_down(limits)
     assert asked(limits, until) is None
     assert sorted(at_once(8, lambda _: asked(limits, until + 10)), key=str)[:2] == [
         None,
@@ -75,21 +75,21 @@ def test_where_the_one_that_tried_it_is_never_heard_of_again_another_one_does(li
 
 
 def test_a_trial_that_is_answered_lets_everybody_through(limits: RedisLimits) -> None:
-    until = rested(limits)
+    until = cooled_down(limits)
     assert asked(limits, until) is None
     limits.record_success(CA)
     assert [asked(limits, until + 1) for _ in range(3)] == [None] * 3
 
 
-def test_a_trial_that_fails_makes_it_rest_longer(limits: RedisLimits) -> None:
-    until = rested(limits)
+def test_a_trial_that_fails_makes_the_cooldown_longer(limits: RedisLimits) -> None:
+    until = cooled_down(limits)
     assert asked(limits, until) is None
     assert limits.record_failure(CA, now=until + 5) == until + 65
     assert asked(limits, until + 64) == Pause(until + 65, is_cooldown=True)
 
 
-def test_those_under_way_when_it_began_to_rest_do_not_lengthen_it(limits: RedisLimits) -> None:
-    until = rested(limits)
+def test_calls_in_progress_when_the_cooldown_started_do_not_lengthen_it(limits: RedisLimits) -> None:
+    until = cooled_down(limits)
     assert {limits.record_failure(CA, now=NOW + at) for at in range(30)} == {until}
     assert asked(limits, until) is None
     assert limits.record_failure(CA, now=until) == until + 60
@@ -106,7 +106,7 @@ def test_it_rests_as_long_as_it_asks_for_within_an_hour(limits: RedisLimits, ask
     assert asked(limits, NOW + rests) is None
 
 
-def test_one_failure_that_is_certain_is_enough_and_rests_long(limits: RedisLimits) -> None:
+def test_one_certain_failure_starts_a_long_cooldown(limits: RedisLimits) -> None:
     now, seconds = NOW, []
     for _ in range(5):
         until = limits.record_failure(CA, now=now, is_certain=True)
@@ -124,8 +124,8 @@ def test_where_one_of_them_is_repeated_two_failures_in_a_row_are_enough(limits: 
     assert limits.record_failure(CA, now=NOW, is_repeated=True) == NOW + 30
 
 
-def test_a_clock_set_back_an_hour_makes_no_rest_longer(limits: RedisLimits) -> None:
-    rested(limits)
+def test_a_clock_set_back_an_hour_makes_no_cooldown_longer(limits: RedisLimits) -> None:
+    cooled_down(limits)
     back = NOW - HOUR
     assert asked(limits, back) is None
     assert asked(limits, back) == Pause(back + 10, is_cooldown=True)
@@ -135,20 +135,20 @@ def test_a_clock_set_back_an_hour_makes_no_rest_longer(limits: RedisLimits) -> N
     assert [asked(limits, back) for _ in range(2)] == [None, None]
 
 
-def test_of_one_that_was_under_way_when_the_clock_was_set_back_the_rest_is_no_longer(limits: RedisLimits) -> None:
-    rested(limits)
+def test_a_failure_in_progress_when_the_clock_was_set_back_makes_no_cooldown_longer(limits: RedisLimits) -> None:
+    cooled_down(limits)
     assert limits.record_failure(CA, now=NOW - HOUR) == NOW - HOUR + 60
 
 
-def test_each_ca_rests_for_itself(limits: RedisLimits) -> None:
-    until = rested(limits)
+def test_each_ca_has_its_own_cooldown(limits: RedisLimits) -> None:
+    until = cooled_down(limits)
     assert asked(limits, NOW, ca=OTHER) is None
     assert limits.record_failure(OTHER, now=NOW) is None
     limits.record_success(OTHER)
     assert asked(limits, NOW) == Pause(until, is_cooldown=True)
 
 
-def test_many_that_fail_at_once_make_it_rest_once(limits: RedisLimits) -> None:
+def test_many_failures_at_once_start_one_cooldown(limits: RedisLimits) -> None:
     found = at_once(16, lambda _: limits.record_failure(CA, now=NOW))
     assert sorted(found, key=str) == [NOW + 30] * 14 + [None] * 2
 
@@ -201,7 +201,7 @@ def test_a_clock_set_back_an_hour_stops_nobody_for_long(limits: RedisLimits) -> 
 
 
 def test_what_is_known_ends_by_itself(limits: RedisLimits) -> None:
-    rested(limits)
+    cooled_down(limits)
     asked(limits, NOW + 30, 2)
     redis = limits._redis
     assert {0 < redis.ttl(key) <= 86400 for key in redis.keys("issuer:ca:*")} == {True}

@@ -32,7 +32,7 @@ def test_a_bucket_refills_as_lets_encrypts_do(limits: RedisLimits) -> None:
 
 
 @pytest.mark.parametrize(("number", "seconds"), [(5, 7 * DAY), (300, 3 * HOUR), (5, HOUR), (1, 60), (3, 10)])
-def test_the_moment_it_tells_is_exact(limits: RedisLimits, number: int, seconds: float) -> None:
+def test_the_time_it_returns_is_exact(limits: RedisLimits, number: int, seconds: float) -> None:
     quota = Quota("some", seconds / number, number)
     for _ in range(number):
         assert spent(limits, quota) is None

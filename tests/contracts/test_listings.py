@@ -67,7 +67,7 @@ def issued_for(services: Services, name: str) -> Record:
 
 
 @pytest.mark.parametrize("seconds", LATER)
-def test_list_counts_and_status_agree_at_any_moment_with_nobody_at_work(services: Services, seconds: float) -> None:
+def test_list_counts_and_status_agree_at_any_moment_without_a_lease(services: Services, seconds: float) -> None:
     names = all_kinds(services)
     services.clock.now = NOW + seconds
     now = services.clock()

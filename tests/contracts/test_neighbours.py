@@ -25,7 +25,7 @@ def services(store: RedisStore) -> Services:
     return fake_services(store)
 
 
-def former_take(store: RedisStore, now: float, until: float) -> None:
+def former_lease(store: RedisStore, now: float, until: float) -> None:
     """A lease of the former release."""
     redis = store._redis
     (open_index,) = [key for key in OPEN_INDEXES if redis.zscore(key, NAME) is not None]
@@ -48,10 +48,10 @@ def former_release(store: RedisStore, times: dict[Due, float], **changes: object
 
 
 @pytest.mark.parametrize("step", [Step.ORDER, Step.CHALLENGE, Step.FINALIZE, Step.INSTALL])
-def test_an_issuance_that_a_former_process_has_had_in_hand_ends(services: Services, step: Step) -> None:
+def test_an_issuance_that_a_former_process_has_leased_ends(services: Services, step: Step) -> None:
     reach(services, step)
     now = services.clock()
-    former_take(services.store, now, now + 70)
+    former_lease(services.store, now, now + 70)
     former_release(services.store, {Due.OPEN_INTERACTIVE: now})
     record = services.store.load(NAME)
     assert record.timeline[-1].text == "to be asked: https://ca.example/directory"
@@ -63,7 +63,7 @@ def test_an_issuance_that_a_former_process_has_had_in_hand_ends(services: Servic
 
 def test_a_lease_of_a_former_process_is_respected_and_ends(services: Services) -> None:
     record = opened(services)
-    former_take(services.store, NOW, NOW + 70)
+    former_lease(services.store, NOW, NOW + 70)
     assert services.store.lease(record.issuance.id, now=NOW + 69, until=NOW + 99) is None
     leased = services.store.lease(record.issuance.id, now=NOW + 71, until=NOW + 99)
     assert (leased.lease_until, leased.attempts_started) == (NOW + 99, 2)
@@ -72,7 +72,7 @@ def test_a_lease_of_a_former_process_is_respected_and_ends(services: Services) -
 def test_a_former_process_that_closes_an_issuance_leaves_no_trace_in_the_open_indexes(services: Services) -> None:
     renewing(services)
     now = services.clock()
-    former_take(services.store, now, now + 70)
+    former_lease(services.store, now, now + 70)
     former_release(services.store, {Due.EXPIRY: now + 5}, step="done")
     services.store.update(NAME, lambda held: held.with_domain(renew_at=now + 9), now=now)
     redis = services.store._redis

@@ -177,7 +177,7 @@ def test_open_of_a_name_that_is_not_there_wants_version_0(store: RedisStore) -> 
     assert everything(store) == {}
 
 
-def test_a_new_issuance_takes_the_place_of_the_old_one(store: RedisStore) -> None:
+def test_a_new_issuance_replaces_the_old_one(store: RedisStore) -> None:
     old = first(store)
     new = open_issuance(store, old.domain, replace(FULL, id=f"{NAME}/new"), version=old.version, requeue_at=NOW + 5)
     assert new.version > old.version
@@ -200,7 +200,7 @@ def test_the_same_issuance_is_woken(store: RedisStore) -> None:
     assert store.load(NAME) == woken
 
 
-def test_take_leases_raises_the_version_and_counts(store: RedisStore) -> None:
+def test_a_lease_raises_the_version_and_is_counted(store: RedisStore) -> None:
     opened = first(store)
     record = taken(store)
     assert record == replace(opened, version=opened.version + 1, lease_until=UNTIL, attempts_started=1)
@@ -219,7 +219,7 @@ def test_g05_a_lease_ends_at_its_second_and_not_before(store: RedisStore) -> Non
     assert (again.attempts_started, again.lease_until, again.version) == (2, UNTIL + 70.25, held.version + 1)
 
 
-def test_a_stale_id_is_not_taken(store: RedisStore) -> None:
+def test_a_stale_id_is_not_leased(store: RedisStore) -> None:
     record = first(store)
     before = everything(store)
     assert store.lease(f"{NAME}/stale", now=NOW, until=UNTIL) is None

@@ -45,7 +45,7 @@ def test_g10_of_20_that_open_anew_at_once_one_wins(store: RedisStore) -> None:
     assert store._redis.zrange(OPEN_INDEXES[0], 0, -1) == [NAME]
 
 
-def test_e01_of_16_that_take_at_once_one_gets_the_lease(store: RedisStore) -> None:
+def test_e01_of_16_that_lease_at_once_one_gets_the_lease(store: RedisStore) -> None:
     issuance = first(store).issuance
     got = [one for one in at_once(16, lambda _: store.lease(issuance.id, now=NOW, until=UNTIL)) if one]
     assert [one.attempts_started for one in got] == [1]
@@ -163,7 +163,7 @@ def test_claim_is_bounded_and_the_oldest_come_first(store: RedisStore) -> None:
     assert got == [ids[:3], ids[3:6], ids[6:], []]
 
 
-def test_g05_claim_brings_back_what_a_dead_worker_held(store: RedisStore) -> None:
+def test_g05_claim_returns_what_a_dead_worker_had_leased(store: RedisStore) -> None:
     issuance = first(store).issuance
     store.lease(issuance.id, now=NOW, until=UNTIL)
     assert store.claim(Due.OPEN_INTERACTIVE, now=UNTIL - 0.01, limit=9, requeue_at=UNTIL + 60) == []

@@ -16,7 +16,7 @@ from issuer.store import RedisStore
 from issuer.store.keys import DUE_INDEXES, READY_INDEX
 from tests.api_client import issued, renewing
 from tests.contracts.test_store import plain
-from tests.contracts.test_store_agendas import due_times
+from tests.contracts.test_store_due_indexes import due_times
 from tests.contracts.test_store_races import at_once
 from tests.fakes import NAME, fake_services, opened
 from tests.simulated_fleet import DAY, SimulatedFleet
@@ -144,7 +144,7 @@ def test_f06_a_scan_or_a_call_that_has_read_it_before_writes_nothing(
     assert_gone(fleet, left)
 
 
-def test_f06_an_end_that_is_told_meanwhile_is_not_written(fleet: SimulatedFleet) -> None:
+def test_f06_an_expiry_reported_meanwhile_is_not_written(fleet: SimulatedFleet) -> None:
     services = fleet.services
     old = issued(services)
     left = give_up(services)
@@ -187,7 +187,7 @@ def test_f06_a_window_that_is_asked_for_meanwhile_is_not_kept(fleet: SimulatedFl
 
 
 @pytest.mark.parametrize("moment", ["before", "lined up", "claimed"])
-def test_f06_a_renewal_that_is_claimed_meanwhile_is_not_begun(fleet: SimulatedFleet, moment: str) -> None:
+def test_f06_a_renewal_that_is_claimed_meanwhile_is_not_started(fleet: SimulatedFleet, moment: str) -> None:
     services = fleet.services
     record = issued(services)
     now = services.clock.now = record.domain.renew_at
@@ -219,7 +219,7 @@ def test_f06_of_a_withdrawal_and_12_that_write_at_once_the_withdrawal_is_the_end
     assert services.feed.edge_version(NAME) == ""
 
 
-def test_of_8_that_give_it_up_at_once_one_does_and_the_others_are_told_that_it_is_gone(services: Services) -> None:
+def test_of_8_that_withdraw_at_once_one_succeeds_and_the_others_get_not_initiated(services: Services) -> None:
     issued(services)
 
     def work(_: int) -> object:
@@ -232,7 +232,7 @@ def test_of_8_that_give_it_up_at_once_one_does_and_the_others_are_told_that_it_i
     assert results.count(ProblemType.NOT_INITIATED) == 7
 
 
-def test_the_edges_are_told(services: Services) -> None:
+def test_the_feed_has_the_withdrawal(services: Services) -> None:
     issued(services)
     end = services.feed.position()
     give_up(services)

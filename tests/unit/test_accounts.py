@@ -121,7 +121,7 @@ def test_an_account_is_made_once(services: Services, key: str) -> None:
 
 @pytest.mark.parametrize("change", [accounts.rotate_key, lambda *args: accounts.set_plan(*args, Plan.BASIC)])
 @pytest.mark.parametrize("account_id", ["nobody", "", "ALICE", "alice "])
-def test_an_account_that_is_not_there_can_not_be_changed(
+def test_an_unknown_account_cannot_be_changed(
     services: Services, key: str, change: Callable[..., object], account_id: str
 ) -> None:
     before = stored(services)

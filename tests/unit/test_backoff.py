@@ -81,7 +81,7 @@ def test_a_ca_that_works_on_an_order_is_asked_ever_more_rarely(
     assert backoff.poll_at(NOW, waits=waits, not_before=not_before) == NOW + seconds
 
 
-def test_the_looks_at_a_slow_ca_take_about_a_day_in_all() -> None:
+def test_the_polls_of_a_slow_ca_take_about_a_day_in_all() -> None:
     total = sum(backoff.poll_at(0, waits=waits, not_before=None) for waits in range(backoff.MAX_POLLS))
     assert total == pytest.approx(DAY, rel=0.05)
 
@@ -99,7 +99,7 @@ def test_an_issuance_is_queued_again_when_its_message_must_be_lost(
 @pytest.mark.parametrize(
     ("end", "seconds"), [(30 * DAY, WEEK), (9 * DAY, 3 * DAY), (0, DAY), (-9 * DAY, 3 * DAY), (-90 * DAY, WEEK)]
 )
-def test_a_renewal_that_was_given_up_starts_over_sooner_near_the_end(end: float, seconds: float) -> None:
+def test_a_failed_renewal_starts_again_sooner_near_the_expiry(end: float, seconds: float) -> None:
     at = backoff.new_renewal_at(NOW, certificate_end=NOW + end, lifetime=90 * DAY, jitter=1.0)
     assert at == NOW + seconds
 

@@ -117,7 +117,7 @@ def test_a_renewal_goes_back_to_the_preferred_ca(fleet: SimulatedFleet, services
     assert (len(first.certificates), len(second.certificates)) == (1, 1)
 
 
-def test_a_renewal_goes_elsewhere_where_the_preferred_ca_is_down(fleet: SimulatedFleet, services: Services) -> None:
+def test_a_renewal_uses_another_ca_if_the_preferred_one_is_down(fleet: SimulatedFleet, services: Services) -> None:
     first, second = services.cas
     fleet.issued(NAME)
     first.before = fails(Problem(ProblemType.CA_UNAVAILABLE))

@@ -356,7 +356,7 @@ def test_what_is_known_of_a_ca_holds_where_nothing_else_is_set() -> None:
     assert ca.allowed.per_registered_domain == (50, 7 * 86400)
 
 
-def test_the_cas_of_the_list_take_the_place_of_the_one_directory() -> None:
+def test_the_cas_of_the_list_replace_the_one_directory() -> None:
     settings = load_settings(acme_directory="https://a.example/d", cas='[{"directory": "https://b.example/d"}]')
     assert [ca.directory for ca in settings.authorities] == ["https://b.example/d"]
     assert [ca.directory for ca in load_settings(acme_directory="https://a.example/d").authorities] == [

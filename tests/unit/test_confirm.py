@@ -193,7 +193,7 @@ def noted(fleet: SimulatedFleet, name: str) -> bool:
     return fleet.record(name).timeline[-1].text.endswith(f"{SECOND} does not answer")
 
 
-def test_a_scan_has_an_end_when_edges_are_slow_and_the_rest_comes_back(
+def test_a_scan_ends_in_time_when_edges_are_slow_and_the_other_names_are_claimed_again(
     fleet: SimulatedFleet, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"{number}.customer.example" for number in range(40)]

@@ -87,7 +87,7 @@ def test_a_step_leads_only_where_the_table_says(step: Step, to: Step) -> None:
             at(step).advance(to)
 
 
-def test_advance_takes_along_what_was_found() -> None:
+def test_advance_keeps_the_results_of_the_step() -> None:
     assert at(Step.FINALIZE).advance(Step.INSTALL, certificate_url="https://x").certificate_url == "https://x"
 
 
@@ -223,7 +223,7 @@ def test_only_the_last_step_installs(step: Step) -> None:
     ("attempts_started", "next_try_at", "is_first"),
     [(0, None, True), (1, None, True), (2, None, False), (1, NOW, False), (5, NOW, False)],
 )
-def test_e03_only_a_run_that_was_not_begun_before_is_the_first(
+def test_e03_only_a_run_that_was_not_started_before_is_the_first(
     attempts_started: int, next_try_at: float | None, *, is_first: bool
 ) -> None:
     issuance = replace(FULL, next_try_at=next_try_at)
@@ -268,7 +268,7 @@ def record(step: Step, due: float | None = AT_ONCE, lease: float = FREE, not_aft
 @pytest.mark.parametrize(
     ("due", "lease"), [(AT_ONCE, FREE), (-999, FREE), (0, FREE), (SOON, FREE), (AT_ONCE, LEASED), (AT_ONCE, JUST_OVER)]
 )
-def test_at_work_or_due_within_two_minutes_is_processing(
+def test_leased_or_due_within_two_minutes_is_processing(
     step: Step, due: float | None, lease: float, not_after: float | None
 ) -> None:
     assert status(record(step, due, lease, not_after), NOW) is Status.PROCESSING

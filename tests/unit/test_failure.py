@@ -118,7 +118,7 @@ def test_a_permanent_failure_says_when_the_next_attempt_is() -> None:
     assert api_client.services.clock() < at < api_client.services.clock() + 9 * DAY
 
 
-def test_without_a_certificate_it_is_given_up_in_the_end(fleet: SimulatedFleet, services: Services) -> None:
+def test_without_a_certificate_it_fails_after_its_last_try(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].before = failing(Problem(ProblemType.CA_SLOW))
     api_client = ApiClient(services).with_accounts()
     assert api_client.post().status_code == 202
@@ -138,7 +138,7 @@ def test_g04_a_hopeless_name_costs_few_validations(fleet: SimulatedFleet, servic
     assert services.cas[0].calls.count("answer") <= 10
 
 
-def test_the_second_after_not_after_it_is_expired_and_told_once_and_goes_on(
+def test_the_second_after_not_after_it_is_expired_and_reported_once_and_retried(
     fleet: SimulatedFleet, services: Services
 ) -> None:
     fleet.issued(NAME)
@@ -183,7 +183,7 @@ def test_g01_names_that_moved_away_cost_the_ca_nothing_and_the_healthy_one_is_re
     assert services.store.names(Due.DNS_RECHECK, limit=2)[0] == 300
 
 
-def test_g01_attempts_for_a_name_that_leads_elsewhere_slow_down_to_one_a_week(
+def test_g01_attempts_for_a_name_that_moved_away_slow_down_to_one_a_week(
     fleet: SimulatedFleet, services: Services
 ) -> None:
     fleet.issued(NAME)
@@ -217,7 +217,7 @@ def test_g01_a_name_that_leads_here_again_is_revived_within_a_day(
     assert services.store.names(Due.DNS_RECHECK, limit=2) == (0, [])
 
 
-def test_g01_a_name_that_led_elsewhere_and_failed_for_good_is_revived_too(
+def test_g01_a_name_that_moved_away_and_failed_for_good_is_revived_too(
     fleet: SimulatedFleet, services: Services
 ) -> None:
     fleet.issued(NAME)
@@ -233,7 +233,7 @@ def test_g01_a_name_that_led_elsewhere_and_failed_for_good_is_revived_too(
     assert word(fleet) is Status.ACTIVE
 
 
-def test_g01_a_first_issuance_that_was_given_up_comes_back_with_the_cname(
+def test_g01_a_first_issuance_that_failed_for_good_is_tried_again_when_the_cname_is_back(
     fleet: SimulatedFleet, services: Services
 ) -> None:
     api_client = ApiClient(services).with_accounts()
@@ -247,7 +247,7 @@ def test_g01_a_first_issuance_that_was_given_up_comes_back_with_the_cname(
     assert word(fleet) is Status.ACTIVE
 
 
-def test_dns_that_can_not_be_asked_never_counts_as_gone(fleet: SimulatedFleet, services: Services) -> None:
+def test_unavailable_dns_never_counts_as_moved_away(fleet: SimulatedFleet, services: Services) -> None:
     fleet.issued(NAME)
     services.clock.now = fleet.domain(NAME).renew_at
     services.resolver.verdicts[NAME] = Verdict.UNKNOWN
@@ -270,7 +270,7 @@ def test_a_clear_no_is_not_taken_back_by_an_unknown(fleet: SimulatedFleet, servi
     assert fleet.record(NAME).issuance.problem.type is ProblemType.DNS_UNKNOWN
 
 
-def test_put_on_a_failed_renewal_tries_at_once_in_the_quick_lane_and_post_is_409() -> None:
+def test_put_on_a_failed_renewal_tries_at_once_in_the_interactive_queue_and_post_is_409() -> None:
     api_client = ApiClient().with_accounts()
     fleet = SimulatedFleet(api_client.services)
     fleet.issued(NAME)

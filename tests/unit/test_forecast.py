@@ -43,7 +43,7 @@ def test_stored_domains_by_day_and_ca(services: Services) -> None:
     assert (found.domains, found.under_way, found.moved_away) == (5, 1, (0, []))
 
 
-def test_names_that_moved_away_are_told(services: Services) -> None:
+def test_names_that_moved_away_are_in_the_forecast(services: Services) -> None:
     fleet = SimulatedFleet(services)
     names = [f"{number}.customer.example" for number in range(7)]
     fleet.issued(*names)
@@ -72,7 +72,7 @@ def test_imagined_domains_with_short_lives_are_counted_for_a_whole_day(services:
     assert 10 * 44 <= sum(found.renewals.values()) <= 10 * 50
 
 
-def test_what_is_too_much_is_said() -> None:
+def test_remarks_on_days_with_too_many_renewals() -> None:
     le = "acme-v02.api.letsencrypt.org"
     services = fake_services(hosts=(le, "ca.example"))
     services.cas[0].policy = CaPolicy(limits=CaLimits(new_orders=(300, 3 * 3600)))

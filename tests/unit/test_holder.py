@@ -75,7 +75,7 @@ def test_b04_put_asks_for_it_too(api_client: ApiClient) -> None:
     assert api_client.put().status_code == 202
 
 
-def test_b04_the_order_step_looks_again(api_client: ApiClient) -> None:
+def test_b04_the_order_step_checks_again(api_client: ApiClient) -> None:
     prove(api_client)
     api_client.post()
     api_client.services.resolver.proofs.clear()

@@ -58,7 +58,7 @@ def test_with_a_second_ca_nobody_waits() -> None:
     assert {fleet.record(f"{number}.customer.example").issuance.tries for number in range(40)} == {0}
 
 
-def test_a_ca_that_is_back_is_the_first_choice_again() -> None:
+def test_a_ca_that_is_available_again_is_the_first_choice_again() -> None:
     services = fake_services(hosts=(A, B))
     fleet, (first, second) = SimulatedFleet(services), services.cas
     first.before = fails(AWAY)
@@ -69,7 +69,7 @@ def test_a_ca_that_is_back_is_the_first_choice_again() -> None:
     assert (len(first.certificates), len(second.certificates)) == (5, 5)
 
 
-def test_orders_on_their_way_leave_a_ca_that_rests_and_those_with_a_csr_stay() -> None:
+def test_open_orders_leave_a_ca_in_cooldown_and_those_with_a_csr_stay() -> None:
     services = fake_services(hosts=(A, B))
     first, second = services.cas
     for step in (Step.CHALLENGE, Step.FINALIZE, Step.INSTALL):
@@ -104,7 +104,7 @@ def test_both_cas_down_and_back() -> None:
     assert len(services.cas[1].certificates) == 10
 
 
-def test_while_a_ca_rests_the_status_says_so_and_when_the_next_attempt_is() -> None:
+def test_during_a_cooldown_the_status_says_so_and_when_the_next_attempt_is() -> None:
     api_client = ApiClient().with_accounts()
     fleet, ca = SimulatedFleet(api_client.services), api_client.services.cas[0]
     opened(api_client.services)
@@ -142,7 +142,7 @@ def test_an_answer_of_any_kind_shows_that_a_ca_is_up() -> None:
     assert services.cas[0].calls.count("new_order") == 30
 
 
-def test_c15_trouble_with_the_account_stops_all_at_once_and_none_is_given_up() -> None:
+def test_c15_a_problem_with_the_account_stops_all_at_once_and_none_fails_for_good() -> None:
     services = fake_services()
     fleet, ca = SimulatedFleet(services), services.cas[0]
     names = all_opened(services, *below("customer.example", 5))
@@ -208,7 +208,7 @@ def soon(type_: ProblemType, seconds: float = 0) -> Problem:
         (AWAY, soon(T.CRASHED), T.CRASHED),
     ],
 )
-def test_where_all_fail_the_problem_is_told_that_passes_soonest_and_none_in_place_of_our_own(
+def test_if_all_cas_fail_the_problem_that_passes_soonest_is_reported_but_our_own_first(
     first: Problem, second: Problem, told: ProblemType
 ) -> None:
     services = fake_services(hosts=(A, B))
@@ -257,7 +257,7 @@ def test_an_outage_behind_a_ca_that_refuses_costs_one_try_at_most() -> None:
     assert fleet.word() is Status.ACTIVE
 
 
-def test_a_step_that_kills_its_worker_at_the_second_ca_is_given_up() -> None:
+def test_a_step_that_kills_its_worker_at_the_second_ca_fails_for_good() -> None:
     class Killed(BaseException):
         pass
 

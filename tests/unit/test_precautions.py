@@ -57,7 +57,9 @@ def test_b07_unknown_goes_on_to_the_ca_which_looks_itself(fleet: SimulatedFleet,
     assert f'CAA records, unknown: {NAME} CAA 0 issue "b.example"' in told(fleet)
 
 
-def test_b07_where_caa_forbids_all_the_owner_is_told_and_no_ca_asked(fleet: SimulatedFleet, services: Services) -> None:
+def test_b07_if_caa_forbids_all_the_status_says_so_and_no_ca_is_asked(
+    fleet: SimulatedFleet, services: Services
+) -> None:
     caa = Caa(services, a=Verdict.NO, b=Verdict.NO)
     api_client = ApiClient(services).with_accounts()
     fleet.run(A_WHILE)
@@ -139,7 +141,7 @@ def test_b09_a_no_that_becomes_a_yes_is_not_waited_for_any_longer(fleet: Simulat
     assert (len(looks), fleet.word()) == (2, Status.ACTIVE)
 
 
-def test_once_the_ca_has_been_told_it_is_not_looked_again(fleet: SimulatedFleet, services: Services) -> None:
+def test_once_the_ca_validates_there_is_no_more_self_check(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].looks_until_ready = 5
     looks = seen_from_outside(services, Verdict.YES)
     fleet.run(A_WHILE)
@@ -153,7 +155,7 @@ def test_a_name_that_was_proved_before_is_not_looked_at(fleet: SimulatedFleet, s
     assert (looks, fleet.word()) == ([], Status.ACTIVE)
 
 
-def test_a_rest_of_the_ca_between_two_looks_is_no_look() -> None:
+def test_a_cooldown_between_two_polls_is_not_a_poll() -> None:
     services = fake_services()
     opened(services)
     fleet, ca = SimulatedFleet(services), services.cas[0]

@@ -69,7 +69,7 @@ def test_g02_nothing_is_due_from_birth_and_no_certificate_lapses(
 
 
 @pytest.mark.parametrize("lifetime", LIFETIMES)
-def test_g06_the_moment_is_drawn_once_around_two_thirds_or_a_half_and_lies_in_the_data(
+def test_g06_the_time_is_picked_once_around_two_thirds_or_a_half_and_is_stored(
     fleet: SimulatedFleet, services: Services, lifetime: float
 ) -> None:
     lives(services, lifetime)
@@ -84,7 +84,7 @@ def test_g06_the_moment_is_drawn_once_around_two_thirds_or_a_half_and_lies_in_th
     assert {name: fleet.domain(name).renew_at for name in names} == drawn
 
 
-def test_ari_the_moment_is_drawn_in_the_window_and_kept_while_it_stands(
+def test_ari_the_time_is_picked_in_the_window_and_kept_while_the_window_is_the_same(
     fleet: SimulatedFleet, services: Services
 ) -> None:
     fleet.issued(NAME)
@@ -111,7 +111,7 @@ def test_ari_draws_are_spread_over_the_whole_window(services: Services) -> None:
     assert max(parts) > 1.9
 
 
-def test_ari_a_window_that_moves_is_drawn_in_anew(fleet: SimulatedFleet, services: Services) -> None:
+def test_ari_if_the_window_changes_the_time_is_picked_again(fleet: SimulatedFleet, services: Services) -> None:
     fleet.issued(NAME)
     services.cas[0].renewal_infos = window_of(fleet, NAME, start=NOW + 50 * DAY, end=NOW + 52 * DAY)
     fleet.run(60)
@@ -238,7 +238,7 @@ def test_a_certificate_that_the_ca_does_not_know_stops_no_other(fleet: Simulated
     assert asked_of_40(fleet, ProblemType.NO_RENEWAL_INFO) == 40
 
 
-def test_a_ca_that_is_away_is_left_alone(fleet: SimulatedFleet) -> None:
+def test_an_unavailable_ca_is_not_asked(fleet: SimulatedFleet) -> None:
     assert 1 <= asked_of_40(fleet, ProblemType.CA_UNAVAILABLE) <= THREADS
 
 
@@ -309,7 +309,7 @@ def test_one_broken_record_stops_nobody_else(fleet: SimulatedFleet, services: Se
     assert {fleet.record(name).issuance.reason for name in names[7:]} == {Reason.RENEWAL}
 
 
-def test_e09_scans_that_run_twice_begin_each_renewal_once(fleet: SimulatedFleet, services: Services) -> None:
+def test_e09_scans_that_run_twice_start_each_renewal_once(fleet: SimulatedFleet, services: Services) -> None:
     names = [f"{number}.customer.example" for number in range(30)]
     fleet.issued(*names)
     services.clock.now = max(fleet.domain(name).renew_at for name in names)
@@ -348,7 +348,7 @@ def test_g05_a_renewal_cut_off_anywhere_is_finished(
     assert orders(services) <= 3
 
 
-def test_a_renewal_whose_beginning_was_cut_off_is_begun_again(fleet: SimulatedFleet, services: Services) -> None:
+def test_a_renewal_whose_start_was_interrupted_is_started_again(fleet: SimulatedFleet, services: Services) -> None:
     fleet.issued(NAME)
     services.clock.now = fleet.domain(NAME).renew_at
     claimed = services.store.claim_renewals(
@@ -399,7 +399,7 @@ def done() -> Record:
     return Record(Domain(NAME, "platform", NOW, a_certificate()), issuance)
 
 
-def test_every_open_issuance_is_in_one_agenda() -> None:
+def test_every_open_issuance_is_in_one_due_index() -> None:
     record = done()
     for reason in Reason:
         for step in Step:

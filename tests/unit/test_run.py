@@ -84,7 +84,7 @@ def test_the_edge_has_the_options_that_are_set(
         (["beat"], {"ISSUER_STEP_SECONDS": "1"}, "ISSUER_STEP_SECONDS: Input should be greater"),
     ],
 )
-def test_a_wrong_setting_is_said_before_anything_starts(
+def test_a_wrong_setting_is_reported_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch, run, arguments: list[str], variables: dict[str, str], line: str
 ) -> None:
     for name, value in variables.items():
@@ -95,7 +95,7 @@ def test_a_wrong_setting_is_said_before_anything_starts(
     assert result.output.count("\n") == 1
 
 
-def test_a_missing_program_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, run) -> None:
+def test_a_missing_program_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch, run) -> None:
     monkeypatch.setattr(command, "find_spec", lambda _: None)
     result = CliRunner().invoke(main, ["run", "web"])
     assert (result.exit_code, result.output) == (1, "Error: the Python package gunicorn is not installed\n")

@@ -52,7 +52,7 @@ def test_key_and_csr_are_saved_before_the_ca_is_asked_for_anything(services: Ser
     assert services.vault.decrypt(seen[0].key)
 
 
-def test_d04_the_answer_is_published_before_the_ca_is_told(services: Services) -> None:
+def test_d04_the_key_authorization_is_published_before_the_ca_validates(services: Services) -> None:
     record = reach(services, Step.CHALLENGE)
     found = []
     token = next(iter(services.cas[0].orders.values())).token

@@ -45,7 +45,7 @@ def test_a_message_of_another_step_changes_nothing(services: Services) -> None:
     assert (services.cas[0].calls, found.issuance, found.attempts_started) == ([], record.issuance, 0)
 
 
-def test_a_message_of_another_step_does_not_hide_that_this_one_was_begun(services: Services) -> None:
+def test_a_message_of_another_step_does_not_hide_that_this_one_was_started(services: Services) -> None:
     record = opened(services)
     services.store.lease(record.issuance.id, now=services.clock(), until=services.clock() + 1)
     services.clock.forward(2)
@@ -162,7 +162,7 @@ def test_a_short_wait_is_left_to_the_queue_and_a_long_one_to_reconcile(services:
     assert services.store.claim(Due.OPEN_INTERACTIVE, now=due_at, limit=9, requeue_at=due_at) == [NAME]
 
 
-def test_e18_a_step_that_is_told_to_stop_is_saved_and_tried_again(services: Services) -> None:
+def test_e18_a_step_at_its_soft_limit_is_saved_and_tried_again(services: Services) -> None:
     services.cas[0].before = raising(SoftTimeLimitExceeded())
     record = opened(services)
     assert tasks.attempt(services, Step.ORDER, record.issuance.id)[0] is not Outcome.ADVANCED
@@ -170,7 +170,7 @@ def test_e18_a_step_that_is_told_to_stop_is_saved_and_tried_again(services: Serv
     assert (left.issuance.problem.type, left.lease_until) == (ProblemType.INTERRUPTED, 0)
 
 
-def test_e04_a_step_that_kills_its_worker_is_not_begun_for_ever(services: Services) -> None:
+def test_e04_a_step_that_kills_its_worker_is_not_started_for_ever(services: Services) -> None:
     class Killed(BaseException):
         pass
 
@@ -194,7 +194,7 @@ def test_an_order_at_a_former_ca_is_placed_anew(services: Services) -> None:
     assert (moved.step, moved.order_url, moved.problem.type) == (Step.ORDER, None, ProblemType.ORDER_LOST)
 
 
-def test_a_message_lost_on_the_way_is_found_after_a_minute(services: Services) -> None:
+def test_a_lost_message_is_replaced_after_a_minute(services: Services) -> None:
     record = opened(services)
     tasks.attempt(services, Step.ORDER, record.issuance.id)
     now = services.clock()

@@ -33,7 +33,7 @@ def test_failed_authorizations_are_counted_and_the_ca_is_not_asked_for_one_too_m
 
 
 @pytest.mark.parametrize("method", ["new_order", "authorization", "answer"])
-def test_what_comes_to_nothing_before_its_csr_is_sent_takes_no_certificate_off_the_limits(
+def test_an_order_that_fails_before_its_csr_is_sent_does_not_count_as_a_certificate(
     fleet: SimulatedFleet, services: Services, method: str
 ) -> None:
     """A CA counts certificates; only its limit on orders counts what was asked in vain."""
@@ -49,7 +49,7 @@ def test_what_comes_to_nothing_before_its_csr_is_sent_takes_no_certificate_off_t
     assert len(ca.certificates) == 1
 
 
-def test_a_name_whose_validation_failed_often_is_not_held_back_when_it_is_mended(
+def test_a_name_whose_validation_failed_often_is_not_delayed_once_it_is_fixed(
     fleet: SimulatedFleet, services: Services
 ) -> None:
     ca = limited(services.cas[0], per_name=(2, 90 * DAY))

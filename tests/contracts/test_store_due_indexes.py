@@ -51,7 +51,7 @@ def claimed(
     return store.claim_renewals(now=now, limit=limit, requeue_at=now + 300, per_second=per_second, at_once=at_once)
 
 
-def test_a_record_is_in_the_agendas_that_its_times_say(store: RedisStore) -> None:
+def test_a_record_is_in_the_due_indexes_of_its_times(store: RedisStore) -> None:
     record = held(store, renew_at=NOW + 5, ask_at=NOW + 6, recheck_at=NOW + 7)
     ends = {"expire": NOW + 30 * DAY + 1}
     others = ends | {"renewal_info": NOW + 6, "away": NOW + 7}
@@ -69,14 +69,14 @@ def test_a_record_is_in_the_agendas_that_its_times_say(store: RedisStore) -> Non
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_a_lease_is_held_in_the_agenda_of_its_lane(store: RedisStore, reason: Reason) -> None:
+def test_a_leased_issuance_is_in_the_due_index_of_its_queue(store: RedisStore, reason: Reason) -> None:
     issuance = new_issuance(NAME, reason, NOW)
     open_issuance(store, Domain(NAME, "platform", NOW), issuance, version=0, requeue_at=NOW + 60)
     store.lease(issuance.id, now=NOW, until=NOW + 70)
     assert due_times(store) == {issuance.queue.value: NOW + 70}
 
 
-def test_amend_writes_the_domain_and_the_timeline_and_leaves_an_open_issuance_in_its_lane(store: RedisStore) -> None:
+def test_update_writes_domain_and_timeline_and_leaves_an_open_issuance_in_its_queue(store: RedisStore) -> None:
     record = renew(store, held(store), NOW + 60)
     window = RenewalWindow("id", NOW, NOW + 9)
     noted = record.with_event(NOW, EventType.NOTE, {"text": "seen"})
@@ -86,7 +86,7 @@ def test_amend_writes_the_domain_and_the_timeline_and_leaves_an_open_issuance_in
     assert due_times(store) == {"renewal": NOW + 60, "renewal_info": NOW + 50, "expire": NOW + 30 * DAY + 1}
 
 
-def test_e06_amend_of_what_has_moved_on_is_refused(store: RedisStore) -> None:
+def test_e06_an_update_of_an_old_version_is_refused(store: RedisStore) -> None:
     record = held(store)
     renew(store, record)
     before = store.load(NAME), due_times(store)
@@ -95,7 +95,7 @@ def test_e06_amend_of_what_has_moved_on_is_refused(store: RedisStore) -> None:
     assert (store.load(NAME), due_times(store)) == before
 
 
-def test_amend_never_takes_the_record_from_the_hands_of_a_worker(store: RedisStore) -> None:
+def test_update_is_refused_while_a_worker_has_a_lease(store: RedisStore) -> None:
     record = renew(store, held(store))
     leased = store.lease(record.issuance.id, now=NOW, until=NOW + 70)
     with pytest.raises(Conflict):
@@ -106,7 +106,7 @@ def test_amend_never_takes_the_record_from_the_hands_of_a_worker(store: RedisSto
         store.save_and_release(leased, requeue_at=NOW)
 
 
-def test_amend_of_a_name_that_is_not_there_is_refused(store: RedisStore) -> None:
+def test_an_update_of_an_unknown_name_is_refused(store: RedisStore) -> None:
     record = Record(Domain(NAME, "platform", NOW), Issuance(f"{NAME}/1", Reason.FIRST, NOW), version=1)
     with pytest.raises(Conflict):
         write(store, record, now=NOW)
@@ -114,7 +114,7 @@ def test_amend_of_a_name_that_is_not_there_is_refused(store: RedisStore) -> None
 
 
 @pytest.mark.parametrize("due_index", [Due.EXPIRY, Due.RENEWAL_INFO, Due.DNS_RECHECK, Due.EDGE_CONFIRMATION])
-def test_claim_takes_from_one_agenda_and_leaves_the_record(store: RedisStore, due_index: Due) -> None:
+def test_claim_takes_from_one_due_index_and_leaves_the_record(store: RedisStore, due_index: Due) -> None:
     record = held(store, renew_at=NOW + DAY, ends=-1, ask_at=NOW, recheck_at=NOW, confirm_at=NOW)
     before = due_times(store)
     assert store.claim(due_index, now=NOW, limit=9, requeue_at=LATER) == [NAME]
@@ -122,7 +122,7 @@ def test_claim_takes_from_one_agenda_and_leaves_the_record(store: RedisStore, du
     assert store.load(NAME) == record
 
 
-def test_renewals_are_handed_out_when_due_by_urgency_and_put_off(store: RedisStore) -> None:
+def test_due_renewals_are_claimed_by_urgency_and_postponed(store: RedisStore) -> None:
     held(store, "ordinary.example")
     held(store, "ends.example", ends=0.2 * DAY)
     held(store, "incident.example", window=RenewalWindow("id", NOW - 9999, NOW - 9000))
@@ -144,7 +144,7 @@ def test_a_claim_of_nothing_writes_nothing(store: RedisStore) -> None:
     assert store._redis.keys() == []
 
 
-def test_a_renewal_that_was_begun_is_not_handed_out_again(store: RedisStore) -> None:
+def test_a_renewal_that_has_started_is_not_claimed_again(store: RedisStore) -> None:
     record = held(store)
     claimed(store)
     renew(store, record, NOW + 60)
@@ -152,7 +152,7 @@ def test_a_renewal_that_was_begun_is_not_handed_out_again(store: RedisStore) -> 
     assert due_times(store) == {"renewal": NOW + 60, "expire": NOW + 30 * DAY + 1}
 
 
-def test_a_renewal_that_waits_for_its_turn_leaves_the_line_when_it_is_begun_or_planned_anew(store: RedisStore) -> None:
+def test_a_renewal_leaves_the_ready_index_when_it_is_started_or_planned_again(store: RedisStore) -> None:
     one, other = held(store, "one.example"), held(store, "other.example")
     assert claimed(store, at_once=0) == []
     assert "ready" in due_times(store, "one.example")
@@ -184,7 +184,7 @@ def test_the_pace_saves_up_a_minute_and_then_gives_what_the_time_has_earned(stor
     assert len(claimed(store, NOW + 9000, per_second=2)) == 120
 
 
-def test_the_slowest_pace_hands_out_one_after_the_other(store: RedisStore) -> None:
+def test_the_slowest_pace_gives_one_after_the_other(store: RedisStore) -> None:
     for number in range(3):
         held(store, f"{number}.example", renew_at=NOW - 1000)
     counts = [len(claimed(store, NOW + seconds, per_second=0.001)) for seconds in (0, 0, 999, 1000, 1999, 2000)]
@@ -263,7 +263,7 @@ def test_e10_of_16_that_spend_at_once_as_many_as_allowed_get_through(store: Redi
         assert sum(pool.map(opened, range(16))) == 5
 
 
-def test_planned_renewals_are_all_told_with_their_ca(store: RedisStore) -> None:
+def test_planned_renewals_come_with_their_ca(store: RedisStore) -> None:
     held(store, "due.example", renew_at=NOW - 1)
     held(store, "later.example", renew_at=NOW + DAY)
     renew(store, held(store, "open.example", renew_at=NOW - 1), NOW + 60)
