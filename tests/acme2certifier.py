@@ -28,7 +28,7 @@ DAY = dt.timedelta(days=1)
 
 
 def why_not() -> str:
-    """Why it can not be had on this machine, or an empty string."""
+    """Why it cannot run on this machine, or an empty string."""
     if not GUNICORN.exists():
         return f"there is no {GUNICORN.relative_to(CHECKOUT)}: make test sets it up"
     try:

@@ -41,7 +41,7 @@ LOSABLE = {
 class AnyCa:
     """wire: the way to it, where faults are put. paths: as in LOSABLE. web: the address and port at which it validates.
     root: what its chains lead to, PEM. issued: how many certificates it has made. reason: what it says of a wrong
-    answer to a challenge. settings: what else the product must be told for it."""
+    answer to a challenge. settings: the further settings that the product needs for it."""
 
     wire: Wire | ScriptedCa
     paths: dict[str, str]

@@ -55,8 +55,8 @@ class FakeClock:
 
 
 class FakeResolver:
-    """Says of each name what a test told it; yes for all others. proofs: the token that a name shows; none for all
-    others."""
+    """Gives the verdict that a test has set for a name; yes for all others. proofs: the token that a name shows; none
+    for all others."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
@@ -81,7 +81,7 @@ class FakeResolver:
 
 
 class FakeSelfCheck:
-    """Says of each name what a test told it; yes for all others."""
+    """Gives the verdict that a test has set for a name; yes for all others."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
@@ -94,8 +94,8 @@ class FakeSelfCheck:
 
 
 class FakeHandshake:
-    """What each edge serves for every name, as a test told it; nothing answers at all others. before: called with a
-    name before its answer; may raise."""
+    """The serial number that each edge serves for every name, as a test has set it; other edges do not answer. before:
+    called with a name before its answer; may raise."""
 
     def __init__(self) -> None:
         self.before: Callable[[str], None] = lambda _: None
@@ -194,15 +194,15 @@ class FakeCa:
 
     def _revoke(self, chain: str, reason: int) -> None:
         if chain not in self.certificates.values():
-            raise Problem(ProblemType.CA_MISUNDERSTOOD, "it is none of its certificates")
+            raise Problem(ProblemType.CA_MISUNDERSTOOD, "the certificate is not one of its own")
         self.revoked.setdefault(chain, reason)
 
     def _call(self, method, work, *args):
         self.calls.append(method)
         self.before(method)
-        found = work(*args)
+        result = work(*args)
         self.after(method)
-        return found
+        return result
 
     def _new_order(self, name: str) -> Order:
         url = self.directory_url.replace("directory", f"order/{len(self.orders) + 1}")
@@ -306,8 +306,8 @@ def fake_services(
     hosts: Sequence[str] = ("ca.example",),
     **settings: object,
 ) -> Services:
-    """Services over fakes; `services.clock`, `.resolver` and those in `.cas` are the fakes themselves. settings: where
-    they are to be others than the defaults; names below `.example` are allowed, and as many as you like."""
+    """Services over fakes; `services.clock`, `.resolver` and those in `.cas` are the fakes themselves. settings: those
+    that differ from the defaults; names below `.example` are allowed, without a limit on new names."""
     clock, store = FakeClock(), store or fake_store()
     needed = {"encryption_keys": new_encryption_key(), "cname_targets": TARGET}
     liberal = {"allow_reserved_names": True, "new_names_per_registered_domain": 0}

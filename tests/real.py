@@ -52,7 +52,8 @@ def opened(services: Services, name: str, account: str = "platform") -> Record:
 
 
 def run_to_end(services: Services, record: Record, *, at_most: int = 200) -> Record:
-    """What the queue does, in one thread: attempt the record's step, wait as told, until it is closed or far off."""
+    """What the queue does, in one thread: attempt the record's step and wait for the countdown, until the issuance is
+    closed or its next try is far off."""
     for _ in range(at_most):
         record = services.store.load(record.domain.name)
         if record.issuance.step not in CHAIN:

@@ -43,13 +43,13 @@ class SimulatedFleet:
         return status(self.record(name), self.clock())
 
     def words(self) -> Counter[Status]:
-        """How many names stand how."""
+        """The number of names with each status."""
         names = [key.rpartition(":")[2] for key in self.services.store._redis.keys("issuer:domain:*")]
         return Counter(self.word(name) for name in names)
 
     def queued(self) -> list[tuple[str, str]]:
         """Takes the messages off the queues: queue and issuance of each."""
-        return [(queue, one) for queue in (INTERACTIVE, BULK, RENEWAL) for one in self._messages(queue)]
+        return [(queue, issuance_id) for queue in (INTERACTIVE, BULK, RENEWAL) for issuance_id in self._messages(queue)]
 
     def _messages(self, queue: str) -> Iterator[str]:
         with (
@@ -72,7 +72,7 @@ class SimulatedFleet:
         """What workers do with what is queued, and with retries whose countdown is over."""
         now = self.clock.now
         ready = [issuance for at, issuance in self.countdowns if at <= now]
-        self.countdowns = [one for one in self.countdowns if one[0] > now]
+        self.countdowns = [(at, issuance) for at, issuance in self.countdowns if at > now]
         for issuance_id in [issuance for _, issuance in self.queued()] + ready:
             while (step := self.record(domain_of(issuance_id)).issuance.step) in CHAIN:
                 outcome, seconds = tasks.attempt(self.services, step, issuance_id)
@@ -94,9 +94,8 @@ class SimulatedFleet:
         self.clock.now = max(end, self.clock.now)
 
     def next_due(self) -> float | None:
-        """The next moment for which an due_index holds something that a scan would take."""
-        taken = DUE_INDEXES
+        """The next time for which a due index has a name that a scan would claim."""
         redis = self.services.store._redis
-        firsts = [redis.zrange(key, 0, 0, withscores=True) for key in taken]
-        times = [found[0][1] for found in firsts if found] + [at for at, _ in self.countdowns]
+        firsts = [redis.zrange(key, 0, 0, withscores=True) for key in DUE_INDEXES]
+        times = [first[0][1] for first in firsts if first] + [at for at, _ in self.countdowns]
         return self.clock.now + 10 if redis.zcard(READY_INDEX) else min(times, default=None)

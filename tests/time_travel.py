@@ -14,7 +14,8 @@ DAY = 86400
 
 
 def lived(services: Services, seconds: float = HOUR, until: Step = Step.DONE) -> Record:
-    """What queue and beat do with an open record, over a clock that jumps to when it is due, for so long at most."""
+    """Do what queue and beat do with an open record, over a clock that jumps to when it is due, for `seconds` at
+    most."""
     end = services.clock() + seconds
     while (record := services.store.load(NAME)).issuance.is_open and record.issuance.step is not until:
         due_at = record.issuance.next_try_at or 0
@@ -27,7 +28,7 @@ def lived(services: Services, seconds: float = HOUR, until: Step = Step.DONE) ->
 
 
 def issued(services: Services) -> Record:
-    """Without one failure on its way."""
+    """The record of a name with a certificate that was issued without any failure."""
     opened(services, NAME)
     record = lived(services)
     assert status(record, services.clock()) is Status.ACTIVE, record.issuance.problem
@@ -36,12 +37,12 @@ def issued(services: Services) -> Record:
 
 
 def renewed(services: Services) -> Record:
-    """At its time."""
+    """The record after its renewal at the planned time."""
     services.clock.now = max(services.clock(), services.store.load(NAME).domain.renew_at)
     assert renewal.start(services, NAME)
     return lived(services)
 
 
 def shown(services: Services) -> dict[str, str]:
-    """What the owner of the domain is told."""
+    """The status that the owner of the domain gets."""
     return status_body(services.store.load(NAME), services.clock())

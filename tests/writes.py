@@ -31,13 +31,13 @@ def open_issuance(
 
 
 def write(store: RedisStore, record: Record, *, now: float) -> Record:
-    """Save a record that nobody has a lease of, if it is still as it was read; Conflict else."""
+    """Save a record without a lease, if it has not changed since it was read. Raises Conflict otherwise."""
     with _busy_as_conflict():
         return store.update(record.domain.name, unless_changed(record), now=now)
 
 
 def unless_changed(record: Record) -> Callable[[Record | None], Record]:
-    """A change to this record; Conflict where it has moved on."""
+    """A change to this record. Raises Conflict if the record has changed since it was read."""
 
     def change(current: Record | None) -> Record:
         if current is None or current.version != record.version:

@@ -135,8 +135,8 @@ class Settings(BaseSettings):
     )
     holder_proof: HolderProof = Field(
         default=HolderProof.NONE,
-        description="How a name proves that it belongs to the account. `cname`: by a CNAME to the account's token "
-        "below a target. `txt`: by the token in a TXT record at `_issuer.` and the name.",
+        description="How a name proves its account. `cname`: by a CNAME to the account's token below a target. "
+        "`txt`: by the token in a TXT record at `_issuer.` and the name.",
     )
     hsts_max_age_seconds: int = Field(
         default=5_184_000,

@@ -98,7 +98,7 @@ class RedisRecords:
 
     def save_and_release(self, record: Record, *, requeue_at: float | None) -> Record:
         """See `ports.Store`."""
-        released = self._save(record, requeue_at, {"release": "1", "begun": record.attempts_started})
+        released = self._save(record, requeue_at, {"release": "1", "attempts_started": record.attempts_started})
         return replace(released, lease_until=0)
 
     def _save(self, record: Record, requeue_at: float | None, how: dict[str, Any]) -> Record:

@@ -74,7 +74,7 @@ class Running:
 
 
 def _own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """What is told to stop all at once, when the tests that use it are over."""
+    """Everything that is stopped at the same time after the tests that use it."""
     with Sandbox(tmp_path_factory.mktemp("own")) as sandbox:
         yield sandbox
         for part in sandbox._parts:

@@ -40,7 +40,7 @@ def multiplied(services: Services, name: str) -> None:
 
 
 def due(services: Services, name: str, now: float, *, has_started: bool) -> None:
-    """A domain whose renewal is due, or one that has been begun, has failed, and is to be tried again now."""
+    """A domain whose renewal is due, or whose renewal has started, has failed, and is due for its next try."""
     directory = services.cas[0].directory_url
     certificate = Certificate("CHAIN", "key", "0f", now - 60 * DAY, now + 30 * DAY, directory, now - 60 * DAY)
     issuance = new_issuance(name, Reason.RENEWAL, now)

@@ -57,8 +57,8 @@ def test_d01_from_post_to_https_with_the_ca_validating_through_caddy(
     answer = caddy.https(NAME, "/welcome")
     assert (answer.status, answer.headers["Strict-Transport-Security"]) == (200, "max-age=5184000")
     assert caddy.http(NAME).status == (308 if plain_http == "redirect" else 200)
-    said = timeline(services)
-    assert any(text.startswith(f"self-check, yes: http://{NAME}") for text in said), said
+    sentences = timeline(services)
+    assert any(text.startswith(f"self-check, yes: http://{NAME}") for text in sentences), sentences
     assert in_timeline_within(services, f"served everywhere: serial number {serial}", seconds=20)
 
 

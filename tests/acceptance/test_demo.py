@@ -50,8 +50,8 @@ def demo(folder: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 
 def assert_shows_all_steps(output: str) -> None:
-    told = re.findall(r"(order|challenge|finalize|install) +done in", output)
-    assert told == STEPS
+    steps = re.findall(r"(order|challenge|finalize|install) +done in", output)
+    assert steps == STEPS
     assert re.search(r"\d+\.\d\d seconds from POST to active", output)
     for word in ("names ", "issuer ", "expires ", "checked "):
         assert f"  {word}" in output

@@ -69,8 +69,8 @@ def get(*headers: bytes, line: bytes = b"GET /healthz HTTP/1.1") -> bytes:
     return b"\r\n".join([line, HOST + b"".join(header + b"\r\n" for header in headers)]) + b"\r\n"
 
 
-def post(web: Web, rest: bytes) -> bytes:
-    return f"POST /v2/x509/{NAME} HTTP/1.1\r\nAuthorization: Bearer {web.key}\r\n".encode() + HOST + rest
+def post(web: Web, remainder: bytes) -> bytes:
+    return f"POST /v2/x509/{NAME} HTTP/1.1\r\nAuthorization: Bearer {web.key}\r\n".encode() + HOST + remainder
 
 
 def assert_refused_in_json(answer: bytes) -> int:
@@ -81,9 +81,9 @@ def assert_refused_in_json(answer: bytes) -> int:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"\r\ncontent-type: application/json\r\n" in head.lower() + b"\r\n"
     assert f"\r\ncontent-length: {len(body)}\r\n".encode() in head.lower() + b"\r\n"
-    said = json.loads(body)
-    assert said["message"]
-    assert said["code"] != "invalid-name"
+    error = json.loads(body)
+    assert error["message"]
+    assert error["code"] != "invalid-name"
     return int(head.split(b" ")[1])
 
 
@@ -138,9 +138,9 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize(("status", "rest"), BODIES.values(), ids=BODIES)
-def test_a_body_that_cannot_be_read_is_the_clients_fault(web: Web, status: int, rest: bytes) -> None:
-    assert assert_refused_in_json(exchanged(web, post(web, rest))) in {status, 0}
+@pytest.mark.parametrize(("status", "remainder"), BODIES.values(), ids=BODIES)
+def test_a_body_that_cannot_be_read_is_the_clients_fault(web: Web, status: int, remainder: bytes) -> None:
+    assert assert_refused_in_json(exchanged(web, post(web, remainder))) in {status, 0}
     assert_alive(web)
 
 

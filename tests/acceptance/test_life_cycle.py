@@ -40,8 +40,8 @@ def leaf(body: dict[str, str]) -> x509.Certificate:
 
 
 def refusal() -> Answer:
-    said = {"type": "urn:ietf:params:acme:error:rejectedIdentifier", "detail": "policy"}
-    return 403, {"Content-Type": "application/problem+json"}, json.dumps(said).encode()
+    problem = {"type": "urn:ietf:params:acme:error:rejectedIdentifier", "detail": "policy"}
+    return 403, {"Content-Type": "application/problem+json"}, json.dumps(problem).encode()
 
 
 def looks(platform: Platform, name: str, until: Callable[[dict[str, str]], bool], seconds: float) -> list[dict]:
@@ -66,15 +66,15 @@ def test_active_processing_active_and_never_a_moment_without_a_valid_certificate
     before = issued(pebble)
     serials = {leaf(first).serial_number}
 
-    def is_third(body: dict[str, str]) -> bool:
+    def has_third_certificate(body: dict[str, str]) -> bool:
         serials.add(leaf(body).serial_number)
         return len(serials) == 3 and body["status"] == "active"
 
-    seen = looks(renewals, name, is_third, 4 * LIFETIME)
-    assert {body["status"] for body in seen} <= {"active", "processing"}
-    assert all(leaf(body).not_valid_after_utc.timestamp() + 1 > body["at"] for body in seen)
+    bodies = looks(renewals, name, has_third_certificate, 4 * LIFETIME)
+    assert {body["status"] for body in bodies} <= {"active", "processing"}
+    assert all(leaf(body).not_valid_after_utc.timestamp() + 1 > body["at"] for body in bodies)
     assert issued(pebble) - before == 2
-    assert seen[-1]["at"] - seen[0]["at"] >= 2 * HALF - 3
+    assert bodies[-1]["at"] - bodies[0]["at"] >= 2 * HALF - 3
 
 
 def test_expired_the_second_after_its_end_and_active_again_when_the_ca_is_back(
@@ -84,13 +84,13 @@ def test_expired_the_second_after_its_end_and_active_again_when_the_ca_is_back(
     renewals.call("POST", f"/v2/x509/{name}")
     end = leaf(renewals.wait_until(name, "active")).not_valid_after_utc.timestamp()
     refused = wire.add(Fault("/order-plz", times=10_000, before=refusal))
-    seen = looks(renewals, name, lambda body: body["status"] == "expired", 3 * LIFETIME)
-    assert seen[-1]["at"] >= end + 1
-    assert seen[-1]["error"] == "x509 certificate has expired"
-    assert leaf(seen[-1]).not_valid_after_utc.timestamp() == end
-    assert all(body["at"] > end + 0.5 for body in seen if body["status"] == "expired")
-    assert {body["status"] for body in seen} <= {"active", "processing", "error", "expired"}
-    assert "the CA refuses to issue" in next(body for body in seen if body["status"] == "error")["error"]
+    bodies = looks(renewals, name, lambda body: body["status"] == "expired", 3 * LIFETIME)
+    assert bodies[-1]["at"] >= end + 1
+    assert bodies[-1]["error"] == "x509 certificate has expired"
+    assert leaf(bodies[-1]).not_valid_after_utc.timestamp() == end
+    assert all(body["at"] > end + 0.5 for body in bodies if body["status"] == "expired")
+    assert {body["status"] for body in bodies} <= {"active", "processing", "error", "expired"}
+    assert "the CA refuses to issue" in next(body for body in bodies if body["status"] == "error")["error"]
     assert refused.hits >= 2
     refused.times = 0
     looks(renewals, name, lambda body: body["status"] == "active", 2 * LIFETIME)
@@ -116,14 +116,14 @@ def test_g05_sigkill_in_each_step_of_a_renewal(
     body = renewals.call("GET", f"/v2/x509/{name}/status")[1]
     assert (body["status"], leaf(body).serial_number) == ("processing", in_force)
     running.start("renewals")
-    seen = looks(
+    bodies = looks(
         renewals,
         name,
         lambda body: body["status"] == "active" and leaf(body).serial_number != in_force,
         3 * LIFETIME,
     )
     assert issued(pebble) - before <= 2
-    assert seen
+    assert bodies
 
 
 def test_e09_two_beats_and_one_that_was_stopped_for_a_while_renew_each_once(

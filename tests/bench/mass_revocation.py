@@ -90,14 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--domains", type=int, default=100_000)
     parser.add_argument("--pace", type=float, help="renewals a second, were it a million domains")
-    given = parser.parse_args(arguments)
-    count = given.domains
+    options = parser.parse_args(arguments)
+    count = options.domains
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
         store = RedisStore(connect(f"{sandbox.redis()}/0"))
         services = fake_services(store)
         ca = Ca(services.clock)
-        pace = (given.pace or services.renewals_per_second) * count / MILLION
+        pace = (options.pace or services.renewals_per_second) * count / MILLION
         fleet = SimulatedFleet(replace(services, cas=(ca,), renewals_per_second=pace))
         print(f"filling a real Redis with {count:,} domains", flush=True)
         for number in range(count):
@@ -122,15 +122,15 @@ def _fill(store: RedisStore, ca: Ca, number: int, count: int) -> None:
 
 
 def _run(fleet: SimulatedFleet, ca: Ca, count: int) -> Outcome:
-    outcome, told = Outcome(), NOW
+    outcome, reported_at = Outcome(), NOW
     while len(outcome.renewed_at) < count:
         fleet.scan()
         for _, issuance_id in fleet.queued():
             _renew(fleet, ca, issuance_id, outcome)
         fleet.clock.forward(SCAN_SECONDS)
-        if fleet.clock() - told >= HOUR:
-            told = fleet.clock()
-            print(f"  {(told - NOW) / HOUR:4.0f} h: {len(outcome.renewed_at):,} renewed", flush=True)
+        if fleet.clock() - reported_at >= HOUR:
+            reported_at = fleet.clock()
+            print(f"  {(reported_at - NOW) / HOUR:4.0f} h: {len(outcome.renewed_at):,} renewed", flush=True)
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""What is counted for the metrics: the same over fakeredis and a real Redis."""
+"""The counters of the metrics: the same over fakeredis and a real Redis."""
 
 import pytest
 

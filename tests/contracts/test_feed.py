@@ -48,10 +48,10 @@ def test_the_feed_has_what_edges_serve_and_nothing_else(store: RedisStore, feed:
 def test_the_feed_has_policies_expiries_and_withdrawals(store: RedisStore, feed: RedisFeed, change) -> None:
     record = installed(store)
     end = feed.position()
-    amended = write(store, record.with_domain(**change), now=NOW)
-    (told,) = feed.changes(end, limit=9, wait_seconds=0.01)
-    assert (told.name, told.edge_version) == (NAME, amended.domain.edge_version)
-    assert feed.edge_version(NAME) == amended.domain.edge_version
+    updated = write(store, record.with_domain(**change), now=NOW)
+    (entry,) = feed.changes(end, limit=9, wait_seconds=0.01)
+    assert (entry.name, entry.edge_version) == (NAME, updated.domain.edge_version)
+    assert feed.edge_version(NAME) == updated.domain.edge_version
 
 
 def test_changes_come_in_order_and_by_pages(store: RedisStore, feed: RedisFeed) -> None:

@@ -1,4 +1,4 @@
-"""What all workers know together of a CA's health, and the pace of requests: over fakeredis and a real Redis (E16)."""
+"""The health of a CA and the pace of requests, shared by all workers: over fakeredis and a real Redis (E16)."""
 
 from math import ceil, floor
 
@@ -11,7 +11,7 @@ from tests.threads import at_once
 
 CA, OTHER = "https://ca.example/directory", "https://other.example/directory"
 HOUR = 3600
-RESTS = [30, 60, 120, 240, 480, 600, 600, 600]
+COOLDOWNS = [30, 60, 120, 240, 480, 600, 600, 600]
 
 
 def asked(limits: RedisLimits, now: float, per_second: float = 0, ca: str = CA) -> Pause | None:
@@ -19,7 +19,7 @@ def asked(limits: RedisLimits, now: float, per_second: float = 0, ca: str = CA) 
 
 
 def cooled_down(limits: RedisLimits, now: float = NOW) -> float:
-    """Until when the CA rests after its first failures in a row, all at the same moment."""
+    """The end of the CA's cooldown after its first failures in a row, all at the same moment."""
     found = [limits.record_failure(CA, now=now) for _ in range(3)]
     assert found[:2] == [None, None]
     return found[2]
@@ -49,13 +49,13 @@ def test_cooldowns_double_up_to_ten_minutes(limits: RedisLimits) -> None:
     now, seconds = NOW, []
     limits.record_failure(CA, now=now)
     limits.record_failure(CA, now=now)
-    for _ in RESTS:
+    for _ in COOLDOWNS:
         until = limits.record_failure(CA, now=now)
         seconds.append(until - now)
         assert asked(limits, until - 0.01) == Pause(until, is_cooldown=True)
         assert asked(limits, until) is None
         now = until
-    assert seconds == RESTS
+    assert seconds == COOLDOWNS
 
 
 def test_of_many_that_ask_at_once_after_the_cooldown_one_tries_it(limits: RedisLimits) -> None:
@@ -96,14 +96,16 @@ def test_calls_in_progress_when_the_cooldown_started_do_not_lengthen_it(limits: 
 
 
 @pytest.mark.parametrize(
-    ("asked_for", "rests"), [(5, 30), (30, 30), (900, 900), (HOUR, HOUR), (30 * HOUR, HOUR), (-60, 30)]
+    ("asked_for", "cooldown"), [(5, 30), (30, 30), (900, 900), (HOUR, HOUR), (30 * HOUR, HOUR), (-60, 30)]
 )
-def test_it_rests_as_long_as_it_asks_for_within_an_hour(limits: RedisLimits, asked_for: float, rests: float) -> None:
+def test_a_cooldown_is_as_long_as_the_ca_asks_for_within_an_hour(
+    limits: RedisLimits, asked_for: float, cooldown: float
+) -> None:
     for _ in range(2):
         assert limits.record_failure(CA, now=NOW, until=NOW + asked_for) is None
-    assert limits.record_failure(CA, now=NOW, until=NOW + asked_for) == NOW + rests
-    assert asked(limits, NOW + rests - 0.01) == Pause(NOW + rests, is_cooldown=True)
-    assert asked(limits, NOW + rests) is None
+    assert limits.record_failure(CA, now=NOW, until=NOW + asked_for) == NOW + cooldown
+    assert asked(limits, NOW + cooldown - 0.01) == Pause(NOW + cooldown, is_cooldown=True)
+    assert asked(limits, NOW + cooldown) is None
 
 
 def test_one_certain_failure_starts_a_long_cooldown(limits: RedisLimits) -> None:

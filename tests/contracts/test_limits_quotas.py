@@ -1,4 +1,4 @@
-"""How much of what a CA allows is used, counted by all workers together: over fakeredis and a real Redis (E16)."""
+"""How much of a CA's rate limits is used, counted for all workers: over fakeredis and a real Redis (E16)."""
 
 import pytest
 

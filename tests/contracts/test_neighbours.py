@@ -1,6 +1,6 @@
-"""Beside a process of the release before: what it writes, as its own scripts left it, and what becomes of that.
+"""Beside a process of the previous release: what it writes, as its own scripts do, and what happens to that.
 
-It knows neither listings nor a timeline, and takes away what it does not know from the JSON of a record.
+It knows neither listings nor a timeline, and removes what it does not know from the JSON of a record.
 """
 
 import json

@@ -20,7 +20,7 @@ from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 DOMAINS = 4
 SHARE = 0.3
-"""Of the calls to a CA, that fail before it hears of them; and of those that it has heard, whose answer is lost."""
+"""The share of calls that fail before they reach the CA, and of those that reach it, the share whose answer is lost."""
 
 
 class Killed(BaseException):

@@ -1,4 +1,4 @@
-"""What is due when, the pace of renewals, and quotas: the same over fakeredis and a real Redis (E16)."""
+"""Due indexes, the pace of renewals, and quotas: the same over fakeredis and a real Redis (E16)."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -80,9 +80,9 @@ def test_update_writes_domain_and_timeline_and_leaves_an_open_issuance_in_its_qu
     record = renew(store, held(store), NOW + 60)
     window = RenewalWindow("id", NOW, NOW + 9)
     noted = record.with_event(NOW, EventType.NOTE, {"text": "seen"})
-    amended = write(store, noted.with_domain(renew_at=NOW + 99, window=window, ask_at=NOW + 50), now=NOW)
-    assert store.load(NAME) == amended
-    assert (amended.version, amended.timeline[-1].text) == (record.version + 1, "seen")
+    updated = write(store, noted.with_domain(renew_at=NOW + 99, window=window, ask_at=NOW + 50), now=NOW)
+    assert store.load(NAME) == updated
+    assert (updated.version, updated.timeline[-1].text) == (record.version + 1, "seen")
     assert due_times(store) == {"renewal": NOW + 60, "renewal_info": NOW + 50, "expire": NOW + 30 * DAY + 1}
 
 

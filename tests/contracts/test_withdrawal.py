@@ -1,4 +1,4 @@
-"""F06: a name that is given up while others are at it leaves no ghost. Over fakeredis and a real Redis."""
+"""F06: if a name is withdrawn while others work on it, they restore nothing. Over fakeredis and a real Redis."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -236,8 +236,8 @@ def test_the_feed_has_the_withdrawal(services: Services) -> None:
     issued(services)
     end = services.feed.position()
     give_up(services)
-    (told,) = services.feed.changes(end, limit=9, wait_seconds=0.01)
-    assert (told.name, told.edge_version) == (NAME, "")
+    (change,) = services.feed.changes(end, limit=9, wait_seconds=0.01)
+    assert (change.name, change.edge_version) == (NAME, "")
 
 
 def test_what_is_left_is_removed_an_hour_after_the_hold_and_again_is_no_fault(fleet: SimulatedFleet) -> None:

@@ -1,4 +1,4 @@
-"""Every «again in …», with exact values: the functions are pure."""
+"""When to try again, with exact values: the functions are pure."""
 
 import pytest
 

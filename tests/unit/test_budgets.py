@@ -1,4 +1,4 @@
-"""What a CA allows, counted before it is asked: what is over it waits and says until when."""
+"""Rate limits, counted before the CA is asked: what exceeds them waits, and the status says until when."""
 
 import datetime as dt
 
@@ -71,13 +71,13 @@ def test_over_budget_it_waits_and_the_status_says_until_when_and_put_is_429() ->
     body = api_client.status(second).json
     assert (body["status"], body["certificate"]) == ("error", None)
     assert body["error"] == f"the rate limits of the CA leave no room yet: at {ca.directory_url}"
-    told = dt.datetime.fromisoformat(body["next_attempt_at"]).timestamp()
-    assert told == pytest.approx(fleet.record(second).issuance.next_try_at, abs=1)
+    next_attempt_at = dt.datetime.fromisoformat(body["next_attempt_at"]).timestamp()
+    assert next_attempt_at == pytest.approx(fleet.record(second).issuance.next_try_at, abs=1)
     answer = api_client.put(second)
     assert answer.status_code == 429
     room_at = api_client.services.clock() + int(answer.headers["Retry-After"])
-    assert NOW + 2 * DAY <= room_at <= told
-    fleet.run(told + 10 - api_client.services.clock())
+    assert NOW + 2 * DAY <= room_at <= next_attempt_at
+    fleet.run(next_attempt_at + 10 - api_client.services.clock())
     assert api_client.status(second).json["status"] == "active"
 
 

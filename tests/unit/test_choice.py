@@ -246,10 +246,10 @@ def test_a_choice_of_a_ca_that_was_taken_out_before_the_order_is_made_anew(servi
 def test_the_timeline_says_which_ca_was_asked_and_why_another(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].before = fails(Problem(ProblemType.CA_REFUSED, "high risk"))
     fleet.issued(NAME)
-    told = [event.text for event in fleet.record().timeline]
+    sentences = [event.text for event in fleet.record().timeline]
     first, second = (ca.directory_url for ca in services.cas)
     refused = f"{first} failed, so the next CA is asked: the CA refuses to issue for the domain: high risk"
-    assert [text for text in told if "the CA is" in text or "failed" in text] == [
+    assert [text for text in sentences if "the CA is" in text or "failed" in text] == [
         f"the CA is {first}",
         refused,
         f"the CA is {second}",

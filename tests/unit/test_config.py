@@ -78,8 +78,8 @@ def test_messages_go_to_database_1_of_the_same_server(
 ) -> None:
     monkeypatch.setenv("ISSUER_REDIS_URL", redis_url)
     assert load_settings().celery_broker_url == broker_url
-    monkeypatch.setenv("ISSUER_BROKER_URL", "redis://elsewhere/7")
-    assert load_settings().celery_broker_url == "redis://elsewhere/7"
+    monkeypatch.setenv("ISSUER_BROKER_URL", "redis://broker.example/7")
+    assert load_settings().celery_broker_url == "redis://broker.example/7"
     assert load_settings().redis_url.get_secret_value() == redis_url
 
 
@@ -299,7 +299,7 @@ def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.M
     (bundle := tmp_path / "ca.pem").touch()
     settings = load_settings(
         redis_url=f"rediss://:{SECRET}@h:7000/3",
-        broker_url="redis://elsewhere/7",
+        broker_url="redis://broker.example/7",
         encryption_keys=f"{KEY},{OTHER_KEY}",
         acme_directory="https://ca.example/d",
         acme_ca_bundle=str(bundle),

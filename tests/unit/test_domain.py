@@ -1,4 +1,4 @@
-"""The records' legal moves and the one function that turns a record into the contract's word."""
+"""The records' legal moves and the one function that computes the API's status."""
 
 from dataclasses import fields, replace
 

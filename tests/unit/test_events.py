@@ -1,4 +1,4 @@
-"""Events: the one list of types, their sentences, and the one way to tell of them."""
+"""Events: the one list of types, their sentences, and the one function that logs them."""
 
 import json
 
@@ -72,5 +72,5 @@ def test_a_timeline_says_who_did_what_over_several_issuances() -> None:
 
 def test_no_event_has_a_secret(services: Services) -> None:
     record = issued(services)
-    told = json.dumps(timeline(record))
-    assert not any(secret in told for secret in ("PRIVATE", "gAAAA", record.domain.certificate.key))
+    text = json.dumps(timeline(record))
+    assert not any(secret in text for secret in ("PRIVATE", "gAAAA", record.domain.certificate.key))

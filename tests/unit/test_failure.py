@@ -1,4 +1,4 @@
-"""What becomes of renewals that fail, of names that lead elsewhere, and of certificates that end."""
+"""What happens to renewals that fail, to names that have moved away, and to certificates that expire."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -157,8 +157,10 @@ def test_the_second_after_not_after_it_is_expired_and_reported_once_and_retried(
             words.append(word(fleet))
         assert set(words) - {Status.PROCESSING} == {Status.EXPIRED}
         fleet.run(3 * DAY)
-    told = [one for one in logs if one["event"] == "certificate.expired"]
-    assert [(one["domain"], "away" in one["reason"], one["log_level"]) for one in told] == [(NAME, True, "error")]
+    reported = [line for line in logs if line["event"] == "certificate.expired"]
+    assert [(line["domain"], "away" in line["reason"], line["log_level"]) for line in reported] == [
+        (NAME, True, "error")
+    ]
     services.cas[0].before = lambda _: None
     fleet.run(2 * DAY)
     assert word(fleet) is Status.ACTIVE

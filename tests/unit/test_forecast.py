@@ -77,12 +77,12 @@ def test_remarks_on_days_with_too_many_renewals() -> None:
     services = fake_services(hosts=(le, "ca.example"))
     services.cas[0].policy = CaPolicy(limits=CaLimits(new_orders=(300, 3 * 3600)))
 
-    def said(*days: tuple[int, str, int]) -> list[str]:
+    def remarks(*days: tuple[int, str, int]) -> list[str]:
         counts = Counter({(date(2027, 1, n), ca): count for n, ca, count in days})
         return forecast.remarks(services, forecast.Forecast(counts, 1))
 
-    assert said((1, le, 2400), (1, "ca.example", 1_728_000)) == []
-    assert said((1, le, 2401), (2, le, 9999), (3, le, 1)) == [
+    assert remarks((1, le, 2400), (1, "ca.example", 1_728_000)) == []
+    assert remarks((1, le, 2401), (2, le, 9999), (3, le, 1)) == [
         f"days with more than the 2,400 orders that {le} allows an account: 2; renewals by ARI are exempt"
     ]
-    assert said((1, "ca.example", 1_728_001)) == ["days with more renewals than the pace of 20 a second allows: 1"]
+    assert remarks((1, "ca.example", 1_728_001)) == ["days with more renewals than the pace of 20 a second allows: 1"]

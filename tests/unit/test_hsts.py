@@ -200,8 +200,8 @@ def test_a_worker_with_the_lease_neither_delays_nor_undoes_it(api_client: ApiCli
     leased = store.lease(record.issuance.id, now=now, until=now + 70)
     for number in range(times):
         assert api_client.call("PUT", path, data=b'{"max_age": %d}' % (60 + number)).status_code == 200
-    at_work = leased.with_issuance(replace(leased.issuance, waits=3)).with_event(now, EventType.NOTE, {"text": "seen"})
-    after = store.save(at_work) if how == "save" else store.save_and_release(at_work, requeue_at=now)
+    changed = leased.with_issuance(replace(leased.issuance, waits=3)).with_event(now, EventType.NOTE, {"text": "seen"})
+    after = store.save(changed) if how == "save" else store.save_and_release(changed, requeue_at=now)
     stored = store.load(other)
     assert (stored.domain.hsts.max_age_seconds, stored.issuance.waits) == (59 + times, 3)
     assert [event.type for event in stored.timeline[-times - 1 :]] == ["hsts.changed"] * times + ["note"]

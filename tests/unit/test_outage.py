@@ -1,4 +1,4 @@
-"""CAs that are down: what that costs those who wait, what is told, and how all go on afterwards."""
+"""Unavailable CAs: what that costs those who wait, what is reported, and how the issuances continue afterwards."""
 
 from collections import Counter
 
@@ -119,7 +119,7 @@ def test_during_a_cooldown_the_status_says_so_and_when_the_next_attempt_is() -> 
     assert 0 < fleet.record().issuance.next_try_at - fleet.clock() <= 12 * MINUTE
 
 
-def test_it_rests_as_long_as_the_ca_asks_for_within_an_hour() -> None:
+def test_a_cooldown_is_as_long_as_the_ca_asks_for_within_an_hour() -> None:
     services = fake_services()
     fleet, ca = SimulatedFleet(services), services.cas[0]
     all_opened(services, *below("customer.example", 3))
@@ -131,7 +131,7 @@ def test_it_rests_as_long_as_the_ca_asks_for_within_an_hour() -> None:
 
 
 def test_an_answer_of_any_kind_shows_that_a_ca_is_up() -> None:
-    """Problems that only a CA which works can have told of: it is not left alone for them."""
+    """Problems that only an available CA can have reported: they start no cooldown."""
     services = fake_services()
     for number, type_ in enumerate(3 * [T.RATE_LIMITED, T.CA_MISUNDERSTOOD, T.CA_REFUSED, T.CA_SLOW, T.ORDER_LOST]):
         record = opened(services, f"{number}.{number}.example")
@@ -191,7 +191,7 @@ def soon(type_: ProblemType, seconds: float = 0) -> Problem:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "told"),
+    ("first", "second", "expected_type"),
     [
         (soon(T.CA_REFUSED), AWAY, T.CA_UNAVAILABLE),
         (AWAY, soon(T.CA_REFUSED), T.CA_UNAVAILABLE),
@@ -209,7 +209,7 @@ def soon(type_: ProblemType, seconds: float = 0) -> Problem:
     ],
 )
 def test_if_all_cas_fail_the_problem_that_passes_soonest_is_reported_but_our_own_first(
-    first: Problem, second: Problem, told: ProblemType
+    first: Problem, second: Problem, expected_type: ProblemType
 ) -> None:
     services = fake_services(hosts=(A, B))
     record = opened(services)
@@ -218,10 +218,10 @@ def test_if_all_cas_fail_the_problem_that_passes_soonest_is_reported_but_our_own
     for _ in range(2):
         tasks.attempt(services, Step.ORDER, record.issuance.id)
     tried = services.store.load(NAME).issuance
-    assert tried.problem.type is told
+    assert tried.problem.type is expected_type
     assert (tried.tries, tried.is_open) == (
         int(tried.problem.is_counted),
-        told not in {T.CA_REFUSED, T.CRASHED},
+        expected_type not in {T.CA_REFUSED, T.CRASHED},
     )
     if tried.is_open:
         expected = max((tried.problem.retry_at or 0) - services.clock(), tried.problem.first_retry_seconds)

@@ -1,4 +1,4 @@
-"""Looks from outside before the CA is asked: at CAA, and at a challenge's answer."""
+"""Checks before the CA is asked: of CAA records, and of a challenge's response, as seen from outside."""
 
 import pytest
 
@@ -36,7 +36,7 @@ class Caa:
         return Finding(self.verdicts.get(issuers[0], Verdict.YES), f'{name} CAA 0 issue "b.example"')
 
 
-def told(fleet: SimulatedFleet) -> list[str]:
+def timeline(fleet: SimulatedFleet) -> list[str]:
     return [event.text for event in fleet.record().timeline]
 
 
@@ -47,14 +47,14 @@ def test_b07_a_ca_that_caa_forbids_is_not_asked_and_the_next_one_is(fleet: Simul
     assert (fleet.word(), fleet.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
     assert first.calls == []
     assert caa.asked == [(NAME, ca.identities, ca.account_url()) for ca in services.cas]
-    assert f'CAA records, yes: {NAME} CAA 0 issue "b.example"' in told(fleet)
+    assert f'CAA records, yes: {NAME} CAA 0 issue "b.example"' in timeline(fleet)
 
 
 def test_b07_unknown_goes_on_to_the_ca_which_looks_itself(fleet: SimulatedFleet, services: Services) -> None:
     Caa(services, a=Verdict.UNKNOWN)
     fleet.run(A_WHILE)
     assert fleet.domain().certificate.ca == services.cas[0].directory_url
-    assert f'CAA records, unknown: {NAME} CAA 0 issue "b.example"' in told(fleet)
+    assert f'CAA records, unknown: {NAME} CAA 0 issue "b.example"' in timeline(fleet)
 
 
 def test_b07_if_caa_forbids_all_the_status_says_so_and_no_ca_is_asked(
@@ -84,7 +84,7 @@ def test_b07_a_name_that_caa_forbids_for_days_costs_the_cas_nothing(fleet: Simul
 
 
 def seen_from_outside(services: Services, *verdicts: Verdict) -> list[float]:
-    """What each look at the challenge finds, the last one for ever; when it was looked."""
+    """Set what each self-check finds, the last verdict for all further ones. Returns the times of the checks."""
     looks = []
 
     def fetch(name: str, token: str, key_authorization: str) -> Finding:
@@ -103,8 +103,8 @@ def test_b09_a_no_is_looked_at_three_times_and_then_the_ca_is_asked_all_the_same
     fleet.run(A_WHILE)
     assert [round(at - looks[0]) for at in looks] == [0, 5, 10]
     assert fleet.word() is Status.ACTIVE
-    looked = [text for text in told(fleet) if "self-check" in text]
-    assert looked == ["self-check, no: look 1", "self-check, no: look 2", "self-check, no: look 3"]
+    checks = [text for text in timeline(fleet) if "self-check" in text]
+    assert checks == ["self-check, no: look 1", "self-check, no: look 2", "self-check, no: look 3"]
     assert services.cas[0].calls.count("answer") == 1
     assert fleet.record().issuance.tries == 0
 
@@ -132,7 +132,7 @@ def test_b09_with_a_yes_or_where_nothing_can_be_seen_the_ca_is_asked_at_once(
     fleet.run(61)
     assert fleet.word() is Status.ACTIVE
     assert len(looks) == 1
-    assert f"self-check, {verdict}: look 1" in told(fleet)
+    assert f"self-check, {verdict}: look 1" in timeline(fleet)
 
 
 def test_b09_a_no_that_becomes_a_yes_is_not_waited_for_any_longer(fleet: SimulatedFleet, services: Services) -> None:

@@ -76,12 +76,12 @@ def test_g06_the_time_is_picked_once_around_two_thirds_or_a_half_and_is_stored(
     names = [f"{number}.customer.example" for number in range(40)]
     fleet.issued(*names)
     share = 1 / 2 if lifetime < 10 * DAY else 2 / 3
-    drawn = {name: fleet.domain(name).renew_at for name in names}
-    parts = [(at - fleet.domain(name).certificate.installed_at) / lifetime for name, at in drawn.items()]
+    picked = {name: fleet.domain(name).renew_at for name in names}
+    parts = [(at - fleet.domain(name).certificate.installed_at) / lifetime for name, at in picked.items()]
     assert all(share - 0.0105 <= part <= share + 0.0105 for part in parts)
     assert max(parts) - min(parts) > 0.01
     fleet.run(lifetime / 4)
-    assert {name: fleet.domain(name).renew_at for name in names} == drawn
+    assert {name: fleet.domain(name).renew_at for name in names} == picked
 
 
 def test_ari_the_time_is_picked_in_the_window_and_kept_while_the_window_is_the_same(
@@ -102,7 +102,7 @@ def test_ari_the_time_is_picked_in_the_window_and_kept_while_the_window_is_the_s
     assert fleet.record(NAME).issuance.created_at == pytest.approx(domain.renew_at, abs=30)
 
 
-def test_ari_draws_are_spread_over_the_whole_window(services: Services) -> None:
+def test_ari_times_are_spread_over_the_whole_window(services: Services) -> None:
     domain = Domain(NAME, "platform", NOW, certificate=a_certificate())
     info = window(NOW + 50 * DAY, NOW + 52 * DAY)("id")
     parts = [(renewal.with_window(domain, info, NOW).renew_at - NOW) / DAY - 50 for _ in range(400)]
@@ -206,8 +206,8 @@ def test_ari_is_not_asked_about_a_certificate_that_has_ended_or_is_of_another_ca
     services.cas[0].renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
     fleet.issued(NAME, other := "other.customer.example")
     record = fleet.record(other)
-    elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
-    write(services.store, record.with_domain(certificate=elsewhere), now=services.clock())
+    of_former_ca = replace(record.domain.certificate, ca="https://former.example/directory")
+    write(services.store, record.with_domain(certificate=of_former_ca), now=services.clock())
     fleet.scan()
     assert services.cas[0].calls.count("renewal_info") == 1
     services.cas[0].before = lambda method: raise_for(method, "new_order")
@@ -255,8 +255,8 @@ def test_replaces_is_sent_where_the_ca_is_the_issuer(fleet: SimulatedFleet, serv
     fleet.run(60)
     expected = fleet.domain(NAME).window.certificate_id
     record = fleet.record(other)
-    elsewhere = replace(record.domain.certificate, ca="https://former.example/directory")
-    write(services.store, record.with_domain(certificate=elsewhere, renew_at=NOW + 4.5 * DAY), now=services.clock())
+    of_former_ca = replace(record.domain.certificate, ca="https://former.example/directory")
+    write(services.store, record.with_domain(certificate=of_former_ca, renew_at=NOW + 4.5 * DAY), now=services.clock())
     fleet.run(4 * DAY)
     assert services.cas[0].replaced == [None, None, expected]
     fleet.run(DAY)

@@ -1,4 +1,4 @@
-"""`issuer run`: what it starts, and what it says where it can not."""
+"""`issuer run`: what it starts, and what it prints if it cannot."""
 
 import sys
 from collections.abc import Callable

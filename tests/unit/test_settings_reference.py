@@ -1,4 +1,4 @@
-"""What `issuer settings` tells: meanings, defaults, present values, and never a secret."""
+"""What `issuer settings` prints: meanings, defaults, present values, and never a secret."""
 
 import pytest
 from click.testing import CliRunner

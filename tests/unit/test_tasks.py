@@ -1,4 +1,4 @@
-"""Lease, look again, step, save, and the one retry policy; over fakes, without Celery."""
+"""Lease, check that the step is still due, run it, save, and the one retry policy; over fakes, without Celery."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What counts against a CA's limits: orders, failed validations, and certificates, but not what came to nothing."""
+"""What counts against the limits of a CA: orders, failed validations, and certificates, but not failed orders."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_failed_authorizations_are_counted_and_the_ca_is_not_asked_for_one_too_m
 def test_an_order_that_fails_before_its_csr_is_sent_does_not_count_as_a_certificate(
     fleet: SimulatedFleet, services: Services, method: str
 ) -> None:
-    """A CA counts certificates; only its limit on orders counts what was asked in vain."""
+    """A CA counts certificates; only its limit on orders counts failed orders."""
     ca = limited(services.cas[0], per_name=(1, 90 * DAY), per_registered_domain=(1, 90 * DAY))
     opened(services)
     ca.before = fails(Problem(T.CAA, "for now"), method)
