@@ -82,7 +82,7 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Outcome, 
             requeue_at = backoff.requeue_at(issuance.next_try_at, services.clock(), is_queued=is_queued)
         services.store.save_and_release(record, requeue_at=requeue_at)
     except Conflict:
-        log.warning("stopped: the lease was lost")
+        log.warning("stopped: the lease was lost on the way")
         return Outcome.STOP, 0
     except Problem as problem:
         log.warning("stopped: the record could not be saved", problem=problem.type, detail=problem.detail)

@@ -1,8 +1,8 @@
 """A second, independent CA for the tests: acme2certifier, which has real renewal info (RFC 9773).
 
-It is another's program under another licence, so it runs as a process of its own in a virtual environment of its own,
-and nothing of it is imported here. It validates on port 80 and asks DNS on port 53 only, so both get addresses of
-their own in 127.0.0.0/8.
+It is a third-party program under another licence, so it runs as a process of its own in a virtual environment of its
+own, and nothing of it is imported here. It validates only on port 80 and queries DNS only on port 53, so both get
+addresses of their own in 127.0.0.0/8.
 """
 
 import configparser
@@ -39,8 +39,8 @@ def why_not() -> str:
 
 
 class SecondCa:
-    """web: the address whose port 80 it validates, and that every name has in its `dns`. root: what its chains lead
-    to, PEM. part: the process, with its log."""
+    """web: the address where it validates (port 80), which every name has in its `dns`. root: the file of the root that
+    its chains lead to, PEM. part: the process, with its log."""
 
     part: Part
 
@@ -51,7 +51,7 @@ class SecondCa:
         folder = sandbox.folder / f"acme2certifier-{port}"
         self._config, self._issued = folder / "acme_srv.cfg", folder / "issued"
         self._issued.mkdir(parents=True)
-        # It counts in whole days, but lets no certificate outlive its issuer's, which it reads anew each time.
+        # It counts in whole days, but no certificate outlives that of its issuer, which it reads again each time.
         self.hierarchy = Hierarchy(folder, lifetime if lifetime < DAY else None)
         self.root = self.hierarchy.root_file
         self._sections: dict[str, Mapping[str, object]] = {
@@ -88,17 +88,17 @@ class SecondCa:
         self._sandbox._ready(self.part, lambda: _answers(self.directory_url))
 
     def stop(self) -> None:
-        """End it at once: asked gently, it waits for kept connections."""
+        """End it at once: after SIGTERM it would wait for open connections."""
         self.part.stop(signal.SIGQUIT)
 
     def issued(self) -> int:
-        """How many certificates it has made: it keeps a file of each."""
+        """How many certificates it has issued: it stores each in a file."""
         return len(list(self._issued.iterdir()))
 
 
 @contextmanager
 def second_ca(sandbox: Sandbox, lifetime: dt.timedelta = 90 * DAY, **renewal_info: object) -> Iterator[SecondCa]:
-    """It runs. lifetime: of its certificates; whole days, or from two seconds to less than a day."""
+    """Run it. lifetime: of its certificates; whole days, or from two seconds to less than a day."""
     ca = SecondCa(sandbox, lifetime)
     with ca.hierarchy.kept_short():
         ca.start(**renewal_info)

@@ -1,4 +1,4 @@
-"""What a test needs to know of a CA to run at each of them."""
+"""What a test must know about a CA, so that it can run with each CA."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ LOSABLE = {
         "newOrder": "/acme/neworders",
         "authorization": "/acme/authz/",
         "challenge": "/acme/chall/",
-        "finalize": "/finalize",  # answered with the valid order, which nobody looks at again then
+        "finalize": "/finalize",  # answered with the valid order, which is not polled then
         "certificate": "/acme/cert/",
     },
     "scripted": {
@@ -34,14 +34,14 @@ LOSABLE = {
         "certificate": "/certificate/",
     },
 }
-"""Of each CA, the resources that every issuance asks for, and what their URL paths contain."""
+"""For each CA, the resources that every issuance requests, and what their URL paths contain."""
 
 
 @dataclass(frozen=True)
 class AnyCa:
-    """wire: the way to it, where faults are put. paths: as in LOSABLE. web: the address and port at which it validates.
-    root: what its chains lead to, PEM. issued: how many certificates it has made. reason: what it says of a wrong
-    answer to a challenge. settings: the further settings that the product needs for it."""
+    """wire: the proxy to it, which has the faults. paths: as in LOSABLE. web: the address and port where it validates.
+    root: what its chains lead to, PEM. issued: how many certificates it has issued. reason: what it says about a wrong
+    response to a challenge. settings: the further settings that the product needs for it."""
 
     wire: Wire | ScriptedCa
     paths: dict[str, str]
@@ -67,7 +67,7 @@ def at_pebble(ca: Pebble, dns: Dns, http_port: int) -> AnyCa:
 
 
 def at_acme2certifier(ca: SecondCa) -> AnyCa:
-    """It wants a contact of every account, which RFC 8555 leaves to the client, and does not keep why one failed."""
+    """It requires a contact, which RFC 8555 leaves to the client, and does not store why a validation failed."""
     return AnyCa(
         Wire(ca.directory_url),
         LOSABLE["acme2certifier"],
@@ -81,7 +81,7 @@ def at_acme2certifier(ca: SecondCa) -> AnyCa:
 
 
 def at_scripted(dns: Dns, http_port: int) -> AnyCa:
-    """Its orders are processing for one look, so that they are looked at."""
+    """Its orders are `processing` for one poll, so that they are polled."""
     ca = ScriptedCa((LOOPBACK, http_port))
     ca.looks_until_valid = 1
     return AnyCa(

@@ -1,7 +1,7 @@
-"""Which tests have to do with dates, and so could come out otherwise in another time zone: `pytest -m clock`.
+"""Which tests handle dates, and so could have another result in another time zone: `pytest -m clock`.
 
-Found by what is written, so that there is no list to keep: a test, or what it names in its file, turns times into dates
-or back, or uses what it has from a module of ours that does.
+They are found in the source, so that there is no list to maintain: a test, or something in its file that it uses,
+converts times to dates or back, or uses something of our own modules that does.
 """
 
 import ast
@@ -18,7 +18,7 @@ CONVERSIONS = re.compile(
 
 @cache
 def with_dates(path: Path) -> frozenset[str]:
-    """Of what a file defines, that which has to do with them."""
+    """The names that a file defines and that handle dates."""
     text = path.read_text()
     found: set[str] = set()
     names: dict[str, set[str]] = {}
@@ -43,7 +43,7 @@ def _assigned(node: ast.stmt) -> list[str]:
 
 
 def _imported_with_dates(node: ast.Import | ast.ImportFrom) -> set[str]:
-    """The names that an import gives to modules of ours with dates, or to what is in them."""
+    """The names that an import binds to our modules that handle dates, or to something in them."""
     if isinstance(node, ast.Import):
         return {one.name.split(".")[0] for one in node.names if _converts(one.name)}
     if _converts(node.module or ""):

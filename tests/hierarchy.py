@@ -1,4 +1,4 @@
-"""Certificates of CAs; a root and an issuing CA below it as files, for a CA that is run by the tests."""
+"""CA certificates: a root and an issuing CA below it, as files, for a CA that the tests run."""
 
 import datetime as dt
 import threading
@@ -28,11 +28,14 @@ SIGNS = x509.KeyUsage(
 
 
 class Hierarchy:
-    """lifetime: how long the issuing CA's certificate (`file`) always has yet to live, within REISSUE_SECONDS; it is
-    made anew all the time then, with the same key and name. None: years."""
+    """A root and an issuing CA.
+
+    lifetime: the remaining lifetime of the issuing CA's certificate (`file`), which is reissued every REISSUE_SECONDS
+    with the same key and name so that it stays the same. None: years, without reissuing.
+    """
 
     def __init__(self, folder: Path, lifetime: dt.timedelta | None) -> None:
-        self.root_file, self.file, self.key_file = (folder / f"{one}.pem" for one in ("root", "ca", "ca-key"))
+        self.root_file, self.file, self.key_file = (folder / f"{name}.pem" for name in ("root", "ca", "ca-key"))
         self._lifetime = lifetime
         self._root_key, self._key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         self.root_file.write_bytes(self._certificate("root", self._root_key, YEARS))
@@ -41,7 +44,7 @@ class Hierarchy:
 
     @contextmanager
     def kept_short(self) -> Iterator[None]:
-        """While it is in use."""
+        """Reissue the certificate while the context is open, if it has a short lifetime."""
         stop = threading.Event()
 
         def reissue() -> None:
@@ -59,7 +62,7 @@ class Hierarchy:
     def _issue(self) -> None:
         draft = self.file.with_suffix(".new")
         draft.write_bytes(self._certificate("issuing CA", self._key, self._lifetime or YEARS))
-        draft.rename(self.file)  # at once, for whoever reads it
+        draft.rename(self.file)  # atomically, for readers
 
     def _certificate(self, name: str, key: ec.EllipticCurvePrivateKey, lifetime: dt.timedelta) -> bytes:
         made = authority(name, key.public_key(), "root", self._root_key, lifetime)
@@ -74,7 +77,7 @@ def authority(
     lifetime: dt.timedelta = YEARS,
 ) -> x509.Certificate:
     """A CA's certificate, signed by another or by itself, in force from an hour ago until `lifetime` from now."""
-    subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, by))
+    subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)]) for common in (name, by))
     now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number())
     builder = builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + lifetime)

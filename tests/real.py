@@ -19,7 +19,7 @@ ENCRYPTION_KEY = new_encryption_key()
 
 
 def settings_for(redis_url: str, directory_url: str, dns: Dns, **more: object) -> Settings:
-    """Settings of a product whose outside is real and on loopback."""
+    """Settings for real servers on the loopback address."""
     values = {
         "redis_url": redis_url,
         "encryption_keys": ENCRYPTION_KEY,
@@ -34,13 +34,13 @@ def settings_for(redis_url: str, directory_url: str, dns: Dns, **more: object) -
 
 
 def published(dns: Dns, name: str) -> str:
-    """A name whose CNAME leads to us."""
+    """Publish a CNAME that points here for a name. Returns the name."""
     dns.cname(name, TARGET)
     return name
 
 
 def issued(pebble: Pebble) -> int:
-    """How many certificates Pebble has issued, by its own log."""
+    """How many certificates Pebble has issued, according to its log."""
     return pebble.part.log.read_text(errors="replace").count("Issued certificate serial")
 
 
@@ -66,7 +66,7 @@ def run_to_end(services: Services, record: Record, *, at_most: int = 200) -> Rec
 
 
 def run_to_step(services: Services, name: str, step: Step) -> Record:
-    """The same, until it stands at a step."""
+    """Run the steps of a name until it is at a step."""
     while (record := services.store.load(name)).issuance.step is not step:
         _, seconds = tasks.attempt(services, record.issuance.step, record.issuance.id)
         time.sleep(seconds)

@@ -9,7 +9,7 @@ from issuer.ports import Conflict
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What each of `count` threads got that were let go together."""
+    """The results of `count` threads that start the work at the same moment; Conflict for those that raised it."""
     barrier = threading.Barrier(count, timeout=20)
 
     def run(number: int) -> object:

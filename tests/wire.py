@@ -1,4 +1,4 @@
-"""ACME servers that a test can cut, hold, or answer for: a wire to a real CA, and what a CA of our own is built on."""
+"""ACME servers whose answers a test can cut, hold or replace: a proxy to a real CA, and the base of the scripted CA."""
 
 import math
 import ssl
@@ -25,9 +25,10 @@ class Cut(Exception):  # noqa: N818
 
 @dataclass
 class Fault:
-    """What happens to requests whose path contains `path`: act before they reach the CA, or on its answer.
+    """A fault for requests whose path contains `path`: before they reach the CA, or in its answer.
 
-    times: how many of them (the others pass); before may return an answer of its own; both may raise Cut.
+    times: how many of these requests it affects; the others pass. before: may return an answer of its own. before and
+    after: may raise Cut.
     """
 
     path: str
@@ -39,7 +40,7 @@ class Fault:
 
 @dataclass
 class Hold:
-    """Stops a request until the test lets go; then the connection is cut."""
+    """Holds a request until the test sets `let_go`; then the connection is cut."""
 
     reached: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
@@ -63,9 +64,9 @@ class Request:
 
 
 class Listener(ABC):
-    """An HTTP server in threads on a free port. Requests meet its faults, the first that fits, and then `answer`.
+    """An HTTP server in threads on a free port. The first matching fault applies to a request, then `answer`.
 
-    context: for TLS. seen: the path of every request; bodies: and what it carried.
+    context: for TLS. seen: the path of every request. bodies: the path and the body of every request.
     """
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
@@ -84,7 +85,7 @@ class Listener(ABC):
 
     @abstractmethod
     def answer(self, request: Request) -> Answer:
-        """What it answers where no fault is in the way."""
+        """The answer to a request without a fault."""
 
     def add(self, fault: Fault) -> Fault:
         self.faults.append(fault)
@@ -95,7 +96,7 @@ class Listener(ABC):
         self._server.server_close()
 
     def count(self, path: str) -> int:
-        return sum(path in one for one in self.seen)
+        return sum(path in seen for seen in self.seen)
 
     def _faulty(self, request: Request) -> Answer:
         fault = self._fault(request)

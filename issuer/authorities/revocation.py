@@ -45,7 +45,7 @@ def _attempt(services: Services, name: str, revocation: Revocation) -> Revocatio
     or the certificate has expired."""
     now = services.clock()
     if now >= revocation.not_after + 1:
-        log.error("not revoked: the certificate has expired", domain=name, serial=revocation.serial, ca=revocation.ca)
+        log.error("not revoked, the certificate has expired", domain=name, serial=revocation.serial, ca=revocation.ca)
         return None
     try:
         _revoke(services, revocation)

@@ -73,9 +73,9 @@ def ca_lock_key(directory_url: str) -> str:
     return f"{ROOT}ca-lock:{_hash(directory_url)}"
 
 
-def ca_key(directory_url: str, what: str) -> str:
+def ca_key(directory_url: str, part: str) -> str:
     """The key of a part of the state of a CA."""
-    return f"{ROOT}ca:{_hash(directory_url)}:{what}"
+    return f"{ROOT}ca:{_hash(directory_url)}:{part}"
 
 
 def _hash(directory_url: str) -> str:
