@@ -145,7 +145,7 @@ def test_a_domain_may_have_a_ca_and_a_profile_of_its_own(services: Services, peb
         (("status", "nobody.customer.example"), "domain not found"),
         (("status", "no_name"), "no certificate can be had"),
         (("prefer", "nobody.customer.example", "--ca", OTHER), "domain not found"),
-        (("prefer", "chosen.customer.example", "--ca", "https://nobody.example"), "none of the CAs"),
+        (("prefer", "chosen.customer.example", "--ca", "https://nobody.example"), "is not one of the CAs"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(services: Services, arguments: tuple[str, ...], words: str) -> None:
