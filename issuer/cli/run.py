@@ -65,7 +65,7 @@ def _consumer(name: str, queues: str, concurrency: int) -> list[str]:
 def _edge_sync(settings: ProcessSettings) -> list[str]:
     options = [("--group", settings.edge_group), ("--haproxy", settings.edge_haproxy)]
     set_options = [word for option, value in options if value for word in (option, value)]
-    return ["issuer", "edge", "sync", "--dir", str(settings.edge_directory), *set_options]
+    return ["issuer.cli", "edge", "sync", "--dir", str(settings.edge_directory), *set_options]
 
 
 COMMANDS = {"run": run}
