@@ -4,6 +4,7 @@ It outlives what set it: browsers keep to it for its whole max-age, also when th
 has left us. So all that reaches further than the name itself must be asked for, and switching off is told.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from issuer.actions import eligibility
@@ -38,14 +39,14 @@ def asked_for(body: dict[str, Any]) -> Hsts:
     return Hsts(seconds, includes_subdomains=below and seconds > 0, is_preload=is_preload)
 
 
-def put(services: Services, account: Account, text: str, wanted: Hsts) -> Record:
-    """Set the policy of a domain that an account holds, whatever else is under way for it. Raises
-    Problem(not-initiated) for any other domain."""
+def put(services: Services, account: Account, text: str, wanted: Callable[[], Hsts]) -> Record:
+    """Set the policy of a domain that an account holds, whatever else is in progress for it. Raises
+    Problem(not-initiated) for any other domain, and only then what `wanted` raises."""
     name, now = eligibility.known_name(text), services.clock()
 
     def change(record: Record | None) -> Record:
         held = eligibility.require_held(record, account, name)
-        policy = wanted.after(bundle.policy(services, held.domain), now)
+        policy = wanted().after(bundle.policy(services, held.domain), now)
         shown = policy.header(now) or "none"
         return held.with_domain(hsts=policy).with_event(now, EventType.HSTS_CHANGED, {"policy": shown}, by=By.ACCOUNT)
 
