@@ -134,6 +134,11 @@ class Event:
         return kind is not None and kind.is_kept
 
 
+def shortened(value: Any) -> Any:
+    """A value of an event's data; a text of over MAX_TEXT characters is cut, and ends in «…»."""
+    return f"{value[: MAX_TEXT - 1]}…" if isinstance(value, str) and len(value) > MAX_TEXT else value
+
+
 def newest(timeline: tuple[Event, ...]) -> tuple[Event, ...]:
     """The newest events, at most MAX_EVENTS; the less important ones are dropped first."""
     excess = len(timeline) - MAX_EVENTS

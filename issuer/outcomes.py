@@ -6,6 +6,7 @@ of a retry.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from issuer import backoff, renewal
 from issuer.authorities import health, limits, selection
@@ -68,21 +69,15 @@ def failure(services: Services, record: Record, problem: Problem) -> Record:
     if ca:
         limits.record_failure(services, ca, record, problem)
         problem = health.record_failure(services, ca, record, problem)
-    failed = selection.failover(services, record, problem)
+    failed, type_ = selection.failover(services, record, problem), EventType.CA_REFUSED
     if failed is None:
         problem = selection.most_hopeful_problem(services, record, problem)
         failed = _retried_or_failed(record, problem, now)
+        type_ = EventType.ISSUANCE_RETRY_PLANNED if failed.is_open else EventType.ISSUANCE_FAILED
     if ca:
         limits.refund(services, ca, record, failed)
-    facts = {
-        "step": record.issuance.step.value,
-        "reason": str(problem),
-        "tries": failed.tries,
-        "at": failed.next_try_at,
-    }
-    type_ = EventType.ISSUANCE_RETRY_PLANNED if failed.is_open else EventType.ISSUANCE_FAILED
-    if failed.passed_over:
-        type_, facts["ca"] = EventType.CA_REFUSED, record.issuance.ca
+    facts: dict[str, Any] = {"step": record.issuance.step.value, "reason": str(problem), "tries": failed.tries}
+    facts |= {"at": failed.next_try_at, "ca": record.issuance.ca}
     after = record.with_issuance(failed).with_event(now, type_, facts, code=problem.type.value)
     return renewal.with_next_renewal(after, now)
 

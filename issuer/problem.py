@@ -111,7 +111,7 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.UNDECRYPTABLE: Rule("a stored key cannot be decrypted with the configured encryption keys", PLATFORM),
     ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted", NOBODY),
     ProblemType.BUSY: Rule("another worker is processing the domain", NOBODY, is_counted=False, first_retry_seconds=1),
-    ProblemType.WITHDRAWN: Rule("the domain has been withdrawn by its account", PLATFORM, is_permanent=True),
+    ProblemType.WITHDRAWN: Rule("the domain has been withdrawn by its account", NOBODY, is_permanent=True),
     ProblemType.CRASHED: Rule("the step has crashed its worker several times", PLATFORM, is_permanent=True),
 }
 

@@ -16,6 +16,9 @@ from issuer.problem import Problem, ProblemType
 
 CONFIRM_SECONDS = 2.0
 """How long edges have to load a new certificate before they are asked whether they serve it."""
+UNKNOWN_HINT = (
+    "the name servers of the domain must answer; if many domains show this, the operator must check ISSUER_DNS_SERVERS"
+)
 SELF_CHECKS = 3
 SELF_CHECK_PAUSE_SECONDS = 5.0
 
@@ -146,7 +149,7 @@ def _require_points_here(services: Services, record: Record) -> None:
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=hint)
     if finding.verdict is Verdict.UNKNOWN and (record.issuance.tries == 0 or domain.moved_away_since or is_unproved):
-        raise Problem(ProblemType.DNS_UNKNOWN, finding.summary, hint=hint)
+        raise Problem(ProblemType.DNS_UNKNOWN, finding.summary, hint=UNKNOWN_HINT)
 
 
 def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Record:

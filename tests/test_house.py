@@ -98,6 +98,15 @@ def test_files_and_functions_keep_their_size(path: Path) -> None:
             assert node.end_lineno - node.lineno + 1 <= LINES_OF_A_FUNCTION, node.name
 
 
+CALLERS = [path for path in SOURCES if path.is_relative_to(ROOT / "web") or path.parent == ROOT / "issuer" / "cli"]
+
+
+@pytest.mark.parametrize("path", CALLERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_front_end_and_command_reach_the_outside_by_actions_alone(path: Path) -> None:
+    ports = "store|feed|limits|counters|cas|ca_at|resolver|solver|handshake|vault|queue"
+    assert not re.search(rf"services(\(\)|\"\])?\.({ports})\b", path.read_text())
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_config_reads_the_environment(path: Path) -> None:
     if path.parent.name != "config":

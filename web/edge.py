@@ -25,7 +25,11 @@ def require_token() -> None:
     is_bearer = authorization is not None and authorization.type == "bearer"
     token = authorization.token if authorization and is_bearer else request.args.get("token")
     if not hmac.compare_digest((token or "").encode(), services.edge_token.encode()):
-        raise Problem(ProblemType.UNAUTHORIZED, hint="send the edge token, as a bearer token or as ?token=")
+        raise Problem(
+            ProblemType.UNAUTHORIZED,
+            message="this call needs the edge token",
+            hint="send it as a bearer token or as ?token=",
+        )
 
 
 @edge.get("/certificate", provide_automatic_options=False)

@@ -3,9 +3,7 @@
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from issuer import metrics
-from issuer.domain import Due
-from issuer.ports import Services
+from issuer.actions import health as actions
 
 health = Blueprint("health", __name__)
 
@@ -19,15 +17,11 @@ def alive() -> Response:
 @health.get("/readyz", provide_automatic_options=False)
 def ready() -> Response:
     """200 if the store answers, otherwise 503."""
-    services: Services = current_app.extensions["services"]
-    services.store.ping()
+    actions.require_ready(current_app.extensions["services"])
     return jsonify({"message": "ready"})
 
 
 @health.get("/metrics", provide_automatic_options=False)
 def show_metrics() -> Response:
     """The metrics of all processes in Prometheus' text format, so Prometheus must scrape only one `web`."""
-    services: Services = current_app.extensions["services"]
-    unconfirmed, _ = services.store.names(Due.EDGE_CONFIRMATION, limit=1)
-    text = metrics.exposition(services.counters.values(), unconfirmed=unconfirmed)
-    return Response(text, content_type=CONTENT_TYPE_LATEST)
+    return Response(actions.metrics_text(current_app.extensions["services"]), content_type=CONTENT_TYPE_LATEST)

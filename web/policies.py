@@ -18,22 +18,24 @@ policies = Blueprint("policies", __name__, url_prefix="/v2/x509")
 @policies.put("/<anything:domain>/hsts", provide_automatic_options=False)
 def set_hsts(domain: str) -> Response:
     """Set the policy; it takes effect at once."""
-    account, services = caller.account(), _services()
-    record = eligibility.record_of(services, account, domain)
-    policy = hsts.asked_for(caller.json_object(HINT))
-    return _policy_body(hsts.put(services, account, record.domain.name, policy))
+    return _policy_body(hsts.put(_services(), caller.account(), domain, _requested))
 
 
 @policies.delete("/<anything:domain>/hsts", provide_automatic_options=False)
 def end_hsts(domain: str) -> Response:
     """Switch HSTS off, and send max-age=0 until no browser remembers the policy."""
-    return _policy_body(hsts.put(_services(), caller.account(), domain, hsts.OFF))
+    return _policy_body(hsts.put(_services(), caller.account(), domain, lambda: hsts.OFF))
 
 
 @policies.get("/<anything:domain>/hsts", provide_automatic_options=False)
 def show_hsts(domain: str) -> Response:
     """Show the policy in force."""
     return _policy_body(eligibility.record_of(_services(), caller.account(), domain))
+
+
+def _requested() -> Hsts:
+    """The policy in the body of this request."""
+    return hsts.asked_for(caller.json_object(HINT))
 
 
 def _policy_body(record: Record) -> Response:

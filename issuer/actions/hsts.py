@@ -4,6 +4,7 @@ Browsers apply a policy for its whole max-age, even after the certificate has ex
 whatever affects more than the name itself must be requested explicitly, and switching HSTS off is sent to browsers too.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from issuer.actions import eligibility
@@ -38,14 +39,14 @@ def asked_for(body: dict[str, Any]) -> Hsts:
     return Hsts(seconds, includes_subdomains=below and seconds > 0, is_preload=is_preload)
 
 
-def put(services: Services, account: Account, text: str, wanted: Hsts) -> Record:
+def put(services: Services, account: Account, text: str, wanted: Callable[[], Hsts]) -> Record:
     """Set the policy of a domain that an account holds, even while an issuance is in progress. Raises
-    Problem(not-initiated) for any other domain."""
+    Problem(not-initiated) for any other domain, and only then what `wanted` raises."""
     name, now = eligibility.known_name(text), services.clock()
 
     def change(record: Record | None) -> Record:
         held = eligibility.require_held(record, account, name)
-        policy = wanted.after(bundle.policy(services, held.domain), now)
+        policy = wanted().after(bundle.policy(services, held.domain), now)
         header = policy.header(now) or "none"
         return held.with_domain(hsts=policy).with_event(now, EventType.HSTS_CHANGED, {"policy": header}, by=By.ACCOUNT)
 

@@ -15,7 +15,7 @@ def ca_group() -> None:
 
 @ca_group.command("list")
 def show_all() -> None:
-    """List the CAs in order of preference, our account at each, and whether it is in use at the moment."""
+    """List the CAs in order of preference, our account at each, and whether it is asked at the moment."""
     titles = ("CA", "account", "key thumbprint", "created", "state")
     table = Table(*(Column(title, overflow="fold") for title in titles))
     for ca in authorities.list_all(load_services()):
@@ -39,7 +39,7 @@ def roll_over(directory: str | None) -> None:
 
 
 def _state(ca: authorities.AuthorityView) -> str:
-    states = [f"not asked until {format_time(ca.cooldown_until)}" if ca.cooldown_until else "in use"]
+    states = [f"not asked until {format_time(ca.cooldown_until)}" if ca.cooldown_until else "asked"]
     if ca.account and ca.account.is_rolling_over:
         states.append("a key roll-over was interrupted; 'issuer ca roll-over' completes it")
     return "; ".join(states)

@@ -1,7 +1,6 @@
 """`issuer list` and `issuer store`: commands for many records."""
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +9,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from issuer import presenters
-from issuer.actions import listing
+from issuer.actions import health, listing
 from issuer.actions.listing import Page
 from issuer.cli.context import load_services
 from issuer.domain import Listing
 from issuer.ports import Services
 
-BATCH = 1000
 COLUMNS = ("domain", "account", "status", "not_after", "code", "message")
 
 
@@ -68,12 +66,12 @@ def reindex() -> None:
     """Give indexes to records that an earlier release wrote. If it is interrupted, the running processes continue it.
     Run it again when the last process of the earlier release has ended."""
     services = load_services()
-    progress = services.store.reindex(now=time.time(), limit=BATCH, restart=True)
+    progress = health.reindex(services, restart=True)
     while True:
         click.echo(f"{progress.seen:,} records, {progress.damaged:,} of them damaged")
         if progress.is_done:
             break
-        progress = services.store.reindex(now=time.time(), limit=BATCH)
+        progress = health.reindex(services)
     click.echo("all records have their indexes")
 
 

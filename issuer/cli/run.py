@@ -66,7 +66,7 @@ def _consumer(name: str, queues: str, concurrency: int) -> list[str]:
 def _edge_sync(settings: ProcessSettings) -> list[str]:
     options = [("--group", settings.edge_group), ("--haproxy", settings.edge_haproxy)]
     set_options = [argument for option, value in options if value for argument in (option, value)]
-    return ["issuer", "edge", "sync", "--dir", str(settings.edge_directory), *set_options]
+    return ["issuer.cli", "edge", "sync", "--dir", str(settings.edge_directory), *set_options]
 
 
 COMMANDS = {"run": run}

@@ -8,7 +8,7 @@ from issuer.domain.certificate import Certificate, RenewalWindow, Revocation
 from issuer.domain.hsts import Hsts
 from issuer.domain.indexes import Due, Index, Listing
 from issuer.domain.issuance import Issuance, Step
-from issuer.events import MAX_TEXT, By, Event, EventType
+from issuer.events import By, Event, EventType, shortened
 
 DAY_SECONDS = 86400
 SCHEMA = 2
@@ -150,7 +150,7 @@ class Record:
     ) -> Self:
         """The same record with one more pending event. data: plain JSON values; long texts are cut."""
         last = max((event.id for event in (*self.timeline[-1:], *self.pending[-1:])), default=0)
-        short = {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in (data or {}).items()}
+        short = {name: shortened(value) for name, value in (data or {}).items()}
         return replace(self, pending=(*self.pending, Event(last + 1, now, type_.value, code, by.value, short)))
 
     def install(self, certificate: Certificate, *, confirm_at: float | None = None) -> Self:

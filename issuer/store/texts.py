@@ -31,7 +31,7 @@ from issuer.problem import Problem, ProblemType
 
 MEMBERS = {"moved_away_since": "away_since", "is_expiry_reported": "is_end_told"}
 FIELDS = {member: field for field, member in MEMBERS.items()}
-ALWAYS = frozenset({"step", "renew_at"})
+ALWAYS = frozenset({"step"})
 """Members that are always written, as older releases have no default for them."""
 Part = TypeVar("Part")
 

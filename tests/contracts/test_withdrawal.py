@@ -126,7 +126,7 @@ OTHERS: dict[str, tuple[dict[str, Any], Callable[[Services], object]]] = {
         {"moved_away_since": 1.0, "recheck_at": 1.0},
         lambda services: renewal.recheck(services, NAME),
     ),
-    "hsts": ({}, lambda services: hsts.put(services, ACCOUNT, NAME, Hsts(60))),
+    "hsts": ({}, lambda services: hsts.put(services, ACCOUNT, NAME, lambda: Hsts(60))),
 }
 
 

@@ -5,14 +5,17 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
+from issuer import tasks
 from issuer.actions import hsts, prefer, withdraw
 from issuer.domain import Hsts
 from issuer.events import TABLE, Event, EventType
 from issuer.metrics import EVENTS
 from issuer.ports import Services
 from issuer.presenters import timeline
+from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, issued
-from tests.fakes import ACCOUNT, NAME, NOW
+from tests.fakes import ACCOUNT, NAME, NOW, fake_services, opened
+from tests.faults import fails
 from tests.simulated_fleet import DAY, SimulatedFleet
 
 DATA = {
@@ -55,7 +58,7 @@ def test_a_timeline_says_who_did_what_over_several_issuances() -> None:
     fleet = SimulatedFleet(api_client.services)
     api_client.post()
     fleet.run(60)
-    hsts.put(api_client.services, ACCOUNT, NAME, Hsts(60))
+    hsts.put(api_client.services, ACCOUNT, NAME, lambda: Hsts(60))
     prefer.prefer(api_client.services, NAME, profile="shortlived")
     fleet.run(70 * DAY)
     withdraw.withdraw(api_client.services, ACCOUNT, NAME)
@@ -74,3 +77,15 @@ def test_no_event_has_a_secret(services: Services) -> None:
     record = issued(services)
     text = json.dumps(timeline(record))
     assert not any(secret in text for secret in ("PRIVATE", "gAAAA", record.domain.certificate.key))
+
+
+def test_of_two_cas_that_refuse_the_first_is_a_failover_and_the_second_is_the_end() -> None:
+    services = fake_services(hosts=("a.example", "b.example"))
+    for ca in services.cas:
+        ca.before = fails(Problem(ProblemType.CA_REFUSED, "high risk"))
+    record = opened(services)
+    for _ in range(6):
+        tasks.attempt(services, services.store.load(NAME).issuance.step, record.issuance.id)
+    outcomes = [(event.type, event.code, event.data["ca"]) for event in services.store.load(NAME).timeline if event.code]
+    first, second = (ca.directory_url for ca in services.cas)
+    assert outcomes == [("ca.refused", "ca-refused", first), ("issuance.failed", "ca-refused", second)]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import click
 import pytest
@@ -42,7 +43,8 @@ def test_each_process_is_one_command_line_of_a_module_that_there_is() -> None:
     for process in PROCESSES:
         program, dash, module, *_ = command_line(process, ProcessSettings())
         assert (program, dash) == (sys.executable, "-m")
-        assert module in {"gunicorn", "celery", "issuer"}
+        assert module in {"gunicorn", "celery", "issuer.cli"}
+        assert find_spec(f"{module}.__main__"), f"python -m {module} runs nothing"
 
 
 def test_web_has_as_many_processes_as_are_set(monkeypatch: pytest.MonkeyPatch, run: Callable[[str], list[str]]) -> None:
@@ -66,7 +68,7 @@ def test_consumers_have_as_many_processes_as_are_set(
 def test_the_edge_has_the_options_that_are_set(
     monkeypatch: pytest.MonkeyPatch, run: Callable[[str], list[str]]
 ) -> None:
-    begin = ["issuer", "edge", "sync", "--dir"]
+    begin = ["issuer.cli", "edge", "sync", "--dir"]
     for name in ("EDGE_DIRECTORY", "EDGE_GROUP", "EDGE_HAPROXY"):
         monkeypatch.delenv(name, raising=False)
     assert run("edge-sync") == [*begin, "/var/lib/issuer/edge"]
