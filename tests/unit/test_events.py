@@ -86,6 +86,8 @@ def test_of_two_cas_that_refuse_the_first_is_a_failover_and_the_second_is_the_en
     record = opened(services)
     for _ in range(6):
         tasks.attempt(services, services.store.load(NAME).issuance.step, record.issuance.id)
-    outcomes = [(event.type, event.code, event.data["ca"]) for event in services.store.load(NAME).timeline if event.code]
+    outcomes = [
+        (event.type, event.code, event.data["ca"]) for event in services.store.load(NAME).timeline if event.code
+    ]
     first, second = (ca.directory_url for ca in services.cas)
     assert outcomes == [("ca.refused", "ca-refused", first), ("issuance.failed", "ca-refused", second)]
