@@ -37,7 +37,7 @@ def connect(url: str) -> redis.Redis:
 
 
 @contextmanager
-def redis_errors() -> Iterator[None]:
+def redis_errors(name: str = "") -> Iterator[None]:
     """Turn every error of Redis (unavailable, silent, full, read-only, loading) into one Problem, which never contains
     what was sent. Raises Problem(store-unavailable, damaged-record)."""
     try:
@@ -45,7 +45,7 @@ def redis_errors() -> Iterator[None]:
     except redis.ResponseError as error:
         if not str(error).startswith(WRONG_TYPE):
             raise _unavailable(error) from None
-        raise Problem(ProblemType.DAMAGED_RECORD, "a key in Redis has the wrong type") from None
+        raise Problem(ProblemType.DAMAGED_RECORD, f"{name or 'a record'}: its key in Redis has the wrong type") from None
     except (redis.RedisError, OSError) as error:
         raise _unavailable(error) from None
 

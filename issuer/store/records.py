@@ -35,7 +35,7 @@ class RedisRecords:
 
     def load(self, name: str) -> Record | None:
         """See `ports.Store`."""
-        with redis_errors():
+        with redis_errors(name):
             values = cast("dict[str, str]", self._redis.hgetall(keys.record_key(name)))
         return texts.record(name, values) if values else None
 
