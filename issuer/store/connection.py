@@ -39,13 +39,14 @@ def connect(url: str) -> redis.Redis:
 @contextmanager
 def redis_errors(name: str = "") -> Iterator[None]:
     """Turn every error of Redis (unavailable, silent, full, read-only, loading) into one Problem, which never contains
-    what was sent. Raises Problem(store-unavailable, damaged-record)."""
+    what was sent. name: of the domain whose record is read. Raises Problem(store-unavailable, damaged-record)."""
     try:
         yield
     except redis.ResponseError as error:
         if not str(error).startswith(WRONG_TYPE):
             raise _unavailable(error) from None
-        raise Problem(ProblemType.DAMAGED_RECORD, f"{name or 'a record'}: its key in Redis has the wrong type") from None
+        detail = f"{name or 'a record'}: its key in Redis has the wrong type"
+        raise Problem(ProblemType.DAMAGED_RECORD, detail) from None
     except (redis.RedisError, OSError) as error:
         raise _unavailable(error) from None
 
