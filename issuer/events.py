@@ -14,6 +14,8 @@ from typing import Any
 import structlog
 
 MAX_EVENTS = 50
+LATEST = 10
+"""So many of the newest events are never dropped for older ones."""
 MAX_TEXT = 300
 """The greatest length of a text in an event's data, in characters."""
 
@@ -121,10 +123,10 @@ class Event:
     def text(self) -> str:
         """The sentence that people read."""
         kind = TABLE.get(self.type)  # type: ignore[call-overload]  # types of a newer release are missing
-        values = {name: _readable(name, value) for name, value in self.data.items()}
         try:
+            values = {name: _readable(name, value) for name, value in self.data.items()}
             return kind.sentence.format_map(values) if kind else self.type
-        except (KeyError, ValueError, IndexError):
+        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError):
             return self.type
 
     @property
@@ -144,7 +146,8 @@ def newest(timeline: tuple[Event, ...]) -> tuple[Event, ...]:
     excess = len(timeline) - MAX_EVENTS
     if excess <= 0:
         return timeline
-    dropped = {event.id for event in [event for event in timeline if not event.is_kept][:excess]}
+    by_importance = sorted(timeline[:-LATEST], key=lambda event: event.is_kept)
+    dropped = {event.id for event in by_importance[:excess]}
     return tuple(event for event in timeline if event.id not in dropped)[-MAX_EVENTS:]
 
 

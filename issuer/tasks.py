@@ -95,7 +95,8 @@ def _run(services: Services, record: Record) -> Record:
     calls."""
     started, step = time.perf_counter(), record.issuance.step
     try:
-        record = outcomes.prepare(services, record)
+        prepared = outcomes.prepare(services, record)
+        record = record if prepared is record else services.store.save(prepared)
         result = STEPS[step](services, record)
         while isinstance(result, SaveAndContinue):
             record = result.record

@@ -1,5 +1,6 @@
 """Lists of domains, and the number of domains with each status. Every page costs the same, the last one too."""
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,7 +28,8 @@ def by_fact(services: Services, listing: Listing, value: str, *, after: str = ""
         raise Problem(ProblemType.INVALID_REQUEST, f"domains are not listed by {listing}")
     names = services.store.names_of(listing, value, after=after, limit=_bounded(limit) + 1)
     page, is_more = _cut(names, limit)
-    return Page(services.store.records(page), page[-1] if is_more else "")
+    records = [record for record in services.store.records(page) if _belongs(record, listing, value)]
+    return Page(records, page[-1] if is_more else "")
 
 
 def by_expiry(services: Services, *, until: float, after: str = "", limit: int = 100) -> Page:
@@ -44,6 +46,11 @@ def counts(services: Services) -> StatusCounts:
     return services.store.count_by_status(services.clock())
 
 
+def _belongs(record: Record | DamagedRecord, listing: Listing, value: str) -> bool:
+    """Whether a record has the fact that it is listed by: a process of an earlier release may have changed it since."""
+    return isinstance(record, DamagedRecord) or (listing, value) in record.indexes(None)
+
+
 def _bounded(limit: int) -> int:
     return min(max(limit, 1), MAX_PAGE)
 
@@ -58,6 +65,8 @@ def _position(after: str) -> tuple[float, str] | None:
         return None
     at, _, name = after.partition(" ")
     try:
-        return float(at), name
+        if math.isfinite(float(at)):
+            return float(at), name
+        raise ValueError
     except ValueError:
         raise Problem(ProblemType.INVALID_REQUEST, f"{after[:80]!a} is not a position in this list") from None

@@ -24,12 +24,18 @@ def prefer(
     }
     now = services.clock()
 
-    def change(record: Record | None) -> Record:
+    unchanged: Record | None = None
+
+    def change(record: Record | None) -> Record | None:
+        nonlocal unchanged
         if record is None or record.domain.is_withdrawn:
             raise Problem(ProblemType.NOT_FOUND, name)
         preferring = record.with_domain(**preferences)
+        if preferring.domain == record.domain:
+            unchanged = record
+            return None
         return preferring.with_event(now, EventType.DOMAIN_PREFERENCES_CHANGED, preferences, by=By.OPERATOR)
 
-    record = services.store.update(name, change, now=now)
+    record = services.store.update(name, change, now=now) or unchanged
     assert record
     return record

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from issuer import presenters
 from issuer.actions import health, listing
@@ -83,7 +84,7 @@ def _print_page(services: Services, page: Page, *, as_json: bool) -> None:
     else:
         table = Table(*(Column(title, overflow="fold") for title in COLUMNS))
         for line in lines:
-            table.add_row(*(str(line.get(title) or "") for title in COLUMNS))
+            table.add_row(*(Text(str(line.get(title) or "")) for title in COLUMNS))  # no markup of a CA's words
         Console().print(table)
     if page.next:
         click.echo(f"more: --after {page.next!r}", err=as_json)

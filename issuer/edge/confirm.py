@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from issuer import backoff
 from issuer.domain import DAY_SECONDS, Certificate, Record
-from issuer.events import EventType
+from issuer.events import EventType, shortened
 from issuer.metrics import EDGE_CONFIRMED, EDGE_GIVEN_UP, EDGE_LOOKS
 from issuer.ports import Finding, Services, Verdict
 
@@ -39,7 +39,7 @@ def confirm(services: Services, name: str) -> None:
     else:
         type_, again_at = EventType.EDGE_UNCONFIRMED, backoff.edge_look_at(now, installed_seconds)
     last = record.timeline[-1:]
-    if not (last and (last[0].type, last[0].data.get("lacking")) == (type_, missing)):
+    if not (last and (last[0].type, last[0].data.get("lacking")) == (type_, shortened(missing))):
         record = record.with_event(now, type_, data)
     if services.store.update(name, _planned(record, again_at), now=now):
         services.counters.add(*counts)  # of two concurrent calls, only one counts

@@ -35,16 +35,25 @@ class RedisListings:
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         """See `ports.Store`."""
         index = keys.index_key((Listing.EXPIRY, ""))
+        pairs: list[tuple[float, str]] = []
         with redis_errors():
-            start = 0
-            if after:
-                at, name = after
-                rank = cast("int | None", self._redis.zrank(index, name))
-                if rank is None or self._redis.zscore(index, name) != at:
-                    rank = self._redis.zcount(index, "-inf", f"({at}") - 1
-                start = rank + 1
-            entries = cast("Any", self._redis.zrange(index, start, start + limit - 1, withscores=True))
-        return [(at, name) for name, at in entries if at <= until and (after is None or (at, name) > after)]
+            start = self._rank_after(index, after) if after else 0
+            while len(pairs) < limit:
+                stop = start + limit - len(pairs) - 1
+                entries = cast("Any", self._redis.zrange(index, start, stop, withscores=True))
+                pairs += [(at, name) for name, at in entries if at <= until and (after is None or (at, name) > after)]
+                if start + len(entries) <= stop or entries[-1][1] > until:
+                    break
+                start += len(entries)
+        return pairs
+
+    def _rank_after(self, index: str, after: tuple[float, str]) -> int:
+        """Where the pairs after one begin. If it is no longer there: where those of its time begin."""
+        at, name = after
+        rank = cast("int | None", self._redis.zrank(index, name))
+        if rank is None or self._redis.zscore(index, name) != at:
+            return self._redis.zcount(index, "-inf", f"({at}")
+        return rank + 1
 
     def records(self, names: Sequence[str]) -> list[Record | DamagedRecord]:
         """See `ports.Store`."""

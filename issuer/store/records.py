@@ -68,7 +68,7 @@ class RedisRecords:
     ) -> int | str:
         issuance = changed.issuance
         is_other = held is None or held.issuance.id != issuance.id
-        opens = is_other or requeue_at is not None or (held and held.issuance.next_try_at) != issuance.next_try_at
+        opens = is_other or requeue_at is not None or _due(held) != _due(changed)
         if issuance.is_open and opens and requeue_at is None:
             requeue_at = backoff.requeue_at(issuance.next_try_at, now, is_queued=True)
         args = _args(changed, requeue_at) | {
@@ -210,6 +210,11 @@ def _lease(held: Record | None, changed: Record) -> float:
     return 0 if is_other else changed.lease_until
 
 
+def _due(record: Record | None) -> tuple[float | None, Due] | None:
+    """When the issuance of a record is due, and in which queue."""
+    return (record.issuance.next_try_at, record.issuance.queue) if record else None
+
+
 def _is_callers_change(held: Record, changed: Record) -> bool:
     """Whether a change is only of fields that callers set, so that a lease does not matter."""
     settings = {name: getattr(changed.domain, name) for name in CALLERS_FIELDS}
@@ -218,8 +223,10 @@ def _is_callers_change(held: Record, changed: Record) -> bool:
 
 def _with_callers_changes(record: Record, current: Record | None) -> Record:
     """The record of a worker that has a lease, with what callers have set in the meantime."""
-    if current is None:
+    if current is None or current.lease_until != record.lease_until:
         raise Conflict
+    if current.version - record.version != current.callers_changes - record.callers_changes:
+        raise Conflict  # something else came between as well
     settings = {name: getattr(current.domain, name) for name in CALLERS_FIELDS}
     last = max((event.id for event in current.timeline), default=0)
     pending = tuple(replace(event, id=last + number) for number, event in enumerate(record.pending, 1))

@@ -4,12 +4,15 @@ from typing import Any, cast
 
 import redis
 
-from issuer.domain import SCHEMA, Record
+from issuer.domain import Record
 from issuer.ports import Reindexed
 from issuer.problem import Problem, ProblemType
 from issuer.store.connection import redis_errors
 from issuer.store.keys import RECORDS, REINDEX
 from issuer.store.records import RedisRecords
+
+ROUND_SECONDS = 86400
+"""A new round begins a day after the last one ended: a process of an earlier release may have written meanwhile."""
 
 
 class RedisReindex(RedisRecords):
@@ -20,27 +23,38 @@ class RedisReindex(RedisRecords):
     def reindex(self, *, now: float, limit: int, restart: bool = False) -> Reindexed:
         """See `ports.Store`."""
         with redis_errors():
-            state = {} if restart else cast("dict[str, str]", self._redis.hgetall(REINDEX))
-        seen, damaged = int(state.get("seen", 0)), int(state.get("damaged", 0))
-        if state.get("schema") == str(SCHEMA):
-            return Reindexed(seen, damaged, is_done=True)
+            state = cast("dict[str, str]", self._redis.hgetall(REINDEX))
+        is_over = "done_at" in state and now < float(state["done_at"]) + ROUND_SECONDS
+        if is_over and not restart:
+            return Reindexed(int(state["seen"]), int(state["damaged"]), is_done=True)
+        server = self._run_id()
+        if restart or "done_at" in state or state.get("server") != server:
+            state = {}  # a cursor is of no meaning after a restart of Redis
         with redis_errors():
-            cursor, keys = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
+            cursor, found = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
             pipeline = self._redis.pipeline(transaction=False)
-            for key in keys:
+            for key in found:
                 pipeline.hmget(key, "indexed", "version")
             versions = pipeline.execute(raise_on_error=False)
-        pairs = zip(keys, versions, strict=True)
+        pairs = zip(found, versions, strict=True)
         stale = [key.removeprefix(RECORDS) for key, held in pairs if isinstance(held, Exception) or held[0] != held[1]]
         failed = sum(not self._is_indexed(name, now) for name in stale)
-        is_done = cursor == 0
-        seen, damaged = seen + len(keys), damaged + failed
-        progress = ["cursor", cursor, "seen", seen, "damaged", damaged, *(["schema", SCHEMA] if is_done else [])]
+        seen, damaged = int(state.get("seen", 0)) + len(found), int(state.get("damaged", 0)) + failed
+        progress = ["cursor", cursor, "seen", seen, "damaged", damaged, "server", server]
+        progress += ["done_at", now] if cursor == 0 else []
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            pipeline.delete(REINDEX)
+            pipeline.hset(REINDEX, items=progress)
+            pipeline.execute()
+        return Reindexed(seen, damaged, is_done=cursor == 0)
+
+    def _run_id(self) -> str:
+        """What tells one run of the server from the next; empty where the server does not say."""
         with redis_errors():
-            if restart:
-                self._redis.delete(REINDEX)
-            self._redis.hset(REINDEX, items=progress)
-        return Reindexed(seen, damaged, is_done=is_done)
+            try:
+                return str(self._redis.info("server").get("run_id", ""))
+            except redis.ResponseError:
+                return ""
 
     def _is_indexed(self, name: str, now: float) -> bool:
         """Write a record unchanged, which gives it its indexes. False if it is damaged."""

@@ -9,7 +9,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from enum import StrEnum
-from typing import Any, TypeVar, cast
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from issuer.domain import (
     SCHEMA,
@@ -34,6 +36,8 @@ FIELDS = {member: field for field, member in MEMBERS.items()}
 ALWAYS = frozenset({"step"})
 """Members that are always written, as older releases have no default for them."""
 Part = TypeVar("Part")
+LARGEST = 1e12
+"""No time or number of a record is as large: one that is cannot be shown as a date."""
 
 FORMER_EVENTS = "events"
 """The member of an issuance in which releases before the timeline stored their lines."""
@@ -125,9 +129,9 @@ def _domain(values: dict[str, Any]) -> Domain:
     parts = _parts(Domain, values)
     for name, kind in (("certificate", Certificate), ("window", RenewalWindow), ("hsts", Hsts)):
         if part := parts.get(name):
-            parts[name] = kind(**_parts(kind, part))
-    parts["revocations"] = tuple(Revocation(**_parts(Revocation, part)) for part in parts.get("revocations") or ())
-    return _checked(Domain(**parts), name=str, account=str, created_at=float)
+            parts[name] = _checked(kind(**_parts(kind, part)))
+    revocations = [_checked(Revocation(**_parts(Revocation, part))) for part in parts.get("revocations") or ()]
+    return _checked(Domain(**parts | {"revocations": tuple(revocations)}))
 
 
 def _issuance(values: dict[str, Any]) -> Issuance:
@@ -136,11 +140,11 @@ def _issuance(values: dict[str, Any]) -> Issuance:
         parts["problem"] = Problem.from_dict(problem)
     parts |= {"step": Step(parts["step"]), "reason": Reason(parts["reason"])}
     parts |= {name: tuple(parts.get(name) or ()) for name in ("authorization_urls", "passed_over")}
-    return _checked(Issuance(**parts), id=str, created_at=float, tries=float, waits=float)
+    return _checked(Issuance(**parts))
 
 
 def _event(values: dict[str, Any]) -> Event:
-    return Event(**_parts(Event, values))
+    return _checked(Event(**_parts(Event, values)))
 
 
 def _former(lines: list[dict[str, Any]], last_id: int) -> list[Event]:
@@ -164,10 +168,23 @@ def _known(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-def _checked(part: Part, **types: type) -> Part:
-    """The part. Raises TypeError if one of these fields has another type."""
-    for name, kind in types.items():
-        value = getattr(part, name)
-        if not isinstance(value, (int, float) if kind is float else kind):
+def _checked(part: Part) -> Part:
+    """The part. Raises TypeError if a field has another type than this release gives it."""
+    for name, kinds in _kinds(cast("Any", type(part))).items():
+        value: Any = getattr(part, name)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise TypeError(name)
+        if isinstance(value, (int, float)) and not abs(value) < LARGEST:
             raise TypeError(name)
     return part
+
+
+@cache
+def _kinds(kind: Any) -> dict[str, tuple[type, ...]]:
+    """The types that each field of a part may have; a whole number does where a fraction does."""
+    kinds = {}
+    for name, hint in get_type_hints(kind).items():
+        options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        types = tuple(get_origin(option) or option for option in options)
+        kinds[name] = (*types, int) if float in types else types
+    return kinds

@@ -77,6 +77,14 @@ def test_nothing_is_left_unacknowledged_or_stored_as_a_result(
     assert {key for key in left if not key.startswith("_kombu.binding")} <= set(QUEUES)
     with redis.Redis.from_url(redis_url) as records:
         kinds = {key.decode().split(":")[1] for key in records.scan_iter() if records.ttl(key) < 0}
-    assert kinds == {"domain", "agenda", "index", "changes", "metrics", "account", "accounts", "ca-account"}, (
-        "all else has an end"
-    )
+    assert kinds == {
+        "domain",
+        "agenda",
+        "index",
+        "changes",
+        "metrics",
+        "reindex",
+        "account",
+        "accounts",
+        "ca-account",
+    }, "all else has an end"

@@ -169,7 +169,33 @@ def test_a_list_goes_on_where_the_last_name_of_a_page_has_gone_or_moved(services
     assert [record.domain.name for record in page.records] == ["b.example", "c.example", "a.example"]
 
 
-@pytest.mark.parametrize("after", ["x", "nan-ish b", "12;3 a"])
+@pytest.mark.parametrize("gone", ["moved", "removed"])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_of_many_that_end_together_none_is_left_out_when_the_last_of_a_page_goes(
+    services: Services, size: int, gone: str
+) -> None:
+    names = sorted(below("customer.example", 8))
+    for name in names:
+        opened(services, name, account="alice")
+        record = issued_for(services, name)
+        certificate = replace(record.domain.certificate, not_after=NOW + 5)
+        write(services.store, record.with_domain(certificate=certificate), now=NOW)
+    first = listings.by_expiry(services, until=NOW + 9, limit=size)
+    last = first.records[-1]
+    if gone == "removed":
+        services.store.remove(last)
+    else:
+        later = replace(last.domain.certificate, not_after=NOW + 9)
+        write(services.store, last.with_domain(certificate=later), now=NOW)
+    rest, after = [], first.next
+    while after:
+        page = listings.by_expiry(services, until=NOW + 8, after=after, limit=size)
+        rest += [record.domain.name for record in page.records]
+        after = page.next
+    assert rest == names[size:]
+
+
+@pytest.mark.parametrize("after", ["x", "nan x", "inf x", "12;3 a"])
 def test_a_position_that_is_none_of_ours_is_refused(services: Services, after: str) -> None:
     with pytest.raises(Problem) as caught:
         listings.by_expiry(services, until=NOW, after=after)

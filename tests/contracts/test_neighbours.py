@@ -8,6 +8,7 @@ import json
 import pytest
 
 from issuer import tasks
+from issuer.actions.listing import by_fact
 from issuer.domain import Due, Listing, Reason, Step, new_issuance
 from issuer.events import EventType
 from issuer.ports import Services
@@ -145,6 +146,29 @@ def test_reindex_twice_at_once_or_again_changes_nothing_more(services: Services)
         pass
     assert services.store.reindex(now=NOW, limit=100).is_done
     assert [services.store.load(name).version for name in names] == versions
+
+
+@pytest.mark.parametrize("why", ["a day later", "the server has been restarted"])
+def test_reindex_begins_again(services: Services, why: str) -> None:
+    names = all_opened(services, *below("customer.example", 30))
+    while not services.store.reindex(now=NOW, limit=5).is_done:
+        pass
+    without_indexes(services, names)
+    assert services.store.reindex(now=NOW + 3600, limit=5).is_done
+    if why != "a day later":
+        services.store.reindex(now=NOW, limit=5, restart=True)
+        services.store._redis.hset("issuer:reindex", mapping={"server": "another run", "cursor": 12345})
+    while not services.store.reindex(now=NOW + 86401, limit=5).is_done:
+        pass
+    assert services.store.names_of(Listing.ACCOUNT, ACCOUNT.id, after="", limit=99) == sorted(names)
+
+
+def test_a_name_that_a_former_process_has_removed_is_in_nobody_elses_list(services: Services) -> None:
+    opened(services)
+    services.store._redis.delete(KEY)
+    opened(services, account="other")
+    assert by_fact(services, Listing.ACCOUNT, ACCOUNT.id).records == []
+    assert [record.domain.name for record in by_fact(services, Listing.ACCOUNT, "other").records] == [NAME]
 
 
 def test_a_timeline_survives_the_next_issuance(services: Services) -> None:

@@ -160,3 +160,19 @@ def test_an_operators_choice_does_not_wait_for_a_worker_nor_is_undone_by_it(serv
     assert code == 0
     services.store.save_and_release(leased, requeue_at=time.time())
     assert services.store.load("busy.customer.example").domain.ca == OTHER
+
+
+def test_a_choice_of_nothing_changes_and_tells_nothing(services: Services) -> None:
+    before = opened(services, "nothing.customer.example")
+    assert issuer("prefer", "nothing.customer.example")[0] == 0
+    assert services.store.load("nothing.customer.example") == before
+
+
+def test_words_of_others_are_printed_as_they_are(services: Services) -> None:
+    record = opened(services, "markup.customer.example")
+    leased = services.store.lease(record.issuance.id, now=time.time(), until=time.time() + 9)
+    failed = leased.issuance.fail(Problem(ProblemType.CA_REFUSED, "[/b] at [fd00::1]"))
+    services.store.save_and_release(leased.with_issuance(failed), requeue_at=None)
+    code, output = issuer("list", "--code", "ca-refused")
+    assert code == 0
+    assert "[/b]" in "".join(output.split())

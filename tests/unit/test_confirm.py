@@ -213,3 +213,14 @@ def test_a_scan_ends_in_time_when_edges_are_slow_and_the_other_names_are_claimed
     services.clock.forward(61)
     confirm_served(services)
     assert all(noted(fleet, name) for name in names)
+
+
+def test_edges_that_lag_behind_are_told_once_also_when_they_are_many(services: Services) -> None:
+    edges = tuple(f"edge-with-a-long-name-{number}.platform.example:443" for number in range(9))
+    services = replace(services, edges=edges)
+    issued(services)
+    for _ in range(5):
+        services.clock.forward(5)
+        confirm.confirm(services, NAME)
+    types = [event.type for event in services.store.load(NAME).timeline]
+    assert types.count("edge.unconfirmed") == 1

@@ -161,9 +161,17 @@ def test_failures_refusals_and_withdrawals_leave_the_timeline_last() -> None:
         record = record.with_event(NOW, type_)
     timeline = newest(record.pending)
     assert [event.type for event in timeline] == kept + [EventType.ISSUANCE_STEP_DONE] * 47
+
+
+def test_the_newest_events_stay_whatever_the_others_are() -> None:
+    record = Record(Domain(NAME, "platform", NOW), FULL)
     for _ in range(100):
         record = record.with_event(NOW, EventType.ISSUANCE_RETRY_PLANNED)
-    assert [event.id for event in newest(record.pending)] == list(range(154, 204)), "then the oldest of these"
+        record = replace(record, timeline=newest((*record.timeline, *record.pending)), pending=())
+    record = record.with_event(NOW, EventType.DOMAIN_RETURNED).with_event(NOW, EventType.ISSUANCE_SUCCEEDED)
+    timeline = newest((*record.timeline, *record.pending))
+    assert [event.type for event in timeline[-2:]] == [EventType.DOMAIN_RETURNED, EventType.ISSUANCE_SUCCEEDED]
+    assert [event.id for event in timeline] == list(range(53, 103))
 
 
 def test_c01_a_retry_that_needs_a_new_order_has_no_old_key() -> None:

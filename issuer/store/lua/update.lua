@@ -7,7 +7,8 @@ if (held.version or '0') ~= arg.read_version then return 0 end
 local now, seconds, burst = tonumber(arg.now), tonumber(arg.seconds), tonumber(arg.burst)
 local is_other = held.id ~= arg.id
 local is_leased = not is_other and tonumber(held.lease_until or 0) > now
-if is_leased and arg.during_lease ~= '1' then return -1 end
+-- A worker of a release that does not know callers' changes would lose what it has done.
+if is_leased and (arg.during_lease ~= '1' or not is_current(held)) then return -1 end
 if burst > 0 then
   local spent = earned_back(key.quota, now, seconds * burst) + seconds
   if spent > now + seconds * burst + 0.01 then return string.format('%.3f', spent - seconds * burst) end
