@@ -19,8 +19,8 @@ from tests.contracts.test_store import plain
 from tests.contracts.test_store_due_indexes import due_times
 from tests.contracts.test_store_races import at_once
 from tests.fakes import NAME, fake_services, opened
+from tests.faults import window
 from tests.simulated_fleet import DAY, SimulatedFleet
-from tests.unit.test_renewal import window
 from tests.writes import open_issuance, write
 
 ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, 0.0)
