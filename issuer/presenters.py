@@ -8,12 +8,13 @@ from issuer.events import Event
 from issuer.ports import DamagedRecord
 from issuer.problem import Problem, ProblemType
 
+LAST_INSTANT = 253_402_300_799
 DELAYED = "the CA is not ready yet and has asked to wait until the next attempt"
 
 
 def instant(at: float) -> str:
-    """A time (epoch seconds) in ISO 8601, UTC, to the second."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    """A time (epoch seconds) in ISO 8601, UTC, to the second; one that no calendar has is its last or first."""
+    return datetime.fromtimestamp(min(max(at, 0), LAST_INSTANT), UTC).isoformat(timespec="seconds")
 
 
 def status_body(record: Record, now: float) -> dict[str, Any]:

@@ -36,8 +36,8 @@ FIELDS = {member: field for field, member in MEMBERS.items()}
 ALWAYS = frozenset({"step"})
 """Members that are always written, as older releases have no default for them."""
 Part = TypeVar("Part")
-LARGEST = 1e12
-"""No time or number of a record is as large: one that is cannot be shown as a date."""
+LARGEST = 1e13
+"""No time or number of a record is as large."""
 
 FORMER_EVENTS = "events"
 """The member of an issuance in which releases before the timeline stored their lines."""
@@ -181,10 +181,10 @@ def _checked(part: Part) -> Part:
 
 @cache
 def _kinds(kind: Any) -> dict[str, tuple[type, ...]]:
-    """The types that each field of a part may have; a whole number does where a fraction does."""
+    """The types that each field of a part may have; every number is one."""
     kinds = {}
     for name, hint in get_type_hints(kind).items():
         options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         types = tuple(get_origin(option) or option for option in options)
-        kinds[name] = (*types, int) if float in types else types
+        kinds[name] = (*types, int, float) if {int, float} & set(types) else types
     return kinds
