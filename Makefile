@@ -92,10 +92,12 @@ $(BASE_READY):
 	@test -e $(BASE_TREE) || git worktree add --quiet --detach $(BASE_TREE) $(BASE)
 	@$(MAKE) --no-print-directory -C $(BASE_TREE) .venv/.ready
 
-$(SECOND_CA_READY): tests/acme2certifier.txt | $(READY)
+environments: $(READY) $(SECOND_CA_READY) ## both virtual environments; with --jobs=2 at the same time
+
+$(SECOND_CA_READY): tests/acme2certifier.txt
 	@echo "setting up $(SECOND_CA): a second ACME server, which the tests run as a process of its own (ten seconds or so)"
 	@$(PYTHON) -m venv --clear $(SECOND_CA)
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help demo test bench bench-lists bench-commands mixed lint lint-rules lint-format lint-types lint-layers settings lock clean
+.PHONY: help environments demo test bench bench-lists bench-commands mixed lint lint-rules lint-format lint-types lint-layers settings lock clean
