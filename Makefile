@@ -78,10 +78,7 @@ lock: ## pin the newest versions that pyproject.toml allows, with the hashes of 
 clean: ## remove the virtual environments and the demo's data
 	rm -rf $(VENV) $(SECOND_CA) .demo
 
-$(READY): pyproject.toml requirements-dev.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian.sh python3-venv
+$(READY): pyproject.toml requirements-dev.lock | python
 	@echo "setting up $(VENV) (half a minute or so)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
@@ -92,12 +89,17 @@ $(BASE_READY):
 	@test -e $(BASE_TREE) || git worktree add --quiet --detach $(BASE_TREE) $(BASE)
 	@$(MAKE) --no-print-directory -C $(BASE_TREE) .venv/.ready
 
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian.sh python3-venv
+
 environments: $(READY) $(SECOND_CA_READY) ## both virtual environments; with --jobs=2 at the same time
 
-$(SECOND_CA_READY): tests/acme2certifier.txt
+$(SECOND_CA_READY): tests/acme2certifier.txt | python
 	@echo "setting up $(SECOND_CA): a second ACME server, which the tests run as a process of its own (ten seconds or so)"
 	@$(PYTHON) -m venv --clear $(SECOND_CA)
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help environments demo test bench bench-lists bench-commands mixed lint lint-rules lint-format lint-types lint-layers settings lock clean
+.PHONY: help python environments demo test bench bench-lists bench-commands mixed lint lint-rules lint-format lint-types lint-layers settings lock clean
