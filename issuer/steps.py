@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from issuer import keys, ownership
 from issuer.authorities import limits
+from issuer.backoff import SELF_CHECK_AGAIN
 from issuer.domain import Record, Step
 from issuer.events import EventType
 from issuer.ports import CertificateAuthority, Challenge, HolderProof, Services, Verdict
@@ -20,7 +21,6 @@ UNKNOWN_HINT = (
     "the name servers of the domain must answer; if many domains show this, the operator must check ISSUER_DNS_SERVERS"
 )
 SELF_CHECKS = 3
-SELF_CHECK_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def challenge(services: Services, record: Record) -> StepResult:
     if not issuance.is_answered:
         record, is_visible = _checked(services, record, challenges)
         if not is_visible:
-            return Wait(record, services.clock() + SELF_CHECK_PAUSE_SECONDS)
+            return Wait(record, services.clock() + SELF_CHECK_AGAIN)
         for each in challenges:
             ca.answer(each)
     not_before = max(authorization.ask_again_at or 0 for authorization in pending)

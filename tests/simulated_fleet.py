@@ -11,10 +11,11 @@ from issuer.celery_app import BULK, INTERACTIVE, RENEWAL
 from issuer.domain import CHAIN, Domain, Record, Status, domain_of, status
 from issuer.ports import Services
 from issuer.schedule import SCANS
-from issuer.store.keys import DUE_INDEXES, READY_INDEX
+from issuer.store.keys import READY_INDEX
 from issuer.tasks import Outcome
 from tests.api_client import issued
 from tests.fakes import NAME
+from tests.indexes import DUE_INDEXES
 
 DAY = 86400.0
 HOUR = 3600.0

@@ -6,7 +6,7 @@ import structlog
 
 from issuer import backoff
 from issuer.authorities import health
-from issuer.domain import Record, Revocation
+from issuer.domain import Revocation
 from issuer.events import EventType
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
@@ -25,18 +25,14 @@ def revoke_due(services: Services, name: str) -> None:
     for revocation in record.domain.revocations:
         still_open = _attempt(services, name, revocation) if revocation.next_try_at <= now else revocation
         open_revocations += [still_open] if still_open else []
-        if still_open is None and now < revocation.not_after + 1:
+        if still_open is None and services.clock() < revocation.not_after + 1:
             facts = {"serial": revocation.serial, "ca": revocation.ca, "crl_reason": revocation.reason}
             changed = changed.with_event(now, EventType.CERTIFICATE_REVOKED, facts)
     changed = changed.with_domain(revocations=tuple(open_revocations))
     if record.domain.withdrawn_until is not None:
         # The hold ends now at the earliest, so that the record is kept for a while after its last change.
         changed = changed.with_domain(withdrawn_until=max(record.domain.withdrawn_until, now))
-
-    def change(current: Record | None) -> Record | None:
-        return changed if current and current.version == record.version else None
-
-    if services.store.update(name, change, now=now) is None:
+    if services.store.update(name, changed.unless_changed, now=now) is None:
         raise Conflict
 
 

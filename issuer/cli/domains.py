@@ -59,7 +59,11 @@ def _issuance_lines(record: Record) -> list[str]:
     issuance, at = record.issuance, presenters.next_attempt_at(record)
     lines = [f"{issuance.problem} [must act: {issuance.problem.actor}]"] if issuance.problem else []
     lines.append(f"next attempt: {format_time(at) if at else 'now' if issuance.is_open else 'none planned'}")
-    return lines + [f"  {format_time(event.at)}  {event.text}" for event in record.timeline]
+    return lines + [f"  {_to_the_second(event['at'])}  {event['text']}" for event in presenters.timeline(record)]
+
+
+def _to_the_second(instant: str) -> str:
+    return f"{instant[:19].replace('T', ' ')} UTC"
 
 
 COMMANDS = {"prefer": prefer, "status": show_status}

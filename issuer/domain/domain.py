@@ -153,6 +153,10 @@ class Record:
         short = {name: shortened(value) for name, value in (data or {}).items()}
         return replace(self, pending=(*self.pending, Event(last + 1, now, type_.value, code, by.value, short)))
 
+    def unless_changed(self, current: Self | None) -> Self | None:
+        """The change to this record, for `Store.update`; none if the stored one has changed since it was loaded."""
+        return self if current is not None and current.version == self.version else None
+
     def install(self, certificate: Certificate, *, confirm_at: float | None = None) -> Self:
         """The record with the certificate and its key in force and the issuance done, to be saved in one write. What
         was planned for the former certificate is dropped. confirm_at: when to ask the edges; None: never."""

@@ -3,11 +3,10 @@
 The issuance is already done, and nothing waits for the result: it goes into the timeline and the metrics.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from issuer import backoff
-from issuer.domain import DAY_SECONDS, Certificate, Record
+from issuer.domain import DAY_SECONDS, Certificate
 from issuer.events import EventType, shortened
 from issuer.metrics import EDGE_CONFIRMED, EDGE_GIVEN_UP, EDGE_LOOKS
 from issuer.ports import Finding, Services, Verdict
@@ -21,7 +20,7 @@ def confirm(services: Services, name: str) -> None:
         return
     certificate = record.domain.certificate
     if certificate is None:
-        services.store.update(name, _planned(record, None), now=services.clock())
+        services.store.update(name, record.with_domain(confirm_at=None).unless_changed, now=services.clock())
         return
     findings = _handshakes(services, name, certificate)
     missing = "; ".join(finding.summary for finding in findings.values() if finding.verdict is not Verdict.YES)
@@ -41,18 +40,8 @@ def confirm(services: Services, name: str) -> None:
     last = record.timeline[-1:]
     if not (last and (last[0].type, last[0].data.get("lacking")) == (type_, shortened(missing))):
         record = record.with_event(now, type_, data)
-    if services.store.update(name, _planned(record, again_at), now=now):
+    if services.store.update(name, record.with_domain(confirm_at=again_at).unless_changed, now=now):
         services.counters.add(*counts)  # of two concurrent calls, only one counts
-
-
-def _planned(checked: Record, again_at: float | None) -> Callable[[Record | None], Record | None]:
-    """The change that plans the next check of a record; none if the record has changed since it was loaded."""
-
-    def change(record: Record | None) -> Record | None:
-        is_same = record is not None and record.version == checked.version
-        return checked.with_domain(confirm_at=again_at) if is_same else None
-
-    return change
 
 
 def _handshakes(services: Services, name: str, certificate: Certificate) -> dict[str, Finding]:

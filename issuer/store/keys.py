@@ -29,8 +29,6 @@ PACE = f"{ROOT}pace"
 REINDEX = f"{ROOT}reindex"
 READY_INDEX = f"{ROOT}agenda:ready"
 OPEN = (Due.OPEN_INTERACTIVE, Due.OPEN_BULK, Due.OPEN_RENEWAL)
-DUE_INDEXES = [f"{ROOT}agenda:{due}" for due in Due]
-OPEN_INDEXES = DUE_INDEXES[: len(OPEN)]
 
 
 def record_key(name: str) -> str:

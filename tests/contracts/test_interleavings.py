@@ -12,9 +12,10 @@ from issuer.domain import Due, Hsts, Reason, Record, Step
 from issuer.events import MAX_EVENTS
 from issuer.ports import Conflict
 from issuer.store import RedisStore
-from issuer.store.keys import DUE_INDEXES, OPEN_INDEXES, READY_INDEX, RECORDS, index_key
+from issuer.store.keys import READY_INDEX, RECORDS, index_key
 from tests.crowd import LEASE, SCAN, Crowd
 from tests.fakes import NAME, NOW, fake_services, opened
+from tests.indexes import DUE_INDEXES, OPEN_INDEXES
 
 KEY, RUNS, STEPS = f"{RECORDS}{NAME}", 6, 150
 

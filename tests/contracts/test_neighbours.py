@@ -13,9 +13,10 @@ from issuer.domain import Due, Listing, Reason, Step, new_issuance
 from issuer.events import EventType
 from issuer.ports import Services
 from issuer.store import RedisStore
-from issuer.store.keys import DUE_INDEXES, OPEN_INDEXES, RECORDS
+from issuer.store.keys import RECORDS
 from tests.api_client import issued, reach, renewing
 from tests.fakes import ACCOUNT, NAME, NOW, all_opened, below, fake_services, opened
+from tests.indexes import DUE_INDEXES, OPEN_INDEXES
 
 KEY = f"{RECORDS}{NAME}"
 

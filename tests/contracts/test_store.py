@@ -24,8 +24,8 @@ from issuer.events import EventType
 from issuer.ports import Conflict
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore
-from issuer.store.keys import OPEN_INDEXES
 from tests.fakes import NAME, NOW
+from tests.indexes import OPEN_INDEXES
 from tests.writes import open_issuance, write
 
 KEY = f"issuer:domain:{NAME}"

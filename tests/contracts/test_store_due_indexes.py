@@ -10,8 +10,9 @@ from issuer.domain import Certificate, Domain, Due, Issuance, Reason, Record, Re
 from issuer.events import EventType
 from issuer.ports import Conflict, OverQuota, PlannedRenewal, Quota
 from issuer.store import RedisStore
-from issuer.store.keys import DUE_INDEXES, READY_INDEX
+from issuer.store.keys import READY_INDEX
 from tests.fakes import NAME, NOW
+from tests.indexes import DUE_INDEXES
 from tests.writes import open_issuance, write
 
 DAY = 86400.0

@@ -13,8 +13,8 @@ from issuer.domain import Certificate, Domain, Due, Reason, Record, Step, new_is
 from issuer.keys import KeyType, Vault, new_encryption_key
 from issuer.ports import CaAccount, Conflict
 from issuer.store import RedisStore
-from issuer.store.keys import OPEN_INDEXES
 from tests.fakes import NAME, NOW, FakeCa, FakeClock
+from tests.indexes import OPEN_INDEXES
 from tests.threads import at_once
 from tests.writes import open_issuance
 

@@ -13,13 +13,14 @@ from issuer.domain import Account, Hsts, Plan, Record, Step
 from issuer.ports import Conflict, RenewalInfo, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore
-from issuer.store.keys import DUE_INDEXES, READY_INDEX
+from issuer.store.keys import READY_INDEX
 from tests.api_client import issued, renewing
 from tests.contracts.test_store import plain
 from tests.contracts.test_store_due_indexes import due_times
 from tests.contracts.test_store_races import at_once
 from tests.fakes import NAME, fake_services, opened
 from tests.faults import window
+from tests.indexes import DUE_INDEXES
 from tests.simulated_fleet import DAY, SimulatedFleet
 from tests.writes import open_issuance, write
 

@@ -14,9 +14,9 @@ import redis as redis_client
 from issuer.domain import Step
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore
-from issuer.store.keys import OPEN_INDEXES
 from tests.api_client import ApiClient, worked
 from tests.fakes import fake_services, opened, queue_at
+from tests.indexes import OPEN_INDEXES
 
 THREADS = 200
 CANONICAL = "xn--mnchen-3ya.example"

@@ -18,9 +18,9 @@ from issuer.problem import Problem, ProblemType
 from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
 from issuer.schedule import reconcile
 from issuer.store import RedisStore, connect
-from issuer.store.keys import OPEN_INDEXES
 from tests.api_client import ApiClient, worked
 from tests.fakes import FakeResolver, fake_services, queue_at
+from tests.indexes import OPEN_INDEXES
 
 SECONDS = 5.0
 NEW, FAILED, TOKEN = "new.customer.example", "failed.customer.example", "token"
