@@ -15,10 +15,10 @@ from issuer.problem import Problem, ProblemType
 def points_here(services: Services, name: str, account: Account | str) -> DnsFinding:
     """What DNS says about a name for an account, given as such or by its id. Raises Problem(not-found) if there is no
     such account."""
-    if services.holder_proof is HolderProof.NONE:
+    if services.settings.holder_proof is HolderProof.NONE:
         return services.resolver.points_here(name)
     own = token(services, account)
-    if services.holder_proof is HolderProof.CNAME:
+    if services.settings.holder_proof is HolderProof.CNAME:
         return services.resolver.points_here(name, own)
     proof = services.resolver.has_proof(name, own)
     pointing = services.resolver.points_here(name)

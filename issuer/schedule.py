@@ -76,8 +76,8 @@ def renew_due(services: Services) -> int:
             now=now,
             limit=FEW,
             requeue_at=now + AGAIN_SECONDS,
-            per_second=services.renewals_per_second,
-            at_once=services.renewals_at_once,
+            per_second=services.settings.renewals_per_second,
+            at_once=services.settings.renewals_at_once,
         )
 
     def start(name: str) -> None:

@@ -54,7 +54,7 @@ def order(services: Services, record: Record) -> StepResult:
     name, issuance = record.domain.name, record.issuance
     if issuance.key is None:
         _require_points_here(services, record)
-        key = keys.new_key(services.key_type)
+        key = keys.new_key(services.settings.key_type)
         with_key = replace(issuance, key=services.vault.encrypt(key), csr=keys.new_csr(key, name))
         return SaveAndContinue(record.with_issuance(with_key))
     ca = _ca(services, record)
@@ -144,7 +144,7 @@ def _require_points_here(services: Services, record: Record) -> None:
     """
     domain = record.domain
     finding = ownership.points_here(services, domain.name, domain.account)
-    is_unproved = services.holder_proof is not HolderProof.NONE and domain.certificate is None
+    is_unproved = services.settings.holder_proof is not HolderProof.NONE and domain.certificate is None
     hint = f"create the record {finding.required_record}"
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=hint)

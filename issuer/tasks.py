@@ -65,7 +65,7 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Outcome, 
     seconds."""
     now = services.clock()
     try:
-        record = services.store.lease(issuance_id, now=now, until=now + services.lease_seconds)
+        record = services.store.lease(issuance_id, now=now, until=now + services.settings.lease_seconds)
         if record is None:
             log.info("stopped: stale, closed, or leased by another worker")
             return Outcome.STOP, 0

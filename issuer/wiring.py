@@ -1,8 +1,6 @@
 """Settings in, Services out."""
 
 import time
-from dataclasses import fields
-from typing import Any
 
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
@@ -12,7 +10,7 @@ from issuer.dns import DnsResolver
 from issuer.domain import Record
 from issuer.edge.handshake import TlsHandshake
 from issuer.keys import Vault
-from issuer.ports import CaLimits, CaPolicy, Clock, Policy, Services, TaskQueue
+from issuer.ports import CaLimits, CaPolicy, Clock, Services, TaskQueue
 from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore, connect
 
 
@@ -32,6 +30,7 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
         settings.dns_servers, seconds=settings.self_check_seconds, test_port=settings.self_check_test_port
     )
     return Services(
+        settings=settings,
         store=store,
         queue=queue or LeftToReconcile(),
         feed=RedisFeed(client),
@@ -50,13 +49,7 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
         edge_token=settings.edge_token.get_secret_value(),
         edges=settings.edge_addresses,
         clock=clock,
-        **policy_of(settings),
     )
-
-
-def policy_of(settings: Settings) -> dict[str, Any]:
-    """The settings that the core reads, by their names in `ports.Policy`."""
-    return {field.name: getattr(settings, field.name) for field in fields(Policy)}
 
 
 def _authority(ca: CaSettings, settings: Settings, store: RedisStore, vault: Vault, clock: Clock) -> AcmeAuthority:

@@ -31,7 +31,6 @@ from issuer.ports import (
 )
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore
-from issuer.wiring import policy_of
 from tests.writes import open_issuance
 
 NOW = 1_790_000_000.0
@@ -312,6 +311,7 @@ def fake_services(
     needed = {"encryption_keys": new_encryption_key(), "cname_targets": TARGET}
     liberal = {"allow_reserved_names": True, "new_names_per_registered_domain": 0}
     return Services(
+        settings=load_settings(**needed | liberal | settings),
         store=store,
         queue=queue_at(),
         feed=RedisFeed(store._redis),
@@ -326,8 +326,12 @@ def fake_services(
         edge_token=EDGE_TOKEN,
         edges=(),
         clock=clock,
-        **policy_of(load_settings(**needed | liberal | settings)),
     )
+
+
+def with_settings(services: Services, **settings: object) -> Services:
+    """The same services with other settings, whose values are not checked."""
+    return replace(services, settings=services.settings.model_copy(update=settings))
 
 
 def opened(services: Services, name: str = NAME, account: str = ACCOUNT.id) -> Record:

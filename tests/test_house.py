@@ -5,9 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from dataclasses import fields
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 from packaging.requirements import Requirement
@@ -15,10 +13,9 @@ from packaging.utils import canonicalize_name
 
 from issuer.celery_app import BULK, HOUSEKEEPING, INTERACTIVE, LOOKUP, QUEUES, RENEWAL, create_celery
 from issuer.cli.run import PROCESSES, command_line
-from issuer.config import ProcessSettings, Settings, load_settings, settings_markdown
+from issuer.config import ProcessSettings, load_settings, settings_markdown
 from issuer.domain import CHAIN
 from issuer.keys import new_encryption_key
-from issuer.ports import Policy
 from issuer.schedule import SCANS
 from tests.clocks import with_dates
 
@@ -80,13 +77,6 @@ def test_limits_are_in_order_soft_hard_lease_visibility() -> None:
 
 def test_the_page_of_the_settings_is_what_the_generator_prints() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == settings_markdown(), "run make settings"
-
-
-def test_the_core_reads_settings_by_their_own_names_and_types() -> None:
-    types = {name: field.annotation for name, field in Settings.model_fields.items()}
-    for field in fields(Policy):
-        kind = types.get(field.name) or get_type_hints(getattr(Settings, field.name).fget)["return"]
-        assert kind is field.type, field.name
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -17,7 +17,7 @@ WEEK_SECONDS = 7 * 86400
 
 def canonical_name(services: Services, text: str) -> str:
     """The canonical form of a name. Raises Problem(invalid-name)."""
-    return names.canonical(text, own_names=services.own_names, allow_reserved=services.allow_reserved_names)
+    return names.canonical(text, own_names=services.own_names, allow_reserved=services.settings.allow_reserved_names)
 
 
 def require_free(services: Services, account: Account, record: Record | None) -> None:
@@ -82,7 +82,7 @@ def quota(services: Services, account: Account, name: str, held: Record | None) 
     registered domain in a week, so that a wildcard record in DNS does not lead to endless certificates."""
     if not _is_new(services, held):
         return Quota(f"tries:{name}", seconds=HOUR_SECONDS / TRIES_IN_AN_HOUR, burst=TRIES_IN_AN_HOUR)
-    burst = services.new_names_per_registered_domain
+    burst = services.settings.new_names_per_registered_domain
     return Quota(f"names:{account.id}:{names.registered_domain(name)}", WEEK_SECONDS / max(burst, 1), burst)
 
 

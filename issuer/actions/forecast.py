@@ -53,7 +53,7 @@ def of_imagined(services: Services, domains: int, lifetime_seconds: float) -> Fo
     sample = min(domains, SAMPLE)
     for number in range(sample):
         share = domains // sample + (number < domains % sample)
-        issued_at = now + number * domains / sample / services.renewals_per_second
+        issued_at = now + number * domains / sample / services.settings.renewals_per_second
         while (issued_at := renewal.moment_by_lifetime(_imagined(issued_at, lifetime_seconds))) < end:
             renewals[_day(issued_at), _host(services.cas[0].directory_url)] += share
     return Forecast(renewals, domains)
@@ -61,7 +61,7 @@ def of_imagined(services: Services, domains: int, lifetime_seconds: float) -> Fo
 
 def remarks(services: Services, forecast: Forecast) -> list[str]:
     """Sentences about the days with more renewals than a CA allows, or than our own pace allows."""
-    per_second, limits = services.renewals_per_second, dict(_orders_a_day(services))
+    per_second, limits = services.settings.renewals_per_second, dict(_orders_a_day(services))
     over_ca, over_pace = Counter[tuple[str, int]](), 0
     for (_, ca), count in forecast.renewals.items():
         allowed = limits.get(ca)

@@ -47,7 +47,7 @@ def withdraw(services: Services, account: Account, text: str, *, reason: int | N
         held = eligibility.require_held(record, account, name)
         former = held.domain
         revocations = (*former.revocations, *_revocation(former.certificate, reason, now))
-        domain = former.withdrawn(now + services.hold_seconds, revocations)
+        domain = former.withdrawn(now + services.settings.hold_seconds, revocations)
         closed = withdrawn_issuance(name, held.issuance, now)
         withdrawn = replace(held, domain=domain, issuance=closed)
         return withdrawn.with_event(now, EventType.DOMAIN_WITHDRAWN, {"revocations": len(revocations)}, by=By.ACCOUNT)

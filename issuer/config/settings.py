@@ -32,7 +32,7 @@ PREFIX = "ISSUER_"
 
 class Settings(BaseSettings):
     """The settings of the product. A new setting is one entry here: type, default, bounds and description. Then
-    `make settings` writes docs/settings.md. A setting that the core reads is also a member of `ports.Policy`."""
+    `make settings` writes docs/settings.md. The core reads them as `services.settings`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 

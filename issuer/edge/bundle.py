@@ -56,9 +56,9 @@ def bundle_for(services: Services, name: str) -> EdgeBundle | None:
 
 def policy(services: Services, domain: Domain) -> Hsts:
     """The HSTS policy in force for a domain: its own, or the default one."""
-    return domain.hsts or Hsts(services.hsts_max_age_seconds)
+    return domain.hsts or Hsts(services.settings.hsts_max_age_seconds)
 
 
 def default_hsts_header(services: Services) -> str | None:
     """The header of all domains without a policy of their own."""
-    return Hsts(services.hsts_max_age_seconds).header(services.clock())
+    return Hsts(services.settings.hsts_max_age_seconds).header(services.clock())

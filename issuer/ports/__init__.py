@@ -1,7 +1,10 @@
 """What the product needs from the outside, as Protocols, and `Services`, which holds the implementations."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from issuer.keys import Vault
 from issuer.ports.ca import (
@@ -18,7 +21,6 @@ from issuer.ports.ca import (
     RenewalInfo,
 )
 from issuer.ports.outside import DnsFinding, Finding, Handshake, HolderProof, Resolver, SelfCheck, Solver, Verdict
-from issuer.ports.policy import Policy
 from issuer.ports.queue import TaskQueue
 from issuer.ports.store import (
     NO_QUOTA,
@@ -36,6 +38,9 @@ from issuer.ports.store import (
     StatusCounts,
     Store,
 )
+
+if TYPE_CHECKING:  # the core reads settings, and loads nothing of what reads them from the environment
+    from issuer.config import Settings
 
 __all__ = [
     "NO_QUOTA",
@@ -62,7 +67,6 @@ __all__ = [
     "OverQuota",
     "Pause",
     "PlannedRenewal",
-    "Policy",
     "Quota",
     "Rate",
     "Reindexed",
@@ -82,11 +86,12 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services(Policy):
+class Services:
     """Everything that actions, steps and edges work with. own_names: refused to customers, with all names below them.
     edge_token: what terminators send; empty: /edge is off. edges: terminators (`host:port`) that are asked what they
     serve."""
 
+    settings: Settings
     store: Store
     queue: TaskQueue
     feed: Feed

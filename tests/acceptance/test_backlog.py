@@ -70,13 +70,13 @@ def test_e11_a_post_is_not_kept_waiting_by_20_000_renewals(
             assert platform.call("POST", f"/v2/x509/{name}")[0] == 202
             platform.wait_until(name, "active")
             assert broker.llen("renewal") > 0
-        assert has_started or broker.llen("renewal") <= services.renewals_at_once + 4 * FEW
+        assert has_started or broker.llen("renewal") <= services.settings.renewals_at_once + 4 * FEW
     started_at, waiting = (
         services.store.names(Due.OPEN_RENEWAL, limit=0)[0],
         sum(1 for _ in services.store.planned_renewals()),
     )
     assert started_at + waiting > BACKLOG // 2
-    assert has_started or started_at <= services.renewals_at_once + 4 * FEW
+    assert has_started or started_at <= services.settings.renewals_at_once + 4 * FEW
 
 
 def test_a_post_is_not_kept_waiting_by_20_000_of_another_account(

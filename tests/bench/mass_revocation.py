@@ -23,7 +23,7 @@ from issuer.domain import Certificate, Domain, Reason, Record, RenewalWindow, St
 from issuer.ports import CaPolicy, RenewalInfo
 from issuer.sandbox import Sandbox
 from issuer.store import RedisStore, connect
-from tests.fakes import NOW, FakeClock, fake_services
+from tests.fakes import NOW, FakeClock, fake_services, with_settings
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 from tests.writes import open_issuance
 
@@ -97,8 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         store = RedisStore(connect(f"{sandbox.redis()}/0"))
         services = fake_services(store)
         ca = Ca(services.clock)
-        pace = (options.pace or services.renewals_per_second) * count / MILLION
-        fleet = SimulatedFleet(replace(services, cas=(ca,), renewals_per_second=pace))
+        pace = (options.pace or services.settings.renewals_per_second) * count / MILLION
+        fleet = SimulatedFleet(with_settings(replace(services, cas=(ca,)), renewals_per_second=pace))
         print(f"filling a real Redis with {count:,} domains", flush=True)
         for number in range(count):
             _fill(store, ca, number, count)

@@ -236,7 +236,7 @@ def test_a_choice_of_a_ca_that_was_taken_out_before_the_order_is_made_anew(servi
         tasks.attempt(services, Step.ORDER, record.issuance.id)
     assert services.store.load(NAME).issuance.ca == first.directory_url
     fleet = SimulatedFleet(replace(services, cas=(second,)))
-    fleet.run(services.lease_seconds + A_WHILE)
+    fleet.run(services.settings.lease_seconds + A_WHILE)
     assert (fleet.word(), fleet.domain().certificate.ca) == (Status.ACTIVE, second.directory_url)
     opened(services, "other.example")
     fleet.run(A_WHILE)

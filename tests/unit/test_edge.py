@@ -15,7 +15,7 @@ from issuer.keys import PLACEHOLDER_NAME, is_placeholder, verify_bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.api_client import issued
-from tests.fakes import EDGE_TOKEN, NAME
+from tests.fakes import EDGE_TOKEN, NAME, with_settings
 from tests.writes import write
 from web.app import create_app
 
@@ -212,7 +212,7 @@ def test_h03_no_header_without_a_valid_certificate(services: Services) -> None:
 
 @pytest.mark.parametrize(("seconds", "header"), [(60, "max-age=60"), (0, None)])
 def test_h03_the_header_of_domains_without_a_policy(services: Services, seconds: int, header: str | None) -> None:
-    services = replace(services, hsts_max_age_seconds=seconds)
+    services = with_settings(services, hsts_max_age_seconds=seconds)
     issued(services)
     assert default_hsts_header(services) == bundle_for(services, NAME).header(services.clock()) == header
 

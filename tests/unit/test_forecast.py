@@ -59,7 +59,7 @@ def test_imagined_domains_come_around_two_thirds_of_their_lifetime(
     services: Services, domains: int, lifetime: float
 ) -> None:
     found = forecast.of_imagined(services, domains, lifetime)
-    issued_within = domains / services.renewals_per_second
+    issued_within = domains / services.settings.renewals_per_second
     first = {at: count for (at, _), count in found.renewals.items() if at <= day(NOW + lifetime)}
     assert sum(first.values()) == domains
     assert min(first) >= day(NOW + 0.65 * lifetime)

@@ -1,7 +1,5 @@
 """B04: if the operator requires it, a name must prove which account it belongs to."""
 
-from dataclasses import replace
-
 import pytest
 
 from issuer import ownership, renewal, tasks
@@ -10,7 +8,7 @@ from issuer.domain import Account, Plan, Step
 from issuer.ports import HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, issued
-from tests.fakes import NAME, TARGET, fake_services, opened
+from tests.fakes import NAME, TARGET, fake_services, opened, with_settings
 from tests.writes import write
 
 PROOFS = [HolderProof.CNAME, HolderProof.TXT]
@@ -18,7 +16,7 @@ PROOFS = [HolderProof.CNAME, HolderProof.TXT]
 
 @pytest.fixture(params=PROOFS)
 def api_client(request: pytest.FixtureRequest) -> ApiClient:
-    api_client = ApiClient(replace(fake_services(), holder_proof=request.param)).with_accounts()
+    api_client = ApiClient(with_settings(fake_services(), holder_proof=request.param)).with_accounts()
     api_client.queued()
     return api_client
 
@@ -33,7 +31,7 @@ def prove(api_client: ApiClient, account: str = "platform", verdict: Verdict = V
 
 def record_to_create(api_client: ApiClient) -> str:
     own = token(api_client)
-    by_cname = api_client.services.holder_proof is HolderProof.CNAME
+    by_cname = api_client.services.settings.holder_proof is HolderProof.CNAME
     return f"{NAME} CNAME {own}.{TARGET}" if by_cname else f"_issuer.{NAME} TXT {own}"
 
 
@@ -122,7 +120,7 @@ def test_b04_a_name_that_moved_away_comes_back_only_with_its_proof(api_client: A
 
 
 def test_with_txt_the_cname_counts_as_before_and_the_hint_names_both_records() -> None:
-    api_client = ApiClient(replace(fake_services(), holder_proof=HolderProof.TXT)).with_accounts()
+    api_client = ApiClient(with_settings(fake_services(), holder_proof=HolderProof.TXT)).with_accounts()
     api_client.services.resolver.verdicts[NAME] = Verdict.NO
     assert f"{NAME} CNAME {TARGET} and _issuer.{NAME} TXT {token(api_client)}" in api_client.post().json["hint"]
     prove(api_client)

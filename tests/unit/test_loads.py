@@ -9,7 +9,7 @@ from issuer.domain import Account, Record
 from issuer.ports import HolderProof
 from issuer.store import RedisStore
 from tests.api_client import ApiClient, issued
-from tests.fakes import NAME, fake_services
+from tests.fakes import NAME, fake_services, with_settings
 
 HSTS = f"/v2/x509/{NAME}/hsts"
 CALLS = {
@@ -47,7 +47,7 @@ class Counting(RedisStore):
 def test_each_call_reads_account_and_record_once(proof: HolderProof, method: str, path: str, data: bytes) -> None:
     services = fake_services()
     store = Counting(services.store)
-    api_client = ApiClient(replace(services, store=store, holder_proof=proof)).with_accounts()
+    api_client = ApiClient(with_settings(replace(services, store=store), holder_proof=proof)).with_accounts()
     issued(services)
     store.read.clear()
     api_client.call(method, path, data=data)

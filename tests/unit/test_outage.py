@@ -269,7 +269,7 @@ def test_a_step_that_kills_its_worker_at_the_second_ca_fails_for_good() -> None:
     killed = 0
     for _ in range(20):
         try:
-            fleet.run(services.lease_seconds + 1)
+            fleet.run(services.settings.lease_seconds + 1)
         except Killed:
             killed += 1
     assert (killed, fleet.record().issuance.problem.type) == (outcomes.MAX_ATTEMPTS_STARTED, T.CRASHED)

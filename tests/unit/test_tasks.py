@@ -91,7 +91,7 @@ def test_e06_a_worker_whose_lease_ran_out_saves_nothing(services: Services) -> N
 
     def slow(_: str) -> None:
         services.cas[0].before = lambda _: None
-        services.clock.forward(services.lease_seconds + 1)
+        services.clock.forward(services.settings.lease_seconds + 1)
         assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Outcome.ADVANCED, 0)
 
     services.cas[0].before = slow
@@ -179,7 +179,7 @@ def test_e04_a_step_that_kills_its_worker_is_not_started_for_ever(services: Serv
     for _ in range(outcomes.MAX_ATTEMPTS_STARTED):
         with pytest.raises(Killed):
             tasks.attempt(services, Step.ORDER, record.issuance.id)
-        services.clock.forward(services.lease_seconds + 1)
+        services.clock.forward(services.settings.lease_seconds + 1)
     assert tasks.attempt(services, Step.ORDER, record.issuance.id) == (Outcome.STOP, 0)
     assert services.store.load(NAME).issuance.problem.type is ProblemType.CRASHED
     assert len(services.cas[0].calls) == outcomes.MAX_ATTEMPTS_STARTED

@@ -11,7 +11,7 @@ from issuer.domain import Hsts, Step
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, issued, renewing, worked
-from tests.fakes import NAME, fake_services, opened
+from tests.fakes import NAME, fake_services, opened, with_settings
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 from tests.writes import write
 
@@ -94,7 +94,7 @@ def test_after_the_hold_anybody_may_have_it_whether_or_not_it_has_been_forgotten
 
 
 def test_without_a_hold_it_is_free_at_once(api_client: ApiClient) -> None:
-    free = ApiClient(replace(api_client.services, hold_seconds=0), keys=api_client.keys)
+    free = ApiClient(with_settings(api_client.services, hold_days=0), keys=api_client.keys)
     issued(free.services)
     answer = delete(free)
     assert ("held" in answer.json["message"], answer.json["held_until"]) == (False, None)
@@ -122,7 +122,8 @@ def test_a_name_whose_hold_is_over_counts_as_a_new_one() -> None:
 
 def test_a_name_that_is_no_longer_allowed_can_be_withdrawn(api_client: ApiClient) -> None:
     issued(api_client.services)
-    strict = replace(api_client.services, allow_reserved_names=False, own_names=("customer.example",))
+    strict = with_settings(api_client.services, allow_reserved_names=False)
+    strict = replace(strict, own_names=("customer.example",))
     assert delete(ApiClient(strict, keys=api_client.keys)).status_code == 200
 
 
@@ -261,7 +262,7 @@ def test_an_unavailable_ca_is_asked_again_when_it_is_available(api_client: ApiCl
 def test_a_hold_lasts_until_it_is_revoked_or_the_certificate_has_ended(
     api_client: ApiClient, *, is_known: bool
 ) -> None:
-    api_client.services = replace(api_client.services, hold_seconds=0)
+    api_client.services = with_settings(api_client.services, hold_days=0)
     api_client = ApiClient(api_client.services, keys=api_client.keys)
     refusing(api_client, Problem(ProblemType.CA_MISUNDERSTOOD, "what?"), times=10**6)
     fleet = withdrawn(api_client)

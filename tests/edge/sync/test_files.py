@@ -15,6 +15,7 @@ from tests.edge.records import Records
 from tests.edge.runs import Run
 from tests.edge.sync.directory import NAME, OTHER, THIRD, marks, mode, names, read
 from tests.edge.terminators import GROUP
+from tests.fakes import with_settings
 
 
 def test_chain_and_key_in_one_and_the_lists(records: Records, services: Services, path: Path, run) -> None:
@@ -57,10 +58,10 @@ def test_a_new_default_policy_applies_to_all_names(records: Records, services: S
         records.install(name)
         records.policy(name, policy)
     run()
-    assert Run(replace(services, hsts_max_age_seconds=60), path).is_done
+    assert Run(with_settings(services, hsts_max_age_seconds=60), path).is_done
     assert marks(path) == {NAME: "60", OTHER: "60", THIRD: "5184000"}
     assert (path / "hsts.haproxy").read_text() == f"default max-age=60\n{THIRD} max-age=5184000\n"
-    assert Run(replace(services, hsts_max_age_seconds=0), path).is_done
+    assert Run(with_settings(services, hsts_max_age_seconds=0), path).is_done
     assert marks(path) == {NAME: "valid", OTHER: "60", THIRD: "5184000"}
 
 
@@ -98,7 +99,7 @@ def test_a_withdrawn_name_is_removed_also_when_all_files_are_written_again(
         records.install(name)
     run()
     records.withdraw(NAME)
-    assert Run(replace(services, hsts_max_age_seconds=60), path).is_done
+    assert Run(with_settings(services, hsts_max_age_seconds=60), path).is_done
     assert names(path) == {OTHER}
 
 

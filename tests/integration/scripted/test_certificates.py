@@ -1,7 +1,6 @@
 """What a CSR asks for, which certificates are installed, and when they are renewed."""
 
 import datetime as dt
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -9,7 +8,7 @@ from cryptography import x509
 from issuer import keys, renewal
 from issuer.ports import Services
 from issuer.problem import ProblemType
-from tests.fakes import NAME, FakeClock
+from tests.fakes import NAME, FakeClock, with_settings
 from tests.real import verified
 from tests.scripted import ScriptedCa
 from tests.scripted.chains import pem
@@ -18,7 +17,7 @@ from tests.time_travel import DAY, issued, lived, renewed, shown
 
 @pytest.mark.parametrize("key_type", keys.KeyType)
 def test_c18_a_csr_asks_for_names_and_nothing_else(services: Services, ca: ScriptedCa, key_type) -> None:
-    issued(replace(services, key_type=key_type))
+    issued(with_settings(services, key_type=key_type))
     assert ca.certificates.extensions == {x509.SubjectAlternativeName.oid}
 
 
