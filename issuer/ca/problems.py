@@ -23,6 +23,8 @@ MAX_DEPTH = 4
 """How many levels of subproblems are read."""
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
+LATER = frozenset({TOO_MANY_REQUESTS, 503})
+"""HTTP statuses that mean «not now», and do not judge the request itself."""
 
 
 class Meaning(NamedTuple):

@@ -96,7 +96,7 @@ def test_c06_a_deactivated_account_gets_a_new_key_and_an_alarm(new_ca, wire, rea
     ca.new_order(NAME)
     other.new_order(NAME)
     known = real_store.ca_account(wire.directory_url)
-    ca._post(known.url, b'{"status": "deactivated"}')
+    ca._session.post(known.url, b'{"status": "deactivated"}')
     clock.forward(2 * DAY)
     with capture_logs() as logs:
         assert ca.new_order(NAME).url
@@ -111,7 +111,7 @@ def test_c06_never_a_new_account_per_attempt(new_ca, wire, real_store) -> None:
     ca = new_ca()
     ca.new_order(NAME)
     known = real_store.ca_account(wire.directory_url)
-    ca._post(known.url, b'{"status": "deactivated"}')
+    ca._session.post(known.url, b'{"status": "deactivated"}')
     for _ in range(3):
         assert problem_of(lambda: ca.new_order(NAME)).type is ProblemType.CA_ACCOUNT
     assert real_store.ca_account(wire.directory_url).key == known.key
@@ -141,7 +141,7 @@ def test_c06_a_refusal_of_the_account_after_a_deactivated_one_is_a_problem(
     new_ca, wire: Wire, real_store: RedisStore, clock: FakeClock, second, type_: ProblemType
 ) -> None:
     ca = new_ca()
-    ca._post(ca.account_url(), b'{"status": "deactivated"}')
+    ca._session.post(ca.account_url(), b'{"status": "deactivated"}')
     clock.forward(2 * DAY)
     wire.add(Fault("/sign-me-up", times=2))
     wire.add(Fault("/sign-me-up", before=second))
@@ -207,7 +207,7 @@ def test_f02_account_keys_are_in_redis_only_encrypted(new_ca, wire: Wire, real_s
         assert encrypted in kept[0]
         for form in spellings(vault.decrypt(encrypted)):
             assert form not in kept[0]
-            assert form not in f"{account!r} {ca.known_account()!r} {ca._keeper.signer()!r}"
+            assert form not in f"{account!r} {ca.known_account()!r} {ca._session.keeper.signer()!r}"
         assert encrypted not in repr(account)
 
 
@@ -215,7 +215,7 @@ def test_f03_an_account_key_that_cannot_be_decrypted_is_not_replaced(new_ca, wir
     new_ca().account_url()
     known = real_store.ca_account(wire.directory_url)
     other = new_ca()
-    other._keeper._vault = Vault([new_encryption_key()])
+    other._session.keeper._vault = Vault([new_encryption_key()])
     for call in (lambda: other.new_order(NAME), other.roll_over, other.known_account):
         assert problem_of(call).type is ProblemType.UNDECRYPTABLE
     assert real_store.ca_account(wire.directory_url) == known

@@ -114,7 +114,7 @@ def test_c06_a_deactivated_account_is_followed_by_a_bound_one(
     new_ca, wire: Wire, real_store: RedisStore, clock: FakeClock
 ) -> None:
     ca = new_ca(bound())
-    ca._post(ca.account_url(), b'{"status": "deactivated"}')
+    ca._session.post(ca.account_url(), b'{"status": "deactivated"}')
     former = real_store.ca_account(wire.directory_url)
     clock.forward(2 * HOUR)
     assert ca.new_order(NAME).url

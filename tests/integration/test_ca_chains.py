@@ -11,7 +11,8 @@ from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from issuer import keys
-from issuer.ca.client import MAX_ALTERNATES, AcmeAuthority
+from issuer.ca import AcmeAuthority
+from issuer.ca.certificates import MAX_ALTERNATES
 from issuer.ports import CaPolicy
 from issuer.sandbox import LOOPBACK, Dns, Pebble, Sandbox
 from tests.integration.answers import KEY, NAME, certificate, problem_of, refusing, with_headers

@@ -56,7 +56,7 @@ def test_a_new_key_for_the_same_account_and_other_processes_go_on_at_once(ca, ne
 
 def test_what_is_sent_to_change_the_key(ca, wire: Wire, stored) -> None:
     url = ca.account_url()
-    old = ca._keeper.signer().key.public_key().to_partial_json()
+    old = ca._session.keeper.signer().key.public_key().to_partial_json()
     ca.roll_over()
     assert list(payloads(wire, ACCOUNT))[1:] == [{"onlyReturnExisting": True}]
     (inner,) = payloads(wire, KEY_CHANGE)
@@ -64,7 +64,7 @@ def test_what_is_sent_to_change_the_key(ca, wire: Wire, stored) -> None:
     assert parts["payload"] == {"account": url, "oldKey": old}
     assert parts["protected"] == {
         "alg": "ES256",
-        "jwk": ca._keeper.signer().key.public_key().to_partial_json(),
+        "jwk": ca._session.keeper.signer().key.public_key().to_partial_json(),
         "url": f"https://{wire.host}{KEY_CHANGE}",
     }
 
@@ -72,9 +72,9 @@ def test_what_is_sent_to_change_the_key(ca, wire: Wire, stored) -> None:
 def test_the_old_key_is_refused_afterwards(ca, wire: Wire, stored) -> None:
     order, former = ca.new_order(NAME), stored()
     ca.roll_over()
-    signer = Signer(ca._keeper._key(former.key), former.url)
+    signer = Signer(ca._session.keeper._key(former.key), former.url)
     with pytest.raises(Refusal) as caught:
-        ca._transport.post(order.url, b"", signer, new_nonce_url=ca._directory.resource("newNonce"))
+        ca._session.transport.post(order.url, b"", signer, new_nonce_url=ca._session.directory.resource("newNonce"))
     assert (caught.value.answer.status, caught.value.type) == (400, "malformed")
 
 
@@ -154,7 +154,7 @@ def test_a_process_that_ends_at_a_saving_is_taken_up_where_it_was(
     ca, new_ca, wire: Wire, real_store, stored, number, is_saved, is_begun, is_changed, how
 ) -> None:
     former = stored()
-    ca._keeper._accounts = Ending(real_store, number, is_saved=is_saved)
+    ca._session.keeper._accounts = Ending(real_store, number, is_saved=is_saved)
     with pytest.raises(Ended):
         ca.roll_over()
     assert (stored().next_key is not None, wire.count(KEY_CHANGE) == 1) == (is_begun, is_changed)
@@ -267,7 +267,7 @@ def test_a_ca_that_has_the_next_key_for_another_account_is_not_believed(ca, wire
 
 
 def test_a_ca_without_key_change_says_so(ca, wire: Wire, stored) -> None:
-    ca._directory._members.pop("keyChange")
+    ca._session.directory._members.pop("keyChange")
     assert "has no keyChange" in problem_of(ca.roll_over).detail
     assert signs_by(ca) == ca.known_account().thumbprint
 

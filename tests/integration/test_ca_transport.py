@@ -90,7 +90,7 @@ def test_an_answer_in_pieces_that_comes_in_time_is_whole(pebble: Pebble) -> None
 def test_bad_nonces_that_come_slowly_are_given_up_in_time(new_ca, wire: Wire) -> None:
     ca = new_ca()
     ca.account_url()
-    ca._transport._longest_seconds = 3 * SECONDS
+    ca._session.transport._longest_seconds = 3 * SECONDS
 
     def slow() -> Answer:
         time.sleep(SECONDS)

@@ -145,7 +145,7 @@ def test_a_revoked_certificate_keeps_its_window(services: Services, other_ca: Se
     before = window(asked(other_ca, certificate_id(certificate)))
     der = x509.load_pem_x509_certificate(certificate.chain.encode()).public_bytes(Encoding.DER)
     body = json.dumps({"certificate": encode_b64jose(der), "reason": 1}).encode()
-    assert services.cas[0]._post_as("revokeCert", body, services.cas[0]._keeper.signer()).status == 200
+    assert services.cas[0]._session.post_as("revokeCert", body, services.cas[0]._session.keeper.signer()).status == 200
     assert window(asked(other_ca, certificate_id(certificate))) == before
 
 

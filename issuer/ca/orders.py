@@ -1,0 +1,110 @@
+"""Orders: placed, looked at, and finalized (RFC 8555 §7.4)."""
+
+import json
+from typing import Any
+
+import structlog
+from acme import messages
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from josepy.json_util import encode_b64jose
+
+from issuer.ca import documents, problems
+from issuer.ca.session import POST_AS_GET, Session, is_forgotten
+from issuer.ca.transport import Answer, Refusal, Signer, unusable
+from issuer.ports import Order
+from issuer.problem import Problem, ProblemType
+
+log = structlog.get_logger(__name__)
+
+
+class Orders:
+    """The orders of our account at a CA."""
+
+    def __init__(self, session: Session, *, profile: str) -> None:
+        self._session = session
+        self._default_profile = profile
+
+    def place(self, name: str, replaces: str | None, profile: str) -> Order:
+        """See `ports.CertificateAuthority.new_order`. Every issuance starts here, so the account is found or created
+        here."""
+        identifier = messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name)
+        payload = messages.NewOrder(identifiers=[identifier]).to_json() | self._profile(profile)
+
+        def ask(signer: Signer) -> Answer:
+            if replaces:
+                try:
+                    return self._session.post_as("newOrder", documents.body(payload | {"replaces": replaces}), signer)
+                except Refusal as refusal:
+                    if refusal.answer.status in problems.LATER or refusal.type == "accountDoesNotExist":
+                        raise
+                    reason = problems.words(refusal.problem)
+                    log.info("CA refused an order as a replacement", replaces=replaces, reason=reason)
+            return self._session.post_as("newOrder", documents.body(payload), signer)
+
+        answer = self._session.keeper.with_account(ask)
+        url = answer.headers.get("Location")
+        if not url:
+            raise unusable("the CA gave the new order no URL")
+        return self._order(url, answer)
+
+    def look(self, url: str) -> Order:
+        """See `ports.CertificateAuthority.order`."""
+        try:
+            return self._order(url, self._session.post(url, POST_AS_GET))
+        except Refusal as refusal:
+            if refusal.type == "orderNotReady" or is_forgotten(refusal):
+                lost = Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
+                return Order(url, finalize_url="", authorization_urls=(), problem=lost)
+            raise problems.from_refusal(refusal, self._session.clock()) from None
+
+    def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
+        """See `ports.CertificateAuthority`."""
+        der = x509.load_pem_x509_csr(csr.encode()).public_bytes(Encoding.DER)
+        body = json.dumps({"csr": encode_b64jose(der)}).encode()
+        try:
+            return self._order(order_url, self._session.post(finalize_url, body))
+        except Refusal as refusal:
+            if refusal.type == "orderNotReady":
+                return self.look(order_url)
+            raise problems.from_refusal(refusal, self._session.clock()) from None
+
+    def _profile(self, name: str) -> dict[str, str]:
+        """The profile member of an order; `name` or the policy's. Raises Problem if the CA does not offer it."""
+        profile = name or self._default_profile
+        profiles = self._session.directory.meta().get("profiles")
+        offered = sorted(profiles) if isinstance(profiles, dict) else []
+        if profile and profile not in offered:
+            shown = problems.plain(", ".join(offered))[:200] or "the CA offers none"
+            hint = f"the operator must choose one of the CA's profiles: {shown}"
+            raise Problem(ProblemType.CA_MISUNDERSTOOD, f"the CA has no profile {profile!a}", hint=hint)
+        return {"profile": profile} if profile else {}
+
+    def _order(self, url: str, answer: Answer) -> Order:
+        document = answer.json()
+        order = documents.order(document)
+        for order_url in filter(None, (url, order.finalize, *order.authorizations, order.certificate)):
+            self._session.transport.require_own(order_url)
+        lost = None
+        if order.status == messages.STATUS_INVALID:
+            lost = problems.from_document(document.get("error") or self._error_below(order), ProblemType.ORDER_LOST)
+        return Order(
+            url,
+            finalize_url=order.finalize,
+            authorization_urls=tuple(order.authorizations),
+            needs_csr=order.status == messages.STATUS_READY,
+            certificate_url=order.certificate if order.status == messages.STATUS_VALID else None,
+            problem=lost,
+            ask_again_at=problems.retry_after(answer.headers, self._session.clock()),
+        )
+
+    def _error_below(self, order: messages.Order) -> Any:
+        """The error of a challenge below an order that has no error of its own; None if there is none."""
+        for url in order.authorizations:
+            try:
+                errors = documents.errors(self._session.post(url, POST_AS_GET).json())
+            except (Problem, Refusal):
+                continue
+            if errors:
+                return errors[0]
+        return None

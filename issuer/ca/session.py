@@ -1,0 +1,76 @@
+"""Our conversation with one CA: requests that our account signs, to a URL or to a resource of the CA's directory."""
+
+from issuer.ca import problems
+from issuer.ca.account import AccountKeeper
+from issuer.ca.directory import Directory
+from issuer.ca.transport import Answer, Refusal, Signer, Transport
+from issuer.keys import Vault
+from issuer.ports import CaAccounts, CaPolicy, Clock
+from issuer.problem import Problem, ProblemType
+
+NOT_FOUND = 404
+POST_AS_GET = b""
+
+
+class Session:
+    """Directory, account and connection together."""
+
+    def __init__(
+        self,
+        directory_url: str,
+        accounts: CaAccounts,
+        *,
+        policy: CaPolicy,
+        vault: Vault,
+        clock: Clock,
+        transport: Transport,
+        contact: str,
+        terms_agreed: bool,
+    ) -> None:
+        self.directory_url = directory_url
+        self.clock = clock
+        self.transport = transport
+        self.directory = Directory(directory_url, transport, clock)
+        self.keeper = AccountKeeper(
+            directory_url,
+            accounts,
+            policy=policy,
+            vault=vault,
+            clock=clock,
+            post=self.post_as,
+            resource=self.directory.resource,
+            contact=contact,
+            terms=self._terms,
+            terms_agreed=terms_agreed,
+        )
+
+    def fetch(self, url: str) -> Answer:
+        """A POST-as-GET (§6.3). Raises Problem, Problem(order-lost) if the CA does not know the URL."""
+        try:
+            return self.post(url, POST_AS_GET)
+        except Refusal as refusal:
+            if is_forgotten(refusal):
+                raise Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem)) from None
+            raise problems.from_refusal(refusal, self.clock()) from None
+
+    def post(self, url: str, payload: bytes) -> Answer:
+        """A signed POST to a URL. Raises Refusal, Problem."""
+        return self.keeper.signed(lambda signer: self.post_to(url, payload, signer))
+
+    def post_as(self, resource: str, payload: bytes, signer: Signer) -> Answer:
+        """A POST to a resource of the directory, signed by `signer`. Raises Refusal, Problem."""
+        return self.post_to(self.directory.resource(resource), payload, signer)
+
+    def post_to(self, url: str, payload: bytes, signer: Signer) -> Answer:
+        """A POST to a URL, signed by `signer`. Raises Refusal, Problem."""
+        return self.transport.post(url, payload, signer, new_nonce_url=self.directory.resource("newNonce"))
+
+    def _terms(self) -> str | None:
+        """The URL of the CA's terms of service, if it has some (§7.1.1)."""
+        url = self.directory.meta().get("termsOfService")
+        return problems.plain(url) if isinstance(url, str) and url else None
+
+
+def is_forgotten(refusal: Refusal) -> bool:
+    """Whether the CA says that it does not know the resource; a 404 page of a proxy in front of it does not count."""
+    return refusal.answer.status == NOT_FOUND and (bool(refusal.type) or not refusal.answer.body.strip())
