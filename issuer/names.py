@@ -39,22 +39,37 @@ LABEL_REASONS = {
 
 
 def canonical(text: str, *, own_names: Collection[str] = (), allow_reserved: bool = False) -> str:
-    """The one form of a name: A-labels in lower case, without a dot at the end.
+    """The one form of a name for which a certificate is requested: A-labels in lower case, without a dot at the end.
 
     own_names: the platform's names; they and all names below them are refused. allow_reserved: for a private
     or test CA, accept top-level domains that the internet does not have (.test, .local).
     Public suffixes of the ICANN section (com, co.uk) are refused. One of the private section (github.io) is
     allowed on purpose: public CAs issue for it, and its holder may well be a customer.
+    Three identical labels in a row are refused, as Let's Encrypt does since 2026 (Boulder #8646).
     Raises Problem(invalid-name), and nothing else. Rules: UTS 46 (non-transitional, STD3), then IDNA 2008
     (RFC 5891); sizes of RFC 1035 §2.3.4; at most 10 labels, the limit of Let's Encrypt.
     """
+    name = _in_a_labels(text)
+    _require_public_name(name, allow_reserved=allow_reserved)
+    _require_not_ours(name, own_names)
+    _require_no_repetition(name)
+    return name
+
+
+def known(text: str) -> str:
+    """The canonical form of a name that may already be held, even if it could not be requested now: by these settings,
+    or since rules have become stricter. Raises Problem(invalid-name)."""
+    name = _in_a_labels(text)
+    _require_public_name(name, allow_reserved=True)
+    return name
+
+
+def _in_a_labels(text: str) -> str:
     mapped = _mapped(text).removesuffix(".")
     _require_host_name(mapped)
     name = ".".join(_a_label(label) for label in mapped.split("."))
     if len(name) > MAX_NAME:
         raise _refusal(name, f"is longer than {MAX_NAME} octets", "use a shorter name")
-    _require_public_name(name, allow_reserved=allow_reserved)
-    _require_not_ours(name, own_names)
     return name
 
 
@@ -89,8 +104,13 @@ def _require_host_name(mapped: str) -> None:
 
 
 def registered_domain(name: str) -> str:
-    """The registered domain of a canonical name: its public suffix and one more label."""
-    return _suffixes().privatesuffix(name) or ".".join(name.split(".")[-2:])
+    """The registered domain of a canonical name, as CAs count it: its public suffix, of either section of the list, and
+    one more label. A name that is a public suffix itself (uk.com) is its own. Below a top-level domain that the list
+    does not have, the last two labels are."""
+    suffixes = _suffixes()
+    if suffixes.is_public(name):
+        return name
+    return suffixes.privatesuffix(name) or ".".join(name.split(".")[-2:])
 
 
 def _a_label(label: str) -> str:
@@ -111,21 +131,21 @@ def _broken_rule(error: idna.IDNAError) -> str:
 
 
 @cache
-def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList(accept_unknown=False, only_icann=True)
+def _suffixes(*, only_icann: bool = False) -> PublicSuffixList:
+    return PublicSuffixList(accept_unknown=False, only_icann=only_icann)
 
 
 def _require_public_name(name: str, *, allow_reserved: bool) -> None:
     """Refuse public suffixes, single labels, and top-level domains that a public CA cannot look up."""
-    top = name.rpartition(".")[2]
-    if _suffixes().is_public(name):
+    top, suffixes = name.rpartition(".")[2], _suffixes(only_icann=True)
+    if suffixes.is_public(name):
         raise _refusal(name, "is a public suffix, which belongs to no customer", REGISTERED_NAME)
     if top == name:
         raise _refusal(name, "is a single label", REGISTERED_NAME)
     if top == "onion":
         raise _refusal(name, "is a Tor name, and HTTP-01 cannot reach it", REGISTERED_NAME)
     # The list has arpa, but customers have no names there: home.arpa is local, the rest is infrastructure.
-    is_known = _suffixes().publicsuffix(name) is not None and top != "arpa"
+    is_known = suffixes.publicsuffix(name) is not None and top != "arpa"
     if not is_known and not allow_reserved:
         raise _refusal(name, f"is under .{top}, a reserved or unknown top-level domain", REGISTERED_NAME)
 
@@ -135,6 +155,15 @@ def _require_not_ours(name: str, own_names: Collection[str]) -> None:
     for own in map(_own_name, own_names):
         if name == own or name.endswith(f".{own}"):
             raise _refusal(name, "is one of this platform's names, or below one", "use a name of your own domain")
+
+
+def _require_no_repetition(name: str) -> None:
+    """Refuse names such as shop.shop.shop.example.com, which look as if a crawler had followed a wildcard record."""
+    labels = name.split(".")
+    for label, *others in zip(labels, labels[1:], labels[2:], strict=False):
+        if others == [label, label]:
+            reason = f"has the label '{label}' three times in a row, and CAs refuse such names"
+            raise _refusal(name, reason, "use a name in which no label is repeated")
 
 
 def _own_name(own: str) -> str:

@@ -66,7 +66,7 @@ def _bundle(parameter: str) -> EdgeBundle | None:
     values = request.args.getlist(parameter)
     cache: BundleCache = current_app.extensions["cache"]
     try:
-        return cache.bundle_for(names.canonical(values[0], allow_reserved=True)) if len(values) == 1 else None
+        return cache.bundle_for(names.known(values[0])) if len(values) == 1 else None
     except Problem as problem:
         if problem.type is ProblemType.INVALID_NAME:
             return None

@@ -30,15 +30,9 @@ def require_free(services: Services, account: Account, record: Record | None) ->
         )
 
 
-def known_name(text: str) -> str:
-    """The canonical form of a name that may already be held, even if the settings no longer allow new requests for it.
-    Raises Problem(invalid-name)."""
-    return names.canonical(text, allow_reserved=True)
-
-
 def record_of(services: Services, account: Account, text: str) -> Record:
     """The record of a name that the account holds. Raises Problem(not-initiated) for any other name."""
-    name = known_name(text)
+    name = names.known(text)
     return require_held(services.store.load(name), account, name)
 
 

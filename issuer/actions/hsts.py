@@ -7,6 +7,7 @@ whatever affects more than the name itself must be requested explicitly, and swi
 from collections.abc import Callable
 from typing import Any
 
+from issuer import names
 from issuer.actions import eligibility
 from issuer.domain import Account, Hsts, Record
 from issuer.edge import bundle
@@ -42,7 +43,7 @@ def asked_for(body: dict[str, Any]) -> Hsts:
 def put(services: Services, account: Account, text: str, wanted: Callable[[], Hsts]) -> Record:
     """Set the policy of a domain that an account holds, even while an issuance is in progress. Raises
     Problem(not-initiated) for any other domain, and only then what `wanted` raises."""
-    name, now = eligibility.known_name(text), services.clock()
+    name, now = names.known(text), services.clock()
 
     def change(record: Record | None) -> Record:
         held = eligibility.require_held(record, account, name)

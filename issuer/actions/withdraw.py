@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import structlog
 
+from issuer import names
 from issuer.actions import eligibility
 from issuer.domain import Account, Certificate, Domain, Record, Revocation, withdrawn_issuance
 from issuer.events import By, EventType
@@ -39,7 +40,7 @@ def withdraw(services: Services, account: Account, text: str, *, reason: int | N
     reason: have the certificate in force revoked for this reason; None: do not revoke it. Raises
     Problem(not-initiated) for any other name.
     """
-    name, now = eligibility.known_name(text), services.clock()
+    name, now = names.known(text), services.clock()
     former: Domain | None = None
 
     def change(record: Record | None) -> Record:

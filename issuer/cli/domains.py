@@ -3,12 +3,11 @@
 import click
 from rich.console import Console
 
-from issuer import presenters
+from issuer import names, presenters
 from issuer.actions import lookup
 from issuer.actions.prefer import prefer as set_preferences
 from issuer.cli.context import format_time, load_services
 from issuer.domain import Domain, Record, status
-from issuer.names import canonical
 
 
 @click.command("status")
@@ -32,7 +31,7 @@ def show_status(domain: str) -> None:
 @click.option("--chain", help="Common name of the issuer that its chain should lead to; '' for the CA's usual chain.")
 def prefer(domain: str, ca: str | None, profile: str | None, chain: str | None) -> None:
     """Choose a CA, a profile or a chain for one domain, from its next order on."""
-    name = canonical(domain, allow_reserved=True)
+    name = names.known(domain)
     preferences = set_preferences(load_services(), name, ca=ca, profile=profile, chain=chain).domain
     usual = "the usual one"
     click.echo(

@@ -4,12 +4,13 @@ import time
 
 import pytest
 
-from issuer.names import canonical
+from issuer import names
+from issuer.names import canonical, registered_domain
 from issuer.problem import Problem, ProblemType
 
 MUENCHEN = "xn--mnchen-3ya.example"
 LABEL_63 = "a" * 63
-NAME_253 = ".".join([LABEL_63, LABEL_63, LABEL_63, "b" * 57, "com"])
+NAME_253 = ".".join([LABEL_63, "c" * 63, LABEL_63, "b" * 57, "com"])
 
 
 def refused(text: str, **options: object) -> str:
@@ -232,6 +233,77 @@ def test_a12_look_alikes_are_not_our_matter():
 )
 def test_a13_wildcards(typed):
     assert "http-01 cannot validate wildcards" in refused(typed)
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("shop1.uk.com", "shop1.uk.com"),
+        ("www.shop1.uk.com", "shop1.uk.com"),
+        ("uk.com", "uk.com"),
+        ("me.github.io", "me.github.io"),
+        ("a.b.me.github.io", "me.github.io"),
+        ("github.io", "github.io"),
+        ("d.c.b.compute.amazonaws.com", "c.b.compute.amazonaws.com"),  # *.compute.amazonaws.com
+        ("b.compute.amazonaws.com", "b.compute.amazonaws.com"),
+        ("compute.amazonaws.com", "compute.amazonaws.com"),
+        ("www.amazonaws.com", "amazonaws.com"),
+        ("b.a.city.kobe.jp", "city.kobe.jp"),  # !city.kobe.jp
+        ("c.b.a.kobe.jp", "b.a.kobe.jp"),  # *.kobe.jp
+        ("b.www.ck", "www.ck"),  # !www.ck
+        ("c.b.a.ck", "b.a.ck"),  # *.ck
+        ("a.shop.example.com", "example.com"),
+        ("shop.co.uk", "shop.co.uk"),
+        ("b.a.xn--55qx5d.cn", "a.xn--55qx5d.cn"),
+        ("c.b.a.test", "a.test"),
+    ],
+)
+def test_n14_the_registered_domain_is_counted_by_the_whole_list(name, domain):
+    assert registered_domain(name) == domain
+
+
+@pytest.mark.parametrize("name", ["uk.com", "github.io", "compute.amazonaws.com", "x.compute.amazonaws.com"])
+def test_n14_names_are_refused_as_public_suffixes_by_the_icann_section_alone(name):
+    assert canonical(name) == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "label"),
+    [
+        ("shop.shop.shop.example.com", "shop"),
+        ("SHOP.shop.ＳＨＯＰ.example.com", "shop"),
+        ("a.www.www.www.example.com.", "www"),
+        ("a.b.c.c.c.c.example.com", "c"),
+        ("example.example.example.com", "example"),
+        ("münchen.MÜNCHEN.xn--mnchen-3ya.de", "xn--mnchen-3ya"),
+        ("a.com.com.com", "com"),
+        ("1.1.1.example.com", "1"),
+        ("test.test.test", "test"),
+    ],
+)
+def test_n18_three_identical_labels_in_a_row_are_refused(typed, label):
+    assert f"has the label '{label}' three times in a row" in refused(typed, allow_reserved=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shop.shop.example.com",
+        "asdf.asdf.example.com",
+        "www.www.a.www.www.example.com",
+        "shop.shop.a.shop.com",
+        "a.b.a.b.a.b.com",
+        "shop.shopshop.shop.com",
+        "x.co.co.com",
+    ],
+)
+def test_n18_two_identical_labels_in_a_row_are_allowed(name):
+    assert canonical(name) == name
+
+
+@pytest.mark.parametrize("name", ["shop.shop.shop.example.com", "a.a.a.a.test", "www.www.www.uk.com"])
+def test_n18_a_name_that_is_held_already_is_still_found(name):
+    assert names.known(name.upper()) == name
 
 
 def test_a_refusal_echoes_little_and_nothing_raw():
