@@ -12,8 +12,11 @@ from dns.rdtypes.ANY.CAA import CAA
 from issuer.ports import Verdict
 
 ISSUE, ACCOUNT, METHODS, HTTP_01 = "issue", "accounturi", "validationmethods", "http-01"
-KNOWN = frozenset({ISSUE, "issuewild", "iodef"})
-CRITICAL = 128
+KNOWN = frozenset({ISSUE, "issuewild", "issuemail", "issuevmc", "iodef", "contactemail", "contactphone"})
+"""Only `issue` decides about a TLS certificate for a host name: `issuewild` is for wildcards, `issuemail` for S/MIME
+(RFC 9495), `issuevmc` for logos in mail, and the others say whom to contact. So no flag makes them forbid anything."""
+CRITICAL = 0x80
+"""Bit 0 of the flags, which RFC 8659 §4.1 counts from the most significant one. All other bits are ignored."""
 BLANKS = " \t"
 DOMAIN = re.compile(r"{0}(?:\.{0})*\.?".format("[a-z0-9]+(?:-+[a-z0-9]+)*"))
 PARAMETER = re.compile(r"([A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)[ \t]*=[ \t]*([!-:<-~]*)")
@@ -73,8 +76,17 @@ def judge(records: Iterable[CAA], applicant: Applicant) -> tuple[Verdict, str]:
     """Whether a set lets the applicant issue for a name that is not a wildcard, and why: a predicate of the set's
     owner name."""
     tagged = [(record.tag.decode("latin-1").lower(), record) for record in records]
-    if unknown := sorted({tag for tag, record in tagged if record.flags & CRITICAL and tag not in KNOWN}):
-        return Verdict.NO, f"has a critical CAA property that this service does not know: {_listed(map(_cut, unknown))}"
+    verdict, words = _by_issue(tagged, applicant)
+    unknown = sorted({tag for tag, record in tagged if record.flags & CRITICAL and tag not in KNOWN})
+    if unknown and verdict is not Verdict.NO:
+        # A CA that knows it may issue, any other must not.
+        shown = _listed(map(_cut, unknown))
+        return Verdict.UNKNOWN, f"has a critical CAA property that this service does not know: {shown}"
+    return verdict, words
+
+
+def _by_issue(tagged: list[tuple[str, CAA]], applicant: Applicant) -> tuple[Verdict, str]:
+    """What the `issue` properties alone say."""
     values = sorted({record.value.decode("latin-1") for tag, record in tagged if tag == ISSUE})
     if not values:
         return Verdict.YES, "has CAA records, but none that restricts who may issue"

@@ -75,12 +75,38 @@ def test_b07_a_set_without_issue_allows_everyone(record: str) -> None:
     assert caa(record, f'0 issue "{CA}"') == ALLOWED
 
 
-@pytest.mark.parametrize(("flags", "verdict"), [(128, NO), (255, NO), (0, YES), (127, YES)])
-def test_b07_an_unknown_critical_property_forbids(flags: int, verdict: Verdict) -> None:
-    finding = caa(f'{flags} Later "x"', f'0 issue "{CA}"')
-    assert finding.verdict is verdict
-    if verdict is NO:
-        assert finding.summary == f"{NAME} has a critical CAA property that this service does not know: later"
+@pytest.mark.parametrize(
+    "tag", ["issuemail", "issuevmc", "contactemail", "contactphone", "iodef", "issuewild", "IssueMail"]
+)
+def test_n13_a_tag_that_is_not_about_tls_is_no_verdict(tag: str) -> None:
+    records = [f'{flags} {tag} "{value}"' for flags in (0, 1, 127, 128, 129, 255) for value in (";", OTHER_CA)]
+    assert caa(*records, f'0 issue "{CA}"') == ALLOWED
+    assert caa(*records, f'0 issue "{OTHER_CA}"') == OTHER_ONLY
+    assert caa(*records) == Finding(YES, f"{NAME} has CAA records, but none that restricts who may issue")
+
+
+UNKNOWN_TAG = Finding(UNKNOWN, f"{NAME} has a critical CAA property that this service does not know: later")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [(128, UNKNOWN_TAG), (129, UNKNOWN_TAG), (192, UNKNOWN_TAG), (255, UNKNOWN_TAG)]
+    + [(flags, ALLOWED) for flags in (0, 1, 2, 64, 127)],
+)
+def test_n13_an_unknown_tag_is_unknown_if_bit_0_says_critical(flags: int, expected: Finding) -> None:
+    assert caa(f'{flags} Later "x"', f'0 issue "{CA}"') == expected
+
+
+@pytest.mark.parametrize("flags", [0, 128, 255])
+def test_n13_an_unknown_tag_does_not_hide_that_another_record_forbids(flags: int) -> None:
+    assert caa(f'{flags} later "x"', f'0 issue "{OTHER_CA}"') == OTHER_ONLY
+    assert caa(f'{flags} later "x"', '0 issue ";"') == NOBODY
+
+
+@pytest.mark.parametrize("flags", [0, 1, 64, 127, 128, 255])
+def test_n13_issue_means_the_same_with_any_flags(flags: int) -> None:
+    assert caa(f'{flags} issue "{CA}"') == ALLOWED
+    assert caa(f'{flags} issue "{OTHER_CA}"') == OTHER_ONLY
 
 
 # For which account, by which method
@@ -186,8 +212,9 @@ def test_b07_foreign_bytes_are_shown_escaped_and_cut(value: str, shown: str) -> 
 
 def test_b07_long_text_is_cut() -> None:
     values = [f'0 issue "{letter * 250}.example"' for letter in "abcdef"]
-    tags = [f'128 {letter * 250} "x"' for letter in "abcdef"]
-    for records in (values, tags, [f'0 issue "{"a=" * 20_000}"'], [f'0 issue "{"a-" * 20_000}"']):
+    tags = caa(*(f'128 {letter * 250} "x"' for letter in "abcdef"))
+    assert (tags.verdict, len(tags.summary) < 400) == (UNKNOWN, True)
+    for records in (values, [f'0 issue "{"a=" * 20_000}"'], [f'0 issue "{"a-" * 20_000}"']):
         finding = caa(*records)
         assert finding.verdict is NO
         assert len(finding.summary) < 400
