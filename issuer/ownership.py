@@ -24,11 +24,10 @@ def points_here(services: Services, name: str, account: Account | str) -> DnsFin
     pointing = services.resolver.points_here(name)
     if pointing.verdict is Verdict.YES:
         return proof
-    return (
-        pointing
-        if proof.verdict is Verdict.YES
-        else replace(pointing, required_record=f"{pointing.required_record} and {proof.required_record}")
-    )
+    if proof.verdict is Verdict.YES:
+        return pointing
+    advice = f"{pointing.advice}, and {proof.hint}" if pointing.advice else ""
+    return replace(pointing, required_record=f"{pointing.required_record} and {proof.required_record}", advice=advice)
 
 
 def token(services: Services, account: Account | str) -> str:

@@ -145,9 +145,8 @@ def _require_points_here(services: Services, record: Record) -> None:
     domain = record.domain
     finding = ownership.points_here(services, domain.name, domain.account)
     is_unproved = services.settings.holder_proof is not HolderProof.NONE and domain.certificate is None
-    hint = f"create the record {finding.required_record}"
     if finding.verdict is Verdict.NO:
-        raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=hint)
+        raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=finding.hint)
     if finding.verdict is Verdict.UNKNOWN and (record.issuance.tries == 0 or domain.moved_away_since or is_unproved):
         raise Problem(ProblemType.DNS_UNKNOWN, finding.summary, hint=UNKNOWN_HINT)
 

@@ -68,7 +68,7 @@ def require_eligible(
     finding = ownership.points_here(services, name, account)
     if finding.verdict is Verdict.NO:
         # If the answer is unknown, the first step asks again.
-        raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=f"create the record {finding.required_record}")
+        raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=finding.hint)
 
 
 def quota(services: Services, account: Account, name: str, held: Record | None) -> Quota:

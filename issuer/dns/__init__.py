@@ -46,7 +46,8 @@ class DnsResolver:
         record = f"{name.rstrip('.').lower()} CNAME {listed(targets)}"
         try:
             lookup = CnameLookup(self._queries(), targets, chain=[name_of(name)], by_cname=bool(below))
-            return DnsFinding(*lookup.verdict(), required_record=record)
+            verdict, summary = lookup.verdict()
+            return DnsFinding(verdict, summary, record, is_elsewhere=lookup.is_elsewhere)
         except (DNSException, OSError, ValueError) as error:
             return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 

@@ -1,7 +1,8 @@
 """Does a customer's name point here?"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from dns.name import Name
 from dns.rdatatype import AAAA, CNAME, A, RdataType
@@ -17,12 +18,20 @@ MAX_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class CnameLookup:
-    """Whether a name points to one of `targets`. chain: the name, then its hops. by_cname: addresses do not count."""
+    """Whether a name points to one of `targets`. chain: the name, then its hops. by_cname: addresses do not count.
+    theirs, ours: the addresses of its end and those of the targets, as far as they have been asked for."""
 
     queries: Queries
     targets: tuple[Name, ...]
     chain: list[Name]
     by_cname: bool = False
+    theirs: set[str] = field(default_factory=set)
+    ours: set[str] = field(default_factory=set)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """After the verdict: whether the name has addresses, and none of them is ours."""
+        return bool(self.theirs) and not self.theirs & self.ours
 
     def verdict(self) -> tuple[Verdict, str]:
         """The verdict, and a summary of what was found."""
@@ -49,6 +58,8 @@ class CnameLookup:
 
     def _without_cname(self) -> tuple[Verdict, str]:
         """The end of a chain if addresses do not count, as they are the same for all names that point here."""
+        with suppress(UnansweredError):
+            self._compare()
         return Verdict.NO, self._summary(
             "is not the target that proves ownership" if self.chain[1:] else "has no CNAME"
         )
@@ -56,22 +67,24 @@ class CnameLookup:
     def _compare(self) -> tuple[Verdict, str]:
         """At the end of the CNAMEs (an ALIAS at the apex, flattening), every address must be one of ours."""
         unanswered: list[UnansweredError] = []
-        addresses: set[str] = set()
+        foreign: set[str] = set()
         for family in FAMILIES:
             theirs, their_unanswered = self._addresses(self.chain[-1:], family)
             ours, our_unanswered = self._addresses(self.targets, family) if theirs else (theirs, [])
-            if foreign := theirs - ours:
-                if not ours:
-                    # If our targets have an address in neither family, there is nothing to compare with.
-                    self._require_address(self.targets)
-                if not our_unanswered:
-                    return Verdict.NO, self._summary(without_hops=self._having(foreign))
-                unanswered += our_unanswered
-            unanswered += their_unanswered
-            addresses |= theirs
-        if unanswered:
+            if theirs - ours and not ours and not foreign:
+                # If our targets have an address in neither family, there is nothing to compare with.
+                self._require_address(self.targets)
+            foreign |= set() if our_unanswered else theirs - ours
+            unanswered += their_unanswered + (our_unanswered if theirs - ours else [])
+            self.theirs.update(theirs)
+            self.ours.update(ours)
+        if unanswered and not foreign:
             raise unanswered[0]
-        return Verdict.YES if addresses else Verdict.NO, self._summary(self._having(addresses))
+        is_here = bool(self.theirs) and not foreign
+        summary = (
+            self._summary(without_hops=self._having(foreign)) if foreign else self._summary(self._having(self.theirs))
+        )
+        return Verdict.YES if is_here else Verdict.NO, summary
 
     def _require_address(self, targets: Sequence[Name]) -> None:
         """Raise UnansweredError for targets without an address: the operator must act, so no customer is refused."""

@@ -26,12 +26,20 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class DnsFinding:
-    """Whether a name points here, or proves which account it belongs to. summary: what DNS has for it, in words.
-    required_record: the record to create."""
+    """Whether a name points here, or proves which account it belongs to. summary: what was found, in words.
+    required_record: the record that it must have. advice: what its owner must do, if not create that record.
+    is_elsewhere: it has addresses, and none is ours: those of other servers, or of a proxy before ours."""
 
     verdict: Verdict
     summary: str
     required_record: str
+    advice: str = ""
+    is_elsewhere: bool = False
+
+    @property
+    def hint(self) -> str:
+        """What the owner of the name must do after a no."""
+        return self.advice or f"create the record {self.required_record}"
 
 
 class HolderProof(StrEnum):

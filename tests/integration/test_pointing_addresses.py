@@ -2,8 +2,9 @@
 
 import pytest
 
+from issuer.dns import DnsResolver
 from issuer.ports import DnsFinding
-from tests.integration.dns_server import Zone
+from tests.integration.dns_server import Zone, dns_server
 from tests.integration.pointing import (
     EDGE,
     FOREIGN_A,
@@ -53,7 +54,8 @@ def test_b01_a_target_behind_a_cname_has_the_addresses_of_its_end() -> None:
 
 def test_b01_a_foreign_address_is_no() -> None:
     answer = points_here(OURS | {(NAME, "A"): [FOREIGN_A]})
-    assert answer == DnsFinding(NO, f"{NAME} has no CNAME and the address {FOREIGN_A}", f"{NAME} CNAME {EDGE}")
+    summary = f"{NAME} has no CNAME and the address {FOREIGN_A}"
+    assert answer == DnsFinding(NO, summary, f"{NAME} CNAME {EDGE}", is_elsewhere=True)
 
 
 @pytest.mark.parametrize(
@@ -99,3 +101,44 @@ def test_b01_a_name_without_an_address_is_no(zone: Zone) -> None:
 def test_b01_without_any_address_of_ours_there_is_nothing_to_compare_with() -> None:
     answer = points_here({(NAME, "A"): [FOREIGN_A]})
     assert (answer.verdict, answer.summary) == (UNKNOWN, f"our own target {EDGE} has no address")
+
+
+FOREIGN: Zone = {(NAME, "A"): [FOREIGN_A], (NAME, "AAAA"): [FOREIGN_AAAA]}
+
+
+@pytest.mark.parametrize(
+    ("zone", "is_elsewhere"),
+    [
+        (FOREIGN, True),
+        ({(NAME, "A"): [FOREIGN_A]}, True),
+        ({(NAME, "AAAA"): [FOREIGN_AAAA]}, True),
+        ({(NAME, "A"): [FOREIGN_A, "203.0.113.10"], (NAME, "AAAA"): "SERVFAIL"}, True),
+        (chain(2, "cdn.test.") | {("cdn.test", "A"): [FOREIGN_A]}, True),
+        (FOREIGN | {(NAME, "A"): [FOREIGN_A, OUR_A]}, False),
+        (FOREIGN | {(NAME, "A"): [OUR_A]}, False),
+        (FOREIGN | {(NAME, "AAAA"): [OUR_AAAA]}, False),
+        (chain(1, "gone.test."), False),
+        (chain(1, f"{NAME}."), False),
+        ({(NAME, "TXT"): ['"here"']}, False),
+    ],
+)
+def test_n17_a_name_is_elsewhere_if_all_of_its_addresses_are_foreign(zone: Zone, *, is_elsewhere: bool) -> None:
+    answer = points_here(OURS | zone)
+    assert (answer.verdict, answer.is_elsewhere) == (NO, is_elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("zone", "is_elsewhere"),
+    [
+        (FOREIGN, True),
+        ({(NAME, "A"): [FOREIGN_A]}, True),
+        (chain(1, "cdn.test.") | {("cdn.test", "A"): [FOREIGN_A]}, True),
+        ({(NAME, "A"): [OUR_A]}, False),
+        (chain(1), False),
+        ({(NAME, "A"): "SERVFAIL", (NAME, "TXT"): ['"here"']}, False),
+    ],
+)
+def test_n17_addresses_are_compared_also_where_a_cname_alone_counts(zone: Zone, *, is_elsewhere: bool) -> None:
+    with dns_server(OURS | {("token.edge.ours.test", "A"): [OUR_A]} | zone) as server:
+        answer = DnsResolver([EDGE], [server.address]).points_here(NAME, "token")
+    assert (answer.verdict, answer.is_elsewhere) == (NO, is_elsewhere)
