@@ -1,19 +1,20 @@
 """The addresses of a host that may be contacted: public ones, one of each family."""
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from dns.exception import DNSException, Timeout
-from dns.name import from_text
+from dns.exception import DNSException
 from dns.rdatatype import AAAA, A, RdataType
-from dns.resolver import NXDOMAIN, Resolver
+
+from issuer.dns.queries import NoSuchNameError, Queries, UnansweredError, name_of
 
 Address = IPv4Address | IPv6Address
 SecondsLeft = Callable[[], float]
 """The seconds until the deadline. Raises TimeoutError after it."""
 
 FAMILIES = (AAAA, A)
-CNAMES = 16
 SHARE = 3
 """One query takes this fraction of the remaining time, so that a silent server leaves time for the other family."""
 UNICAST = ip_network("2000::/3")
@@ -38,7 +39,7 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not _is_in(NOT_GLOBAL, address)
 
 
-def addresses_of(host: str, resolver: Resolver, seconds_left: SecondsLeft, *, with_local: bool) -> list[Address]:
+def addresses_of(host: str, queries: Queries, seconds_left: SecondsLeft, *, with_local: bool) -> list[Address]:
     """The addresses to contact, IPv6 first. with_local: accept loopback and private ones too. Raises InconclusiveError
     if there is none."""
     chosen: list[Address] = []
@@ -46,8 +47,8 @@ def addresses_of(host: str, resolver: Resolver, seconds_left: SecondsLeft, *, wi
     reasons: list[str] = []
     for family in FAMILIES:
         try:
-            addresses = _look_up(host, family, resolver, seconds_left)
-        except (DNSException, OSError, ValueError) as error:
+            addresses = _look_up(host, family, queries, seconds_left)
+        except (NoSuchNameError, UnansweredError, DNSException, OSError, ValueError) as error:
             reasons.append(_reason(error))
             continue
         allowed = [address for address in addresses if is_public(address) or (with_local and _is_in(LOCAL, address))]
@@ -60,16 +61,9 @@ def addresses_of(host: str, resolver: Resolver, seconds_left: SecondsLeft, *, wi
     raise InconclusiveError(f"has no address in DNS as seen from here{f' ({reasons[0]})' if reasons else ''}")
 
 
-def _look_up(host: str, family: RdataType, resolver: Resolver, seconds_left: SecondsLeft) -> list[Address]:
-    name = from_text(host)
-    for _ in range(CNAMES):
-        seconds = seconds_left() / SHARE
-        answer = resolver.resolve(name, family, raise_on_no_answer=False, search=False, lifetime=seconds)
-        if answer.rrset or answer.canonical_name == name:
-            return [ip_address(record.to_text()) for record in answer.rrset or ()]
-        # A server without recursion may stop at a CNAME.
-        name = answer.canonical_name
-    return []
+def _look_up(host: str, family: RdataType, queries: Queries, seconds_left: SecondsLeft) -> list[Address]:
+    limited = replace(queries, until=time.monotonic() + seconds_left() / SHARE)
+    return [ip_address(record.to_text()) for record in limited.resolve_target(name_of(host), family).rrset or ()]
 
 
 def _is_in(networks: tuple[IPv4Network | IPv6Network, ...], address: Address) -> bool:
@@ -77,6 +71,7 @@ def _is_in(networks: tuple[IPv4Network | IPv6Network, ...], address: Address) ->
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, NXDOMAIN):
+    if isinstance(error, NoSuchNameError):
         return "the name does not exist"
-    return "no answer in time" if isinstance(error, Timeout | TimeoutError) else "no clear answer"
+    is_silent = isinstance(error, TimeoutError) or (isinstance(error, UnansweredError) and error.is_silent)
+    return "no answer in time" if is_silent else "no clear answer"

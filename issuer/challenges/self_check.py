@@ -14,11 +14,11 @@ from ipaddress import ip_address
 from urllib.parse import quote, urljoin, urlsplit
 
 from dns.exception import DNSException
-from dns.resolver import Resolver
 
 from issuer.challenges.addresses import InconclusiveError, addresses_of
 from issuer.challenges.exchange import PORTS, RejectedError, Url, exchange
 from issuer.config.values import HOST_NAME
+from issuer.dns.queries import Queries
 from issuer.dns.servers import Nameservers
 from issuer.ports import Finding, Verdict
 
@@ -54,11 +54,11 @@ class HttpSelfCheck:
         hidden = re.compile(f"{re.escape(key_authorization)}|{re.escape(token)}", re.IGNORECASE)
         expected = key_authorization.encode(errors="replace")
         try:
-            resolver = self._nameservers.resolver()
+            queries = self._nameservers.queries()
         except (DNSException, OSError, ValueError):
             return Finding(Verdict.UNKNOWN, "DNS could not be queried: this machine has no DNS server configured")
         trail = [Url("http", name, PORTS["http"], path)]
-        return _Fetch(resolver, self._tls, until, self._test_port, trail, expected, hidden).finding()
+        return _Fetch(queries, self._tls, until, self._test_port, trail, expected, hidden).finding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Fetch:
     """until: the deadline (monotonic seconds). trail: the first URL, then its redirects. hidden: what no summary shows:
     token and key authorization."""
 
-    resolver: Resolver
+    queries: Queries
     tls: ssl.SSLContext
     until: float
     test_port: int
@@ -99,7 +99,7 @@ class _Fetch:
     def _ask(self, url: Url) -> str | None:
         """Where a URL redirects to; None if it has the right answer."""
         is_test = self.test_port > 0
-        addresses = addresses_of(url.host, self.resolver, self._seconds_left, with_local=is_test)
+        addresses = addresses_of(url.host, self.queries, self._seconds_left, with_local=is_test)
         # As Let's Encrypt does: IPv4 is tried only if origin is no connection over IPv6, and only at the first URL.
         addresses = addresses if url is self.trail[0] else addresses[:1]
         with exchange(url, addresses, self.test_port or url.port, self.tls, self._seconds_left) as answer:

@@ -5,7 +5,6 @@ finds the CAA records that apply to it, `caa_rules` reads what they allow; `quer
 clear answer, even an empty one, from no answer.
 """
 
-import time
 from collections.abc import Collection, Sequence
 
 from dns.exception import DNSException
@@ -14,7 +13,7 @@ from issuer.dns.caa import permission
 from issuer.dns.caa_rules import Applicant
 from issuer.dns.cname import CnameLookup, listed
 from issuer.dns.ownership import proof
-from issuer.dns.queries import Queries, name_of
+from issuer.dns.queries import name_of
 from issuer.dns.servers import Nameservers
 from issuer.ports import DnsFinding, Finding, Verdict
 
@@ -45,7 +44,7 @@ class DnsResolver:
         targets = tuple(name_of(f"{below}.{target}") for target in self._targets) if below else self._targets
         record = f"{name.rstrip('.').lower()} CNAME {listed(targets)}"
         try:
-            lookup = CnameLookup(self._queries(), targets, chain=[name_of(name)], by_cname=bool(below))
+            lookup = CnameLookup(self._nameservers.queries(), targets, chain=[name_of(name)], by_cname=bool(below))
             verdict, summary = lookup.verdict()
             return DnsFinding(verdict, summary, record, is_elsewhere=lookup.is_elsewhere)
         except (DNSException, OSError, ValueError) as error:
@@ -59,7 +58,7 @@ class DnsResolver:
         owner = f"{PROOF_LABEL}.{name.rstrip('.').lower()}"
         record = f"{owner} TXT {token}"
         try:
-            return DnsFinding(*proof(self._queries(), owner, token), required_record=record)
+            return DnsFinding(*proof(self._nameservers.queries(), owner, token), required_record=record)
         except (DNSException, OSError, ValueError) as error:
             return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 
@@ -72,9 +71,6 @@ class DnsResolver:
         if not applicant.issuers:
             return Finding(Verdict.YES, "the CA names no domain for CAA records, so they were not checked")
         try:
-            return permission(self._queries(), name_of(name), applicant)
+            return permission(self._nameservers.queries(), name_of(name), applicant)
         except (DNSException, OSError, ValueError) as error:
             return Finding(Verdict.UNKNOWN, f"DNS could not be queried: {error}")
-
-    def _queries(self) -> Queries:
-        return Queries(self._nameservers.resolver(), time.monotonic() + self._nameservers.seconds)

@@ -6,11 +6,10 @@ from typing import cast
 from dns.name import Name, root
 from dns.rdatatype import CAA
 from dns.rdtypes.ANY.CAA import CAA as Record  # noqa: N811 - a class
-from dns.resolver import NXDOMAIN
 from dns.rrset import RRset
 
 from issuer.dns.caa_rules import Applicant, judge
-from issuer.dns.queries import Queries, UnansweredError, text_of
+from issuer.dns.queries import NoSuchNameError, Queries, UnansweredError, text_of
 from issuer.ports import Finding, Verdict
 
 
@@ -35,7 +34,7 @@ def _closest(queries: Queries, name: Name) -> tuple[Name, RRset | None]:
     while level != root:
         try:
             records = queries.resolve_target(level, CAA).rrset
-        except NXDOMAIN:
+        except NoSuchNameError:
             records = None
         if records:
             return level, records

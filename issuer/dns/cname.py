@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 
 from dns.name import Name
 from dns.rdatatype import AAAA, CNAME, A, RdataType
-from dns.resolver import NXDOMAIN
 
-from issuer.dns.queries import HOPS, Queries, UnansweredError, name_of, text_of
+from issuer.dns.queries import HOPS, NoSuchNameError, Queries, UnansweredError, name_of, text_of
 from issuer.ports import Verdict
 
 FAMILIES = (A, AAAA)
 MAX_SHOWN = 3
 """How many hops, addresses or targets a summary shows."""
+
+
+class TargetError(Exception):
+    """Our own targets have no address, so that nothing can be compared with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,9 @@ class CnameLookup:
         """The verdict, and a summary of what was found."""
         try:
             return self._follow()
-        except NXDOMAIN:
+        except NoSuchNameError:
             return Verdict.NO, self._summary("has no DNS record at all")
-        except UnansweredError as error:
+        except (UnansweredError, TargetError) as error:
             return Verdict.UNKNOWN, f"{self._summary()}; {error}" if self.chain[1:] else str(error)
 
     def _follow(self) -> tuple[Verdict, str]:
@@ -58,7 +61,7 @@ class CnameLookup:
 
     def _without_cname(self) -> tuple[Verdict, str]:
         """The end of a chain if addresses do not count, as they are the same for all names that point here."""
-        with suppress(UnansweredError):
+        with suppress(UnansweredError, TargetError):
             self._compare()
         return Verdict.NO, self._summary(
             "is not the target that proves ownership" if self.chain[1:] else "has no CNAME"
@@ -87,14 +90,15 @@ class CnameLookup:
         return Verdict.YES if is_here else Verdict.NO, summary
 
     def _require_address(self, targets: Sequence[Name]) -> None:
-        """Raise UnansweredError for targets without an address: the operator must act, so no customer is refused."""
+        """Raise TargetError or UnansweredError for targets without an address: the operator must act, so no customer is
+        refused."""
         unanswered: list[UnansweredError] = []
         for family in FAMILIES:
             addresses, family_unanswered = self._addresses(targets, family)
             if addresses:
                 return
             unanswered += family_unanswered
-        raise unanswered[0] if unanswered else UnansweredError(f"our own target {listed(targets)} has no address")
+        raise unanswered[0] if unanswered else TargetError(f"our own target {listed(targets)} has no address")
 
     def _addresses(self, names: Iterable[Name], family: RdataType) -> tuple[set[str], list[UnansweredError]]:
         """The known addresses, and the queries without an answer."""
@@ -103,7 +107,7 @@ class CnameLookup:
         for name in names:
             try:
                 addresses |= {record.to_text() for record in self.queries.resolve_target(name, family).rrset or ()}
-            except NXDOMAIN:
+            except NoSuchNameError:
                 continue
             except UnansweredError as error:
                 unanswered.append(error)

@@ -5,9 +5,8 @@ from typing import cast
 from dns.name import NameTooLong
 from dns.rdatatype import TXT
 from dns.rdtypes.ANY.TXT import TXT as Record  # noqa: N811 - a class
-from dns.resolver import NXDOMAIN
 
-from issuer.dns.queries import Queries, UnansweredError, name_of
+from issuer.dns.queries import NoSuchNameError, Queries, UnansweredError, name_of
 from issuer.ports import Verdict
 
 
@@ -17,7 +16,7 @@ def proof(queries: Queries, owner: str, token: str) -> tuple[Verdict, str]:
         records = queries.resolve_target(name_of(owner), TXT).rrset or ()
     except NameTooLong:
         return Verdict.NO, f"{owner} is too long for a DNS name"
-    except NXDOMAIN:
+    except NoSuchNameError:
         records = ()
     except UnansweredError as error:
         return Verdict.UNKNOWN, str(error)

@@ -3,39 +3,84 @@
 import time
 from dataclasses import dataclass
 
+from dns import rcode
 from dns.exception import DNSException, Timeout
-from dns.message import Message
+from dns.message import Message, QueryMessage
 from dns.name import Name, from_text
+from dns.nameserver import Nameserver
+from dns.rdataclass import IN
 from dns.rdatatype import NS, SOA, RdataType
-from dns.resolver import NXDOMAIN, Answer, Resolver
+from dns.resolver import Answer
+
+from issuer.dns.exchange import ask
 
 HOPS = 16
 """How many CNAMEs are followed."""
+SILENT = "no answer in time"
+
+
+class NoSuchNameError(Exception):
+    """A clear answer: there is no such name (NXDOMAIN)."""
 
 
 class UnansweredError(Exception):
-    """A query without a clear answer; the message names the query and the reason."""
+    """A query without a clear answer; the message names the query and the reasons.
+
+    name, rdtype: the query. is_silent: no server has answered at all. servfail: the server that said SERVFAIL, and its
+    response; None if none did.
+    """
+
+    def __init__(
+        self,
+        name: Name,
+        rdtype: RdataType,
+        reasons: list[str],
+        servfail: tuple[Nameserver, Message] | None = None,
+    ) -> None:
+        reason = ", ".join(dict.fromkeys(reasons))
+        super().__init__(f"DNS has no clear answer for {text_of(name)} {rdtype.name} ({reason})")
+        self.name = name
+        self.rdtype = rdtype
+        self.is_silent = set(reasons) == {SILENT}
+        self.servfail = servfail
 
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """All queries of one call. until: their common deadline (monotonic seconds)."""
+    """All queries of one call. servers: in the order in which they are asked; one that fails is moved to the end.
+    until: the common deadline (monotonic seconds). try_seconds: the limit for one try at one server."""
 
-    resolver: Resolver
+    servers: list[Nameserver]
     until: float
+    try_seconds: float
 
     def resolve(self, name: Name, rdtype: RdataType) -> Answer:
-        """The answer, which may be empty. Raises NXDOMAIN, or UnansweredError if there is no clear answer."""
-        seconds_left = self.until - time.monotonic()
-        try:
-            answer = self.resolver.resolve(name, rdtype, raise_on_no_answer=False, search=False, lifetime=seconds_left)
-        except NXDOMAIN:
-            raise
-        except (DNSException, OSError, ValueError) as error:
-            raise _unanswered(name, rdtype, _reason(error)) from error
-        if _is_referral(answer.response):
-            raise _unanswered(name, rdtype, "only a referral")
-        return answer
+        """The answer, which may be empty, of the first server that has a clear one. Servers that are silent are asked
+        again, without EDNS, unless another one says SERVFAIL; those that answer uselessly are not. Raises
+        NoSuchNameError, or UnansweredError if no server has a clear answer."""
+        left, reasons, edns = list(self.servers), list[str](), True
+        servfail: tuple[Nameserver, Message] | None = None
+        while left and servfail is None:
+            for server in tuple(left):
+                seconds = min(self.until - time.monotonic(), self.try_seconds)
+                if seconds <= 0:
+                    raise UnansweredError(name, rdtype, reasons or [SILENT], servfail)
+                try:
+                    response = ask(server, name, rdtype, seconds=seconds, edns=edns)
+                    return _answer(name, rdtype, response)
+                except Timeout:
+                    reasons.append(SILENT)
+                except _LameError as error:
+                    reasons.append(str(error))
+                    left.remove(server)
+                    if response.rcode() == rcode.SERVFAIL:
+                        servfail = server, response
+                except (DNSException, OSError, EOFError, ValueError):
+                    reasons.append("no usable answer")
+                    left.remove(server)
+                self.servers.append(self.servers.pop(self.servers.index(server)))
+            edns = False
+        raise UnansweredError(name, rdtype, reasons or ["no DNS server"], servfail)
 
     def resolve_target(self, name: Name, rdtype: RdataType) -> Answer:
         """The answer at the end of the name's CNAMEs. Raises as `resolve`."""
@@ -47,7 +92,11 @@ class Queries:
                 return answer
             # A server without recursion may stop at a CNAME; then its target must be asked for separately.
             last = target
-        raise _unanswered(name, rdtype, f"more than {HOPS} CNAMEs")
+        raise UnansweredError(name, rdtype, [f"more than {HOPS} CNAMEs"])
+
+
+class _LameError(Exception):
+    """The server answers, but is of no use for this query; the message says how."""
 
 
 def name_of(text: str) -> Name:
@@ -60,19 +109,22 @@ def text_of(name: Name) -> str:
     return name.to_text(omit_final_dot=True)
 
 
-def _unanswered(name: Name, rdtype: RdataType, reason: str) -> UnansweredError:
-    return UnansweredError(f"DNS has no clear answer for {text_of(name)} {rdtype.name} ({reason})")
+def _answer(name: Name, rdtype: RdataType, response: Message) -> Answer:
+    """The clear answer in a response. Raises NoSuchNameError, _LameError, or DNSException if it contradicts itself."""
+    assert isinstance(response, QueryMessage)
+    match response.rcode():
+        case rcode.NXDOMAIN:
+            response.resolve_chaining()
+            raise NoSuchNameError(text_of(name))
+        case rcode.NOERROR if not _is_referral(response):
+            return Answer(name, rdtype, IN, response)
+        case rcode.NOERROR:
+            raise _LameError("only a referral")
+        case code:
+            raise _LameError(rcode.to_text(code))
 
 
 def _is_referral(response: Message) -> bool:
     """Whether it is a lame server's empty answer, which is not a "no data" (RFC 2308 §2.2)."""
     types = {rrset.rdtype for rrset in response.authority}
     return not response.answer and NS in types and SOA not in types
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Timeout):
-        return "no answer in time"
-    failures = getattr(error, "kwargs", {}).get("errors", ())
-    codes = [failure[3] for failure in failures if isinstance(failure[3], str)]
-    return codes[-1] if codes else "no usable answer"

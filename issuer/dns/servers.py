@@ -1,11 +1,13 @@
 """Which DNS servers are queried, and how long each may take."""
 
+import time
 from collections.abc import Sequence
 
-from dns.nameserver import Do53Nameserver
+from dns.nameserver import Do53Nameserver, Nameserver
 from dns.resolver import Resolver
 
 from issuer.config import parse_dns_server
+from issuer.dns.queries import Queries
 
 TRIES = 6
 """One try takes this fraction of the whole time, so that a silent server leaves enough of it for the next one."""
@@ -19,11 +21,17 @@ class Nameservers:
         self._servers = tuple(parse_dns_server(address) for address in addresses)
         self.seconds = seconds
 
-    def resolver(self) -> Resolver:
-        """A new resolver for every call: threads share nothing, and a changed resolv.conf takes effect. Raises
-        DNSException, OSError or ValueError if the system has no server configured."""
-        resolver = Resolver(configure=not self._servers)
+    def queries(self) -> Queries:
+        """The queries of a call that begins now. Raises DNSException, OSError or ValueError if the system has no server
+        configured."""
+        return Queries(self._list(), time.monotonic() + self.seconds, self.seconds / TRIES)
+
+    def _list(self) -> list[Nameserver]:
         if self._servers:
-            resolver.nameservers = [Do53Nameserver(address, port) for address, port in self._servers]
-        resolver.timeout = self.seconds / TRIES
-        return resolver
+            return [Do53Nameserver(address, port) for address, port in self._servers]
+        # Read anew for every call, so a changed resolv.conf takes effect.
+        system = Resolver()
+        return [
+            server if isinstance(server, Nameserver) else Do53Nameserver(server, system.port)
+            for server in system.nameservers
+        ]

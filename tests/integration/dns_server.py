@@ -16,7 +16,7 @@ import dns.rdatatype
 import dns.rrset
 import dns.tokenizer
 
-RCODES = ("NXDOMAIN", "SERVFAIL", "REFUSED", "NOTIMP", "FORMERR")
+RCODES = ("NXDOMAIN", "SERVFAIL", "REFUSED", "NOTIMP", "FORMERR", "YXDOMAIN", "NOTAUTH")
 Answers = Sequence[str] | str
 Zone = dict[tuple[str, str], Answers]
 """(name, type) to records or one of RCODES, EMPTY LAME SILENT GARBAGE TRUNCATED. Type "*" is any.
@@ -32,7 +32,10 @@ class DnsServer:
     zone: Zone
     follow: bool
     port: int
+    without_edns: str
     questions: list[tuple[str, str]] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
+    """Of the questions."""
 
     @property
     def address(self) -> str:
@@ -43,7 +46,14 @@ class DnsServer:
         question = query.question[0]
         rdtype = dns.rdatatype.to_text(question.rdtype)
         self.questions.append((question.name.to_text(), rdtype))
+        self.flags.append(query.flags)
         response = dns.message.make_response(query)
+        if self.without_edns and query.edns >= 0:
+            if self.without_edns == "SILENT":
+                return None
+            response.set_rcode(dns.rcode.from_text(self.without_edns))
+            response.use_edns(-1)
+            return response.to_wire()
         match self._fill(response, question.name, rdtype):
             case "SILENT":
                 return None
@@ -85,9 +95,10 @@ def _record(kind: str, text: str) -> dns.rdata.Rdata:
 
 
 @contextmanager
-def dns_server(zone: Zone, *, follow: bool = False) -> Iterator[DnsServer]:
+def dns_server(zone: Zone, *, follow: bool = False, without_edns: str = "") -> Iterator[DnsServer]:
+    """without_edns: how it refuses queries with EDNS: a code, or SILENT; empty: it does not."""
     udp, tcp = _pair()
-    server = DnsServer(zone, follow, udp.getsockname()[1])
+    server = DnsServer(zone, follow, udp.getsockname()[1], without_edns)
     stop = threading.Event()
     threads = [threading.Thread(target=run, args=(server, sock, stop)) for run, sock in ((_udp, udp), (_tcp, tcp))]
     with closing(udp), closing(tcp):

@@ -123,16 +123,6 @@ def test_b03_a_silent_first_server_does_not_silence_the_second(zone: Zone) -> No
     assert answer.verdict is YES
 
 
-@pytest.mark.parametrize("failure", ["SERVFAIL", "REFUSED"])
-def test_b03_a_failing_first_server_leaves_it_to_the_second(failure: str) -> None:
-    with (
-        dns_server({(NAME, "*"): failure, (EDGE, "*"): failure}) as first,
-        dns_server(OURS | chain(1)) as second,
-    ):
-        answer = DnsResolver([EDGE], [first.address, second.address]).points_here(NAME)
-    assert answer.verdict is YES
-
-
 def test_b03_a_server_that_is_not_there_is_unknown() -> None:
     started = time.monotonic()
     answer = DnsResolver([EDGE], [f"127.0.0.1:{free_port()}"], seconds=SECONDS).points_here(NAME)
