@@ -37,6 +37,7 @@ class ProblemType(StrEnum):
     NO_RENEWAL_INFO = "no-renewal-info"
     BAD_CERTIFICATE = "bad-certificate"
     STORE_UNAVAILABLE = "store-unavailable"
+    UNSAFE_STORE = "unsafe-store"
     DAMAGED_RECORD = "damaged-record"
     UNDECRYPTABLE = "undecryptable"
     INTERRUPTED = "interrupted"
@@ -107,6 +108,7 @@ TABLE: dict[ProblemType, Rule] = {
         "the CA sent another certificate than was requested", NOBODY, drops_order=True, first_retry_seconds=600
     ),
     ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable", PLATFORM),
+    ProblemType.UNSAFE_STORE: Rule("the configuration of Redis would lose data", PLATFORM),
     ProblemType.DAMAGED_RECORD: Rule("the stored record of the domain cannot be read", PLATFORM),
     ProblemType.UNDECRYPTABLE: Rule("a stored key cannot be decrypted with the configured encryption keys", PLATFORM),
     ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted", NOBODY),

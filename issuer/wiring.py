@@ -11,7 +11,7 @@ from issuer.domain import Record
 from issuer.edge.handshake import TlsHandshake
 from issuer.keys import Vault
 from issuer.ports import CaLimits, CaPolicy, Clock, Services, TaskQueue
-from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore, connect
+from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisServers, RedisStore, connect
 
 
 class LeftToReconcile:
@@ -32,6 +32,7 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
     return Services(
         settings=settings,
         store=store,
+        servers=RedisServers({"records": client, "messages": connect(settings.celery_broker_url)}),
         queue=queue or LeftToReconcile(),
         feed=RedisFeed(client),
         limits=RedisLimits(client),

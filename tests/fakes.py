@@ -30,7 +30,7 @@ from issuer.ports import (
     Verdict,
 )
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisStore
+from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisServers, RedisStore
 from tests.writes import open_issuance
 
 NOW = 1_790_000_000.0
@@ -313,6 +313,7 @@ def fake_services(
     return Services(
         settings=load_settings(**needed | liberal | settings),
         store=store,
+        servers=RedisServers({"records": store._redis}),
         queue=queue_at(),
         feed=RedisFeed(store._redis),
         counters=RedisCounters(store._redis),

@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from issuer.actions.health import Readiness
 from issuer.edge.cache import BundleCache
 from issuer.ports import Services
 from web import errors
@@ -21,7 +22,7 @@ def create_app(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # status first, certificate last
     app.url_map.merge_slashes = False
     app.url_map.converters["anything"] = AnyText
-    app.extensions.update(services=services, cache=BundleCache(services))
+    app.extensions.update(services=services, cache=BundleCache(services), readiness=Readiness(services))
     for blueprint in (api, policies, challenges, edge, health):
         app.register_blueprint(blueprint)
     errors.register(app)

@@ -26,6 +26,7 @@ STATUS: dict[ProblemType, HTTPStatus] = {
     ProblemType.DAMAGED_RECORD: HTTPStatus.SERVICE_UNAVAILABLE,
     ProblemType.BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
     ProblemType.STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ProblemType.UNSAFE_STORE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 5
 """The Retry-After of a 503: short, as a restart of the store takes seconds."""

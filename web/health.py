@@ -16,8 +16,8 @@ def alive() -> Response:
 
 @health.get("/readyz", provide_automatic_options=False)
 def ready() -> Response:
-    """200 if the store answers, otherwise 503."""
-    actions.require_ready(current_app.extensions["services"])
+    """200 if Redis can be written, otherwise 503."""
+    current_app.extensions["readiness"].require()
     return jsonify({"message": "ready"})
 
 

@@ -1,15 +1,27 @@
 """Whether a process can work, what all processes have counted, and the upkeep of the records."""
 
 from issuer import metrics
+from issuer.actions import startup
 from issuer.domain import Due
 from issuer.ports import Reindexed, Services
 
 BATCH = 1000
 
 
-def require_ready(services: Services) -> None:
-    """Return if the store answers. Raises Problem(store-unavailable)."""
-    services.store.ping()
+class Readiness:
+    """Whether this process can work. The checks of the start are repeated until they have passed once, as Redis may
+    have been unavailable at the start."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._is_startable = False
+
+    def require(self) -> None:
+        """Return if Redis can be written and the start was right. Raises Problem(store-unavailable, unsafe-store)."""
+        self._services.servers.require_writable()
+        if not self._is_startable:
+            startup.require_startable(self._services)
+            self._is_startable = True
 
 
 def metrics_text(services: Services) -> bytes:

@@ -6,7 +6,10 @@ from importlib.util import find_spec
 
 import click
 
+from issuer.actions.startup import await_startable
 from issuer.config import ProcessSettings, load_process_settings, load_settings
+from issuer.logs import configure_logs
+from issuer.wiring import build_services
 
 PROCESSES = ("web", "worker", "renewals", "beat", "edge-sync")
 
@@ -25,11 +28,14 @@ def run(process: str) -> None:
 
     'issuer settings' shows all settings.
     """  # noqa: D301 - click's mark for lines that are not rewrapped
-    load_settings()
+    settings = load_settings()
     command = command_line(process, load_process_settings())
     module = command[command.index("-m") + 1]
     if find_spec(module) is None:
         raise click.ClickException(f"the Python package {module} is not installed")
+    configure_logs(settings.log_format, settings.log_level)
+    # `web` starts without Redis, and answers 503.
+    await_startable(build_services(settings), is_patient=process != "web")
     sys.stdout.flush()
     os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
 

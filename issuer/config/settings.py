@@ -44,6 +44,10 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="The Redis that carries Celery's messages. Not set: database 1 of the server of the records.",
     )
+    allow_volatile_redis: bool = Field(
+        default=False,
+        description="Start although Redis may evict keys, or keeps nothing on disk: for tests and demos.",
+    )
     encryption_keys: FernetKeys = Field(
         default=(),
         description="Required. Fernet keys for stored private keys, comma separated: the first one encrypts, each of "

@@ -22,6 +22,7 @@ from issuer.ports.ca import (
 )
 from issuer.ports.outside import DnsFinding, Finding, Handshake, HolderProof, Resolver, SelfCheck, Solver, Verdict
 from issuer.ports.queue import TaskQueue
+from issuer.ports.servers import Durability, Servers
 from issuer.ports.store import (
     NO_QUOTA,
     Change,
@@ -57,6 +58,7 @@ __all__ = [
     "Counters",
     "DamagedRecord",
     "DnsFinding",
+    "Durability",
     "Feed",
     "Finding",
     "Handshake",
@@ -73,6 +75,7 @@ __all__ = [
     "RenewalInfo",
     "Resolver",
     "SelfCheck",
+    "Servers",
     "Services",
     "Solver",
     "StatusCounts",
@@ -93,6 +96,7 @@ class Services:
 
     settings: Settings
     store: Store
+    servers: Servers
     queue: TaskQueue
     feed: Feed
     limits: Limits

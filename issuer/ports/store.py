@@ -173,9 +173,6 @@ class Store(Protocol):
         """Change fields of an account, if it exists, and leave the others as they are at that moment. only_missing:
         those that it has already too."""
 
-    def ping(self) -> None:
-        """Return when the store answers."""
-
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -2,20 +2,22 @@
 
 `keys` has the name of every key. `records` stores the domains with their issuances, `listings` lists them by facts,
 `accounts` stores the accounts of customers and ours at the CAs, `ca_state` what all workers know of each CA, `feed` the
-changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records.
+changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records. `servers` is about the
+Redis servers themselves.
 """
 
 import redis
 
 from issuer.store.accounts import RedisAccounts
 from issuer.store.ca_state import RedisLimits
-from issuer.store.connection import connect, redis_errors
+from issuer.store.connection import connect
 from issuer.store.counters import RedisCounters
 from issuer.store.feed import RedisFeed
 from issuer.store.listings import RedisListings
 from issuer.store.reindex import RedisReindex
+from issuer.store.servers import RedisServers
 
-__all__ = ["RedisCounters", "RedisFeed", "RedisLimits", "RedisStore", "connect"]
+__all__ = ["RedisCounters", "RedisFeed", "RedisLimits", "RedisServers", "RedisStore", "connect"]
 
 
 class RedisStore(RedisReindex, RedisListings, RedisAccounts):
@@ -23,8 +25,3 @@ class RedisStore(RedisReindex, RedisListings, RedisAccounts):
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-
-    def ping(self) -> None:
-        """See `ports.Store`."""
-        with redis_errors():
-            self._redis.ping()

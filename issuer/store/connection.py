@@ -1,5 +1,6 @@
 """The connection to Redis, and the Problem that its errors become."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ MAX_CONNECTIONS = 64
 """Of one process. If all are in use, a thread waits for one as long as it would wait for Redis."""
 WRONG_TYPE = "WRONGTYPE"
 """The error of Redis for a command on a key that holds another type."""
+
+ERROR_WORD = re.compile(r"[A-Z]{2,20}\b")
 
 
 def connect(url: str) -> redis.Redis:
@@ -52,4 +55,10 @@ def redis_errors(name: str = "") -> Iterator[None]:
 
 
 def _unavailable(error: Exception) -> Problem:
-    return Problem(ProblemType.STORE_UNAVAILABLE, f"{type(error).__name__} from Redis", hint="try again in a moment")
+    return Problem(ProblemType.STORE_UNAVAILABLE, f"{_word(error)} from Redis", hint="try again in a moment")
+
+
+def _word(error: Exception) -> str:
+    """What kind of error it is: the word with which Redis begins its answer (READONLY, MISCONF, OOM), or its class."""
+    answered = ERROR_WORD.match(str(getattr(error, "status_code", None) or error))
+    return answered[0] if isinstance(error, redis.ResponseError) and answered else type(error).__name__

@@ -14,6 +14,7 @@ ca-account:{hash}    string: our account at a CA (JSON), by the SHA-256 of its d
 ca:{hash}:…          the state of a CA, see `ca_state`
 metrics              hash: the counters, see `counters`
 reindex              hash: the progress of `reindex`
+probe                never there: what is written to it to see whether Redis accepts writes is empty
 """
 
 import hashlib
@@ -27,6 +28,7 @@ CHANGES = f"{ROOT}changes"
 METRICS = f"{ROOT}metrics"
 PACE = f"{ROOT}pace"
 REINDEX = f"{ROOT}reindex"
+PROBE = f"{ROOT}probe"
 READY_INDEX = f"{ROOT}agenda:ready"
 OPEN = (Due.OPEN_INTERACTIVE, Due.OPEN_BULK, Due.OPEN_RENEWAL)
 

@@ -12,7 +12,7 @@ import pytest
 from issuer.domain import Account, Domain, Due, Plan, Reason, new_issuance
 from issuer.ports import CaAccount
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisStore
+from issuer.store import RedisServers, RedisStore
 from issuer.store.scripts import SCRIPTS
 from tests.checkout import CHECKOUT
 from tests.fakes import NAME, NOW
@@ -209,8 +209,9 @@ def test_the_scripts_have_only_the_names_that_the_store_calls() -> None:
     assert set(SCRIPTS) == called
 
 
-def test_ping_returns(store: RedisStore) -> None:
-    store.ping()
+def test_a_server_that_can_be_written_is_left_as_it_was(store: RedisStore) -> None:
+    RedisServers({"records": store._redis}).require_writable()
+    assert store._redis.keys() == []
 
 
 @pytest.mark.parametrize("one", [ALICE, CA_ACCOUNT], ids=["account", "ca account"])

@@ -36,6 +36,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
         return arguments[2:]
 
     monkeypatch.setattr(command.os, "execvp", start)
+    monkeypatch.setattr(command, "configure_logs", lambda *_: None)
+    monkeypatch.setattr(command, "await_startable", lambda *_, **__: None)
     return run
 
 
