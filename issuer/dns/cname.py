@@ -4,8 +4,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from dns.message import ANSWER
 from dns.name import Name
+from dns.rdataclass import IN
 from dns.rdatatype import AAAA, CNAME, A, RdataType
+from dns.resolver import Answer
 
 from issuer.dns.queries import HOPS, NoSuchNameError, Queries, UnansweredError, name_of, text_of
 from issuer.ports import Verdict
@@ -22,7 +25,8 @@ class TargetError(Exception):
 @dataclass(frozen=True, slots=True)
 class CnameLookup:
     """Whether a name points to one of `targets`. chain: the name, then its hops. by_cname: addresses do not count.
-    theirs, ours: the addresses of its end and those of the targets, as far as they have been asked for."""
+    theirs, ours: the addresses of its end and those of the targets, as far as they have been asked for. strays: theirs
+    that are not ours."""
 
     queries: Queries
     targets: tuple[Name, ...]
@@ -30,6 +34,7 @@ class CnameLookup:
     by_cname: bool = False
     theirs: set[str] = field(default_factory=set)
     ours: set[str] = field(default_factory=set)
+    strays: set[str] = field(default_factory=set)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -69,25 +74,31 @@ class CnameLookup:
 
     def _compare(self) -> tuple[Verdict, str]:
         """At the end of the CNAMEs (an ALIAS at the apex, flattening), every address must be one of ours."""
-        unanswered: list[UnansweredError] = []
-        foreign: set[str] = set()
+        failed: list[UnansweredError] = []
+        uncompared: list[UnansweredError] = []
         for family in FAMILIES:
-            theirs, their_unanswered = self._addresses(self.chain[-1:], family)
-            ours, our_unanswered = self._addresses(self.targets, family) if theirs else (theirs, [])
-            if theirs - ours and not ours and not foreign:
+            theirs, their_failed = self._addresses(self.chain[-1:], family)
+            ours, our_failed = self._addresses(self.targets, family) if theirs else (theirs, [])
+            if theirs - ours and not ours and not self.strays:
                 # If our targets have an address in neither family, there is nothing to compare with.
                 self._require_address(self.targets)
-            foreign |= set() if our_unanswered else theirs - ours
-            unanswered += their_unanswered + (our_unanswered if theirs - ours else [])
+            if our_failed and theirs - ours:
+                uncompared += our_failed
+            else:
+                self.strays.update(theirs - ours)
+            failed += their_failed
             self.theirs.update(theirs)
             self.ours.update(ours)
-        if unanswered and not foreign:
-            raise unanswered[0]
-        is_here = bool(self.theirs) and not foreign
-        summary = (
-            self._summary(without_hops=self._having(foreign)) if foreign else self._summary(self._having(self.theirs))
-        )
-        return Verdict.YES if is_here else Verdict.NO, summary
+        if self.strays:
+            is_mixed = bool(self.theirs & self.ours)
+            words = self._having(self.strays, beside_ours=is_mixed)
+            return Verdict.NO, self._summary(words if is_mixed else "", without_hops=words)
+        if uncompared:
+            raise uncompared[0]
+        if failed and (not self.theirs or failed[0].is_silent):
+            # Else it is a server that answers uselessly to one of the two types (RFC 4074); CAs use the other, too.
+            raise failed[0]
+        return Verdict.YES if self.theirs else Verdict.NO, self._summary(self._having(self.theirs))
 
     def _require_address(self, targets: Sequence[Name]) -> None:
         """Raise TargetError or UnansweredError for targets without an address: the operator must act, so no customer is
@@ -114,8 +125,34 @@ class CnameLookup:
         return addresses, unanswered
 
     def _cname(self, name: Name) -> Name | None:
-        rrset = self.queries.resolve(name, CNAME).rrset
-        return name_of(rrset[0].to_text()) if rrset else None
+        try:
+            return _hop(self.queries.resolve(name, CNAME))
+        except (NoSuchNameError, UnansweredError) as error:
+            return self._cname_by_addresses(name, error)
+
+    def _cname_by_addresses(self, name: Name, error: NoSuchNameError | UnansweredError) -> Name | None:
+        """The CNAME of a name whose servers do not answer that question as they should, as some load balancers: it
+        precedes the addresses in an answer (RFC 1034 §4.3.2). Raises the error if there is no address either."""
+        failed: list[UnansweredError] = []
+        is_empty = False
+        for family in FAMILIES:
+            try:
+                answer = self.queries.resolve(name, family)
+            except UnansweredError as another:
+                failed.append(another)
+            except NoSuchNameError:
+                continue
+            else:
+                if answer.response.answer:
+                    return _hop(answer)
+                is_empty = True
+        if isinstance(error, UnansweredError):
+            raise error
+        if failed:
+            raise failed[0]
+        if is_empty:
+            return None
+        raise error
 
     def _summary(self, predicate: str = "", *, without_hops: str = "") -> str:
         """The chain in words. predicate: what its last name is or has. without_hops: the same, but only for a name
@@ -126,10 +163,17 @@ class CnameLookup:
         clauses += [predicate or without_hops] if predicate or not hops else []
         return f"{first} {', which '.join(clauses)}"
 
-    def _having(self, addresses: set[str]) -> str:
+    def _having(self, addresses: set[str], *, beside_ours: bool = False) -> str:
         shown = sorted(addresses)[:MAX_SHOWN] + ["…"] * (len(addresses) > MAX_SHOWN)
         words = f"the address{'es' * (len(shown) > 1)} {', '.join(shown)}" if shown else "no address"
-        return f"has {words}" if self.chain[1:] else f"has no CNAME and {words}"
+        words = f", beside ours, {words}" if beside_ours else f" {words}"
+        return f"has{words}" if self.chain[1:] else f"has no CNAME and{words}"
+
+
+def _hop(answer: Answer) -> Name | None:
+    """The CNAME of the name that was asked for, if the answer has one."""
+    records = answer.response.get_rrset(ANSWER, answer.qname, IN, CNAME)
+    return name_of(records[0].to_text()) if records else None
 
 
 def listed(targets: Sequence[Name]) -> str:

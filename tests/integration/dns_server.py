@@ -33,6 +33,7 @@ class DnsServer:
     follow: bool
     port: int
     without_edns: str
+    odd: tuple[str, str]
     questions: list[tuple[str, str]] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
     """Of the questions."""
@@ -65,7 +66,7 @@ class DnsServer:
         return response.to_wire(max_size=65535 if tcp else 512, prefer_truncation=True)
 
     def _fill(self, response: dns.message.Message, name: dns.name.Name, rdtype: str) -> str:
-        kind, answers = self._lookup(name, rdtype)
+        kind, answers = (rdtype, self.odd[1]) if rdtype == self.odd[0] else self._lookup(name, rdtype)
         if not isinstance(answers, str):
             response.answer.append(dns.rrset.from_rdata(name, 60, *(_record(kind, answer) for answer in answers)))
             target = dns.name.from_text(answers[0]) if kind != rdtype else name
@@ -95,10 +96,13 @@ def _record(kind: str, text: str) -> dns.rdata.Rdata:
 
 
 @contextmanager
-def dns_server(zone: Zone, *, follow: bool = False, without_edns: str = "") -> Iterator[DnsServer]:
-    """without_edns: how it refuses queries with EDNS: a code, or SILENT; empty: it does not."""
+def dns_server(
+    zone: Zone, *, follow: bool = False, without_edns: str = "", odd: tuple[str, str] = ("", "")
+) -> Iterator[DnsServer]:
+    """without_edns: how it refuses queries with EDNS: a code, or SILENT; empty: it does not. odd: a type, and how every
+    query for it fails."""
     udp, tcp = _pair()
-    server = DnsServer(zone, follow, udp.getsockname()[1], without_edns)
+    server = DnsServer(zone, follow, udp.getsockname()[1], without_edns, odd)
     stop = threading.Event()
     threads = [threading.Thread(target=run, args=(server, sock, stop)) for run, sock in ((_udp, udp), (_tcp, tcp))]
     with closing(udp), closing(tcp):

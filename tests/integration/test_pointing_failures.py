@@ -34,9 +34,6 @@ POSITIONS = [
     (OURS | chain(1), (EDGE, "*")),
     (chain(1), (EDGE, "A")),
     (chain(1), (EDGE, "AAAA")),
-    (APEX, (NAME, "CNAME")),
-    (APEX, (NAME, "A")),
-    (APEX, (NAME, "AAAA")),
     (APEX, (EDGE, "A")),
     (APEX, (EDGE, "AAAA")),
     (OURS | {(NAME, "TXT"): ['"here"']}, (NAME, "A")),
@@ -57,6 +54,11 @@ def test_b03_a_failure_at_any_position_is_unknown(zone: Zone, position: tuple[st
     assert owner in answer.summary
     assert answer.required_record == f"{NAME} CNAME {EDGE}"
     assert time.monotonic() - started < 2.5
+
+
+@pytest.mark.parametrize("kind", ["CNAME", "A", "AAAA"])
+def test_b03_silence_for_one_type_is_unknown(kind: str) -> None:
+    assert points_here({**APEX, (NAME, kind): "SILENT"}, seconds=SECONDS).verdict is UNKNOWN
 
 
 @pytest.mark.parametrize(
