@@ -12,14 +12,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import structlog
-from acme import jws, messages
+from acme import messages
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from josepy.json_util import encode_b64jose
-from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
 
 from issuer.ca import problems
-from issuer.ca.transport import Answer, Refusal, Signer, unusable
+from issuer.ca.signing import Signer, jws
+from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.keys import KeyType, Vault, new_key
 from issuer.ports import CaAccount, CaAccounts, CaPolicy, Clock, KnownAccount
 from issuer.problem import Problem, ProblemType
@@ -32,8 +32,10 @@ EXISTING_ACCOUNT = 200
 ENDED_STATES = frozenset({"deactivated", "revoked"})
 NO_ACCOUNT = "accountDoesNotExist"
 ACCOUNT_ERRORS = frozenset({NO_ACCOUNT, "unauthorized"})
-KEY_ERRORS = ACCOUNT_ERRORS | {"malformed"}
-"""The error types that CAs use, among other cases, for a signature by a key that is not the account's."""
+KEY_REFUSALS = frozenset({400, 401, 403})
+"""The HTTP statuses by which CAs refuse, among other things, a signature by a key that is not the account's. The error
+type says little: it is `malformed`, `unauthorized`, or a sentence (acme2certifier)."""
+NO_ACCOUNT_REFUSALS = KEY_REFUSALS | {404}
 
 log = structlog.get_logger(__name__)
 Post = Callable[[str, bytes, Signer], Answer]
@@ -106,7 +108,7 @@ class AccountKeeper:
         try:
             return request(signer)
         except Refusal as refusal:
-            if refusal.type not in KEY_ERRORS or not self._has_new_signer(signer):
+            if refusal.answer.status not in KEY_REFUSALS or not self._has_new_signer(signer):
                 raise
         return request(self.signer())
 
@@ -203,7 +205,7 @@ class AccountKeeper:
             raise
         # The answer about an existing account may contain nothing but its URL.
         status = answer.json().get("status", "valid" if answer.status == EXISTING_ACCOUNT else None)
-        url = answer.headers.get("Location")
+        url = answer.location
         if isinstance(status, str) and status in ENDED_STATES:
             return None
         if status != "valid" or not url:
@@ -241,22 +243,27 @@ class AccountKeeper:
         try:
             return self._look_up(self._key(account.next_key)) == account.url
         except Refusal as refusal:
-            if refusal.type == NO_ACCOUNT:
+            if refusal.answer.status in NO_ACCOUNT_REFUSALS:
                 return False
             raise
 
-    def _look_up(self, key: JWK) -> str | None:
-        """The URL of the CA's account for a key, if it has one (§7.3.1)."""
-        return self._post("newAccount", b'{"onlyReturnExisting": true}', Signer(key)).headers.get("Location")
+    def _look_up(self, key: JWK) -> str:
+        """The URL of the CA's account for a key; empty if the CA does not say it (§7.3.1)."""
+        return self._post("newAccount", b'{"onlyReturnExisting": true}', Signer(key)).location
 
     def _change_key(self, account: CaAccount) -> None:
-        """Both keys sign: the next key proves that we have it, the old key allows the change (§7.3.5)."""
+        """Both keys sign: the next key proves that we have it, the old key allows the change (§7.3.5). A CA that has
+        changed the key may have failed to say so, and refuses the repeated request."""
         assert account.next_key
         old, new = self._key(account.key), self._key(account.next_key)
         change = {"account": account.url, "oldKey": old.public_key().to_partial_json()}
         url = self._resource("keyChange")
-        inner = jws.JWS.sign(json.dumps(change).encode(), key=new, alg=ES256, nonce=None, url=url)
-        self._post("keyChange", inner.json_dumps().encode(), Signer(old, account.url))
+        inner = jws(json.dumps(change).encode(), Signer(new), url=url)
+        try:
+            self._post("keyChange", inner, Signer(old, account.url))
+        except Refusal:
+            if not self._is_rolled_over(account):
+                raise
 
     def _finish_roll_over(self, account: CaAccount) -> None:
         assert account.next_key

@@ -1,13 +1,10 @@
 """Authorizations and the challenges below them (RFC 8555 §7.5)."""
 
-from typing import Any
-
-from acme import messages
-
 from issuer.ca import documents, problems
 from issuer.ca.account import thumbprint
 from issuer.ca.session import Session
-from issuer.ca.transport import Answer, Refusal, Signer
+from issuer.ca.signing import Signer
+from issuer.ca.transport import Answer, Refusal
 from issuer.ports import Authorization, Challenge
 from issuer.problem import Problem, ProblemType
 
@@ -26,9 +23,9 @@ class Authorizations:
         ask_again_at = problems.retry_after(answer.headers, self._session.clock())
         if state == "valid":
             return Authorization(is_valid=True)
-        if state != "pending":
+        if state not in documents.UNFINISHED:
             return Authorization(problem=documents.failure(document, state))
-        return Authorization(challenge=self._http_01(document), ask_again_at=ask_again_at)
+        return Authorization(challenge=self._http_01(answer), ask_again_at=ask_again_at)
 
     def answer(self, challenge: Challenge) -> None:
         """See `ports.CertificateAuthority`."""
@@ -45,13 +42,13 @@ class Authorizations:
             if refusal.type != "malformed":
                 raise problems.from_refusal(refusal, self._session.clock()) from None
 
-    def _http_01(self, authorization: dict[str, Any]) -> Challenge | None:
+    def _http_01(self, answer: Answer) -> Challenge | None:
         """The challenge to answer; None while the CA is validating it."""
-        challenge = documents.challenge(authorization)
+        challenge = documents.challenge(answer.json())
         if challenge is None:
             raise Problem(ProblemType.CA_REFUSED, "the CA offers no HTTP-01 challenge for the domain")
-        if challenge.status != messages.STATUS_PENDING:
+        if not challenge.is_pending:
             return None
-        self._session.transport.require_own(challenge.uri)
-        token = challenge.chall.encode("token")
-        return Challenge(challenge.uri, token, f"{token}.{thumbprint(self._session.keeper.signer().key)}")
+        url, token = answer.absolute(challenge.url), challenge.token
+        self._session.transport.require_own(url)
+        return Challenge(url, token, f"{token}.{thumbprint(self._session.keeper.signer().key)}")

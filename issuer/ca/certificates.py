@@ -1,7 +1,5 @@
 """Issued certificates: their chains (RFC 8555 §7.4.2), their revocation (§7.6), and when to renew them (RFC 9773)."""
 
-from urllib.parse import urljoin
-
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -10,7 +8,8 @@ from josepy.json_util import encode_b64jose
 from issuer import keys
 from issuer.ca import documents, problems
 from issuer.ca.session import Session
-from issuer.ca.transport import Answer, Refusal, Signer, unusable
+from issuer.ca.signing import Signer
+from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.ports import RenewalInfo
 from issuer.problem import Problem, ProblemType
 
@@ -32,7 +31,7 @@ class Certificates:
         text, alternates = self._chain(url)
         issuer = preferred or self._preferred_chain
         if issuer and keys.top_issuer(text) != issuer:
-            text = self._alternate(issuer, url, text, alternates[:MAX_ALTERNATES]) or text
+            text = self._alternate(issuer, text, alternates[:MAX_ALTERNATES]) or text
         return text
 
     def revoke(self, chain: str, reason: int) -> None:
@@ -75,13 +74,13 @@ class Certificates:
             raise unusable("the CA's certificate is not PEM")
         return text, list(answer.links("alternate"))
 
-    def _alternate(self, issuer: str, url: str, text: str, alternates: list[str]) -> str | None:
+    def _alternate(self, issuer: str, text: str, alternates: list[str]) -> str | None:
         """The alternate chain that leads to `issuer`, if the CA offers one. None on any failure: a preference must not
         cost the certificate."""
         reason = "the CA does not offer one"
         try:
             for alternate in alternates:
-                other, _ = self._chain(urljoin(url, alternate))
+                other, _ = self._chain(alternate)
                 if keys.top_issuer(other) == issuer and keys.is_same_leaf(text, other):
                     return other
         except (Problem, ValueError) as error:

@@ -1,8 +1,8 @@
 """A CA over ACME (RFC 8555), as the steps need it: no call sleeps, and every failure is a Problem.
 
-`directory` knows the CA's URLs, `transport` sends signed requests, `account` finds or creates our account, and
-`session` puts the three together. `orders`, `authorizations` and `certificates` are the resources; `documents` and
-`problems` read the CA's answers. Its status words (pending, ready, processing, …) are used only in here.
+`directory` knows the CA's URLs, `transport` sends requests that `signing` has signed, `account` finds or creates our
+account, and `session` puts these together. `orders`, `authorizations` and `certificates` are the resources; `documents`
+and `problems` read the CA's answers. Its status words (pending, ready, processing, …) are used only in here.
 """
 
 from issuer.ca import problems

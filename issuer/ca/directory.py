@@ -40,9 +40,13 @@ class Directory:
     def _current(self) -> dict[str, Any]:
         if not 0 < self._until - self._clock() <= CACHE_SECONDS:
             try:
-                members = self._transport.get(self._url).json()
+                answer = self._transport.get(self._url)
             except Refusal as refusal:
                 raise problems.from_refusal(refusal, self._clock()) from None
+            members = {
+                name: answer.absolute(value) if isinstance(value, str) else value
+                for name, value in answer.json().items()
+            }
             if not all(isinstance(members.get(name), str) for name in REQUIRED):
                 raise unusable(f"{self._url} is not an ACME directory")
             self._members, self._until = members, self._clock() + CACHE_SECONDS

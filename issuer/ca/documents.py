@@ -1,9 +1,10 @@
 """The JSON that is sent to a CA and comes from it; only the members in use are checked."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from acme import challenges, messages
 from josepy.errors import Error as JoseError
@@ -13,9 +14,21 @@ from issuer.ca.transport import unusable
 from issuer.domain import RenewalWindow
 from issuer.problem import Problem, ProblemType
 
-AUTHORIZATION_STATES = frozenset({"pending", "valid", "invalid", "deactivated", "expired", "revoked"})
+UNFINISHED = frozenset({"pending", "processing"})
+"""States of an authorization whose validation is not over. Only drafts of RFC 8555 had `processing`."""
+AUTHORIZATION_STATES = UNFINISHED | {"valid", "invalid", "deactivated", "expired", "revoked"}
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
+"""The tokens that are published (§8.3). A token is opaque: it is never decoded."""
 MAX_AUTHORIZATIONS = 10
 """An order for one name has fewer; each authorization costs a request."""
+
+
+class HttpChallenge(NamedTuple):
+    """An HTTP-01 challenge, its URL and token as the CA wrote them. is_pending: it waits for our answer."""
+
+    url: str
+    token: str
+    is_pending: bool
 
 
 def body(value: object) -> bytes:
@@ -37,13 +50,17 @@ def window(certificate_id: str, document: dict[str, Any]) -> RenewalWindow:
     return RenewalWindow(certificate_id, *span, explanation_url=problems.plain(document.get("explanationURL")))
 
 
-def order(document: dict[str, Any]) -> messages.Order:
-    """An order whose URLs are strings (§7.1.3). Its error is read separately, so that one which does not follow
-    RFC 8555 is shown too."""
-    parsed_order = parsed(messages.Order, document, "status", "authorizations", "finalize", optional=("certificate",))
-    authorizations = parsed_order.authorizations if isinstance(parsed_order.authorizations, tuple) else (None,)
-    urls = (parsed_order.finalize, *authorizations)
-    if len(authorizations) > MAX_AUTHORIZATIONS or not all(isinstance(url, str) for url in urls):
+def order(document: dict[str, Any], *, is_new: bool) -> messages.Order:
+    """An order whose URLs are strings (§7.1.3). Only a new one must have authorizations and a finalize URL: of another,
+    we know them. Its error is read separately, so that one which does not follow RFC 8555 is shown too."""
+    urls = ("authorizations", "finalize")
+    required, optional = (("status", *urls), ()) if is_new else (("status",), urls)
+    present = {name: value for name, value in document.items() if value is not None}
+    parsed_order = parsed(messages.Order, present, *required, optional=(*optional, "certificate"))
+    authorizations = parsed_order.authorizations or ()
+    if not isinstance(authorizations, tuple) or len(authorizations) > MAX_AUTHORIZATIONS:
+        raise unusable("the CA's order has members that must be URLs and are not")
+    if not all(isinstance(url, str) for url in (parsed_order.finalize or "", *authorizations)):
         raise unusable("the CA's order has members that must be URLs and are not")
     if not isinstance(parsed_order.certificate, str | None):
         raise unusable("the CA's order has no URL for the certificate")
@@ -61,14 +78,18 @@ def authorization_state(document: dict[str, Any], name: str) -> str:
     return status
 
 
-def challenge(authorization: dict[str, Any]) -> messages.ChallengeBody | None:
+def challenge(authorization: dict[str, Any]) -> HttpChallenge | None:
     """The HTTP-01 challenge of an authorization (RFC 8555 §8.3); challenges of other types are not checked."""
     for member in _challenges(authorization):
         if member.get("type") == challenges.HTTP01.typ:
-            http_01 = parsed(messages.ChallengeBody, member, "url", "token", optional=("type", "status"))
-            if not isinstance(http_01.uri, str):
+            url, token, status = member.get("url"), member.get("token"), member.get("status", "pending")
+            if not isinstance(url, str):
                 raise unusable("the CA's challenge has no URL")
-            return cast("messages.ChallengeBody", http_01)
+            if not isinstance(token, str) or not TOKEN.fullmatch(token):
+                raise unusable("the CA's challenge has no token of base64url letters")
+            if not isinstance(status, str):
+                raise unusable("the CA's challenge has no known status")
+            return HttpChallenge(url, token, is_pending=status == "pending")
     return None
 
 

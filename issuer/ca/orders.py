@@ -11,9 +11,14 @@ from josepy.json_util import encode_b64jose
 
 from issuer.ca import documents, problems
 from issuer.ca.session import POST_AS_GET, Session, is_forgotten
-from issuer.ca.transport import Answer, Refusal, Signer, unusable
+from issuer.ca.signing import Signer
+from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.ports import Order
 from issuer.problem import Problem, ProblemType
+
+CONFLICT = 409
+ABOUT_REPLACEMENT = frozenset({"alreadyReplaced", "malformed", "unauthorized"})
+"""The error types by which CAs refuse the certificate that an order replaces (RFC 9773 §5)."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,17 +41,16 @@ class Orders:
                 try:
                     return self._session.post_as("newOrder", documents.body(payload | {"replaces": replaces}), signer)
                 except Refusal as refusal:
-                    if refusal.answer.status in problems.LATER or refusal.type == "accountDoesNotExist":
+                    if not _may_be_about_replacement(refusal):
                         raise
                     reason = problems.words(refusal.problem)
                     log.info("CA refused an order as a replacement", replaces=replaces, reason=reason)
             return self._session.post_as("newOrder", documents.body(payload), signer)
 
         answer = self._session.keeper.with_account(ask)
-        url = answer.headers.get("Location")
-        if not url:
+        if not answer.location:
             raise unusable("the CA gave the new order no URL")
-        return self._order(url, answer)
+        return self._order(answer.location, answer, is_new=True)
 
     def look(self, url: str) -> Order:
         """See `ports.CertificateAuthority.order`."""
@@ -63,11 +67,16 @@ class Orders:
         der = x509.load_pem_x509_csr(csr.encode()).public_bytes(Encoding.DER)
         body = json.dumps({"csr": encode_b64jose(der)}).encode()
         try:
-            return self._order(order_url, self._session.post(finalize_url, body))
+            answer = self._session.post(finalize_url, body)
         except Refusal as refusal:
             if refusal.type == "orderNotReady":
                 return self.look(order_url)
             raise problems.from_refusal(refusal, self._session.clock()) from None
+        try:
+            return self._order(order_url, answer)
+        except Problem:
+            # The CA has the CSR, and its answer is no order: the order itself says what came of it.
+            return self.look(order_url)
 
     def _profile(self, name: str) -> dict[str, str]:
         """The profile member of an order; `name` or the policy's. Raises Problem if the CA does not offer it."""
@@ -80,27 +89,30 @@ class Orders:
             raise Problem(ProblemType.CA_MISUNDERSTOOD, f"the CA has no profile {profile!a}", hint=hint)
         return {"profile": profile} if profile else {}
 
-    def _order(self, url: str, answer: Answer) -> Order:
+    def _order(self, url: str, answer: Answer, *, is_new: bool = False) -> Order:
         document = answer.json()
-        order = documents.order(document)
-        for order_url in filter(None, (url, order.finalize, *order.authorizations, order.certificate)):
+        order = documents.order(document, is_new=is_new)
+        finalize_url, certificate_url = (answer.absolute(each or "") for each in (order.finalize, order.certificate))
+        authorization_urls = tuple(answer.absolute(each) for each in order.authorizations or ())
+        for order_url in filter(None, (url, finalize_url, *authorization_urls, certificate_url)):
             self._session.transport.require_own(order_url)
         lost = None
         if order.status == messages.STATUS_INVALID:
-            lost = problems.from_document(document.get("error") or self._error_below(order), ProblemType.ORDER_LOST)
+            error = document.get("error") or self._error_below(authorization_urls)
+            lost = problems.from_document(error, ProblemType.ORDER_LOST)
         return Order(
             url,
-            finalize_url=order.finalize,
-            authorization_urls=tuple(order.authorizations),
+            finalize_url=finalize_url,
+            authorization_urls=authorization_urls,
             needs_csr=order.status == messages.STATUS_READY,
-            certificate_url=order.certificate if order.status == messages.STATUS_VALID else None,
+            certificate_url=certificate_url or None if order.status == messages.STATUS_VALID else None,
             problem=lost,
             ask_again_at=problems.retry_after(answer.headers, self._session.clock()),
         )
 
-    def _error_below(self, order: messages.Order) -> Any:
+    def _error_below(self, authorization_urls: tuple[str, ...]) -> Any:
         """The error of a challenge below an order that has no error of its own; None if there is none."""
-        for url in order.authorizations:
+        for url in authorization_urls:
             try:
                 errors = documents.errors(self._session.post(url, POST_AS_GET).json())
             except (Problem, Refusal):
@@ -108,3 +120,12 @@ class Orders:
             if errors:
                 return errors[0]
         return None
+
+
+def _may_be_about_replacement(refusal: Refusal) -> bool:
+    """Whether a CA may have refused an order because of its member `replaces`. A failure of the CA, a rate limit, and
+    what is clearly about something else, such as the name, say nothing about it."""
+    status, type_ = refusal.answer.status, refusal.type
+    if not type_ or status >= problems.SERVER_ERROR or status in problems.LATER:
+        return False
+    return type_ in ABOUT_REPLACEMENT or type_ not in problems.TYPES or status == CONFLICT

@@ -3,7 +3,8 @@
 from issuer.ca import problems
 from issuer.ca.account import AccountKeeper
 from issuer.ca.directory import Directory
-from issuer.ca.transport import Answer, Refusal, Signer, Transport
+from issuer.ca.signing import Signer
+from issuer.ca.transport import Answer, Refusal, Transport
 from issuer.keys import Vault
 from issuer.ports import CaAccounts, CaPolicy, Clock
 from issuer.problem import Problem, ProblemType

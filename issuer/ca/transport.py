@@ -1,7 +1,7 @@
 """Signed requests to an ACME server (RFC 8555 §6), over one pool of persistent connections.
 
 This replaces the `acme` library's network class, which drops headers (and so Retry-After), reads every 409 as a
-conflict, and retries badNonce only once. The library's JWS and messages are used.
+conflict, and retries badNonce only once. The library's messages are used.
 """
 
 import json
@@ -11,17 +11,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from acme import jws
-from josepy.errors import DeserializationError
-from josepy.json_util import decode_b64jose
-from josepy.jwa import ES256
-from josepy.jwk import JWK
 from urllib3.util import Timeout, create_urllib3_context
 
 from issuer.ca import connections
+from issuer.ca.signing import Signer, jws
 from issuer.problem import Problem, ProblemType
 
 BAD_NONCE_TRIES = 30
@@ -33,15 +29,21 @@ MAX_SHOWN = 100
 USER_AGENT = "issuer/0.1"
 JOSE = "application/jose+json"
 DEFAULT_PORTS = {"https": 443, "http": 80}
+NONCE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+"""RFC 8555 §6.5.1. A nonce is opaque: it is never decoded."""
+URL = re.compile(r"[!-\[\]-~]+", re.ASCII)
+"""The characters of a URL (RFC 3986 §2), without the backslash, which some read as a slash."""
+SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A CA's complete answer."""
+    """A CA's complete answer. url: of the request."""
 
     status: int
     headers: urllib3.HTTPHeaderDict
     body: bytes
+    url: str = ""
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises Problem(ca-unavailable) if it is not one."""
@@ -53,20 +55,25 @@ class Answer:
             raise unusable(f"the CA's answer ({self.status}) is not a JSON object")
         return value
 
+    def absolute(self, reference: str) -> str:
+        """A URL in this answer, which may be relative to the request's (RFC 3986 §5, RFC 9110 §10.2.2). What is not a
+        URL stays as it is: `Transport.require_own` refuses it."""
+        try:
+            return urljoin(self.url, reference) if URL.fullmatch(reference) else reference
+        except ValueError:
+            return reference
+
+    @property
+    def location(self) -> str:
+        """The absolute URL of its Location header, or an empty string."""
+        return self.absolute(self.headers.get("Location", ""))
+
     def links(self, relation: str) -> Iterator[str]:
-        """The targets of its Link headers with a relation (RFC 8288)."""
+        """The absolute targets of its Link headers with a relation (RFC 8288)."""
         for header in self.headers.getlist("Link"):
             for target, parameters in re.findall(r"<([^<>]*)>([^,<]*)", header):
                 if re.search(rf";\s*rel=\"?{relation}\"?\s*(;|$)", parameters):
-                    yield target
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """The account key that signs, and the account URL (kid) once it is known."""
-
-    key: JWK
-    url: str | None = None
+                    yield self.absolute(target)
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
@@ -86,6 +93,12 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
         """The last part of the problem's URN, or an empty string."""
         urn = self.problem.get("type")
         return urn.rpartition(":")[2] if isinstance(urn, str) else ""
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Whether a server, or a proxy in front of it, failed without a problem document and without a time to wait."""
+        is_server_error = self.answer.status >= SERVER_ERROR
+        return is_server_error and not self.type and "Retry-After" not in self.answer.headers
 
 
 class Transport:
@@ -112,32 +125,36 @@ class Transport:
             maxsize=8,
             headers={"User-Agent": USER_AGENT},
         )
-        self._nonces: deque[bytes] = deque(maxlen=32)
+        self._nonces: deque[str] = deque(maxlen=32)
 
     def get(self, url: str) -> Answer:
         """An unsigned GET, for the directory and renewal info. Raises Refusal, Problem(ca-unavailable)."""
         return _accepted(self._request("GET", url))
 
     def post(self, url: str, payload: bytes, signer: Signer, *, new_nonce_url: str) -> Answer:
-        """A signed POST, or POST-as-GET with an empty payload (§6.3). Raises Refusal, Problem(ca-unavailable)."""
+        """A signed POST, or POST-as-GET with an empty payload (§6.3). Raises Refusal, Problem(ca-unavailable).
+
+        An unexplained failure may be due to an old nonce (Dogtag), or pass at once: the request is sent once more, with
+        a fresh nonce. That is safe, as an interrupted run repeats each of our requests too.
+        """
         until = time.monotonic() + self._longest_seconds
+        is_repeated = False
         for _ in range(BAD_NONCE_TRIES):
-            answer = self._request("POST", url, body=self._sign(url, payload, signer, new_nonce_url))
+            nonce = self._nonce(new_nonce_url)
+            answer = self._request("POST", url, body=jws(payload, signer, url=url, nonce=nonce))
             try:
                 return _accepted(answer)
             except Refusal as refusal:
-                if refusal.type != "badNonce":
+                if refusal.is_unexplained and not is_repeated:
+                    is_repeated = True
+                    self._nonces.clear()
+                elif refusal.type != "badNonce":
                     raise
             if time.monotonic() > until:
                 break
         raise unusable("the CA refused every nonce")
 
-    def _sign(self, url: str, payload: bytes, signer: Signer, new_nonce_url: str) -> bytes:
-        nonce = self._nonce(new_nonce_url)
-        signed = jws.JWS.sign(payload, key=signer.key, alg=ES256, nonce=nonce, url=url, kid=signer.url)
-        return bytes(signed.json_dumps().encode())
-
-    def _nonce(self, new_nonce_url: str) -> bytes:
+    def _nonce(self, new_nonce_url: str) -> str:
         try:
             return self._nonces.popleft()
         except IndexError:
@@ -164,8 +181,10 @@ class Transport:
             raise unusable(f"{type(error).__name__} at {method} {url[:MAX_SHOWN]!a}") from None
         if len(content) > MAX_ANSWER_BYTES:
             raise unusable(f"the CA's answer has more than {MAX_ANSWER_BYTES:,} bytes")
-        self._keep_nonce(response.headers.get("Replay-Nonce"))
-        return Answer(response.status, response.headers, content)
+        nonce = response.headers.get("Replay-Nonce", "").strip()
+        if NONCE.fullmatch(nonce):  # else it is ignored, and a fresh one is fetched (RFC 8555 §6.5.1)
+            self._nonces.append(nonce)
+        return Answer(response.status, response.headers, content, url)
 
     def require_own(self, url: str) -> None:
         """Raise Problem(ca-unavailable) for a URL that points to a host other than the CA's, or is not a URL."""
@@ -176,17 +195,10 @@ class Transport:
         if not is_own:
             raise unusable(f"the CA's URL {url[:MAX_SHOWN]!a} points to another host")
 
-    def _keep_nonce(self, text: str | None) -> None:
-        if text:
-            try:
-                self._nonces.append(decode_b64jose(text))
-            except DeserializationError:
-                raise unusable("the CA's nonce is not base64url") from None
-
 
 def _origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port. ValueError if one is missing, or if the URL can be read in two ways (RFC 3986 §2)."""
-    if not re.fullmatch(r"[!-\[\]-~]+", url):
+    if not URL.fullmatch(url):
         raise ValueError("not a web URL")
     parts = urlsplit(url)
     port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)

@@ -9,7 +9,8 @@ from josepy.json_util import decode_b64jose
 
 from issuer import keys
 from issuer.ca import AcmeAuthority
-from issuer.ca.transport import Refusal, Signer
+from issuer.ca.signing import Signer
+from issuer.ca.transport import Refusal
 from issuer.ports import CaAccount
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore

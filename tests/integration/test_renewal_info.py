@@ -128,7 +128,6 @@ def test_replaces_is_sent_with_the_order(ca: AcmeAuthority, wire: Wire) -> None:
         (403, "unauthorized"),
         (404, "malformed"),
         (400, "unknownToUs"),
-        (500, "serverInternal"),
     ],
 )
 def test_whatever_is_wrong_with_replaces_the_order_is_asked_for_once_more_without(
@@ -140,22 +139,49 @@ def test_whatever_is_wrong_with_replaces_the_order_is_asked_for_once_more_withou
     assert sent(wire) == [ID, None]
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_refusal_of_the_moment_is_no_refusal_of_replaces(ca: AcmeAuthority, wire: Wire, status: int) -> None:
-    said = {"type": "urn:ietf:params:acme:error:rateLimited", "detail": "later"}
-    wire.add(Fault("/order-plz", before=saying(said, {"Retry-After": "77"}, status=status)))
+@pytest.mark.parametrize(
+    ("answer", "type_"),
+    [
+        ((429, "rateLimited"), ProblemType.RATE_LIMITED),
+        ((503, "rateLimited"), ProblemType.CA_UNAVAILABLE),
+        ((500, "serverInternal"), ProblemType.CA_UNAVAILABLE),
+        ((500, "malformed"), ProblemType.CA_UNAVAILABLE),
+        ((502, "alreadyReplaced"), ProblemType.CA_UNAVAILABLE),
+        ((400, "rejectedIdentifier"), ProblemType.CA_REFUSED),
+        ((403, "caa"), ProblemType.CAA),
+        ((403, "userActionRequired"), ProblemType.CA_ACCOUNT),
+        ((400, "serverInternal"), ProblemType.CA_UNAVAILABLE),
+    ],
+)
+def test_n07_what_is_not_about_replaces_does_not_drop_it(ca: AcmeAuthority, wire: Wire, answer, type_) -> None:
+    status, said = answer
+    wire.add(Fault("/order-plz", before=saying({"type": f"urn:ietf:params:acme:error:{said}"}, status=status)))
     with pytest.raises(Problem) as caught:
         ca.new_order(NAME, ID)
-    assert caught.value.retry_at
-    assert sent(wire) == [ID]
+    assert caught.value.type is type_
+    assert ca.new_order(NAME, ID).authorization_urls
+    assert sent(wire) == [ID, ID]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("times", [1, 2])
+def test_n07_pages_of_a_proxy_do_not_drop_replaces(ca: AcmeAuthority, wire: Wire, status: int, times: int) -> None:
+    wire.add(Fault("/order-plz", times, before=lambda: (status, {}, b"<html>Error</html>")))
+    if times > 1:
+        with pytest.raises(Problem) as caught:
+            ca.new_order(NAME, ID)
+        assert caught.value.type is ProblemType.CA_UNAVAILABLE
+    assert ca.new_order(NAME, ID).authorization_urls
+    assert sent(wire) == [ID] * (times + 1)
 
 
 def test_an_order_refused_with_and_without_is_refused_with_the_last_reason(ca: AcmeAuthority, wire: Wire) -> None:
-    said = {"type": "urn:ietf:params:acme:error:rejectedIdentifier", "detail": "policy"}
-    wire.add(Fault("/order-plz", times=2, before=saying(said, status=403)))
+    for detail in ("the certificate", "the request"):
+        said = {"type": "urn:ietf:params:acme:error:malformed", "detail": detail}
+        wire.add(Fault("/order-plz", before=saying(said, status=400)))
     with pytest.raises(Problem) as caught:
         ca.new_order(NAME, ID)
-    assert (caught.value.type, caught.value.detail) == (ProblemType.CA_REFUSED, "policy (rejectedIdentifier)")
+    assert (caught.value.type, caught.value.detail) == (ProblemType.CA_MISUNDERSTOOD, "the request (malformed)")
     assert sent(wire) == [ID, None]
 
 

@@ -8,7 +8,7 @@ faults as to a wire. The path of a URL begins with the name of its resource: `/n
 import threading
 
 from tests.scripted.accounts import Accounts
-from tests.scripted.answers import Refused, json_answer, malformed
+from tests.scripted.answers import Page, Refused, json_answer, malformed
 from tests.scripted.authorizations import Authorizations
 from tests.scripted.certificates import Certificates
 from tests.scripted.orders import Orders
@@ -26,7 +26,7 @@ class ScriptedCa(Switches, Listener):
         Switches.__init__(self)
         Listener.__init__(self)
         self._lock = threading.RLock()
-        self._nonces = Nonces()
+        self._nonces = Nonces(self)
         self._failures: list[Exception] = []
         self.directory_url = f"{self.origin}/directory"
         self.accounts = Accounts(self, self.origin)
@@ -52,7 +52,7 @@ class ScriptedCa(Switches, Listener):
         with self._lock:
             try:
                 status, headers, body = self._dispatch(request, resource, which)
-            except Refused as refused:
+            except (Refused, Page) as refused:
                 status, headers, body = refused.answer
             except Exception as error:
                 self._failures.append(error)
@@ -60,8 +60,21 @@ class ScriptedCa(Switches, Listener):
             index = f'<{self.directory_url}>;rel="index"'
             headers |= {"Link": ", ".join(link for link in (headers.get("Link"), index) if link)}
             if request.method == "POST" or resource == "newNonce":
-                headers |= {"Replay-Nonce": self._nonces.new(), "Cache-Control": "no-store"}
-        return status, headers, body
+                headers |= {"Replay-Nonce": self._nonce(request.method), "Cache-Control": "no-store"}
+        return self._shown((status, headers, body))
+
+    def _nonce(self, method: str) -> str:
+        if method == "POST" and self.nonce_header is not None:
+            return self.nonce_header
+        return self._nonces.new(is_stale=method == "POST")
+
+    def _shown(self, answer: Answer) -> Answer:
+        """The answer, its URLs as `origin_shown` has them."""
+        if self.origin_shown is None:
+            return answer
+        status, headers, body = answer
+        shown = {name: value.replace(self.origin, self.origin_shown) for name, value in headers.items()}
+        return status, shown, body.replace(self.origin.encode(), self.origin_shown.encode())
 
     def close(self) -> None:
         """Raise the CA's own errors, which a client sees only as a closed connection."""

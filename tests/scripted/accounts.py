@@ -23,7 +23,13 @@ class Accounts:
         account = next((account for account in self.made if account.url == jws.header["kid"]), None)
         if account is None:
             raise Refused(400, "accountDoesNotExist", f"there is no account {jws.header['kid']}")
-        jws.require_signature(account.key)
+        try:
+            jws.require_signature(account.key)
+        except Refused:
+            if self._switches.wrong_key is None:
+                raise
+            status, type_ = self._switches.wrong_key
+            raise Refused(status, "", "the signature is wrong", type=type_) from None
         self._require_valid(account)
         return account
 

@@ -19,6 +19,14 @@ class Refused(Exception):  # noqa: N818 - what the RFC calls a problem
         self.answer = json_answer(document, status, {"Content-Type": "application/problem+json"} | (headers or {}))
 
 
+class Page(Exception):  # noqa: N818
+    """A failure without a problem document."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.answer: Answer = (status, {"Content-Type": "text/html"}, b"<html>Internal Server Error</html>")
+
+
 def json_answer(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
     return status, {"Content-Type": "application/json"} | (headers or {}), json.dumps(document).encode()
 

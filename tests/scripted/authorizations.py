@@ -33,7 +33,8 @@ class Authorizations:
                 if (known.account, known.name, known.status) == (account, name, "valid"):
                     return known
         number, state = str(next(self._numbers)), self._switches.authorization_status
-        challenge = Challenge(f"{self._origin}/challenge/{number}", encode_b64jose(secrets.token_bytes(32)))
+        token = self._switches.tokens() if self._switches.tokens else encode_b64jose(secrets.token_bytes(32))
+        challenge = Challenge(f"{self._origin}/challenge/{number}", token)
         made = Authorization(f"{self._origin}/authorization/{number}", account, name, challenge, state)
         if state in {"valid", "invalid"}:
             made.end(state, self._switches.authorization_error)
@@ -45,7 +46,10 @@ class Authorizations:
         authorization = owned(self.made.get(number), account)
         if jws.payload and jws.json().get("status") == "deactivated":
             authorization.status = "deactivated"
-        return json_answer(authorization.document(), headers=self._switches.while_unfinished(authorization.status))
+        document, status = authorization.document(), authorization.status
+        if status == "pending":
+            document["status"] = self._switches.unfinished_word
+        return json_answer(document, headers=self._switches.while_unfinished(status))
 
     def challenge(self, account: Account, jws: Jws, number: str) -> Answer:
         """§7.5.1: the client is ready; or a POST-as-GET."""

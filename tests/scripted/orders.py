@@ -1,5 +1,6 @@
 """Orders, from the first request to the certificate (RFC 8555 §7.4)."""
 
+import json
 from itertools import count
 from typing import Any
 
@@ -49,7 +50,14 @@ class Orders:
             self._certificates.issue(number, order, csr)
         else:
             order.is_failed = True
-        return self._answer(order, headers={"Location": order.url})
+        return self._after_finalize(self._answer(order, headers={"Location": order.url}))
+
+    def _after_finalize(self, answer: Answer) -> Answer:
+        members = self._switches.finalize_members
+        if members is None:
+            return answer
+        status, headers, body = answer
+        return status, headers, json.dumps({n: v for n, v in json.loads(body).items() if n in members}).encode()
 
     def of_account(self, account: Account, jws: Jws, number: str) -> Answer:
         """§7.1.2.1."""

@@ -10,22 +10,31 @@ from josepy.json_util import decode_b64jose, encode_b64jose
 from josepy.jwa import ES256, HS256
 from josepy.jwk import JWKEC
 
-from tests.scripted.answers import Refused, malformed
+from tests.scripted.answers import Page, Refused, malformed
+from tests.scripted.switches import Switches
 
 
 class Nonces:
-    def __init__(self) -> None:
-        self._open: set[str] = set()
+    """Issued and not used yet. stale: those of answers to POSTs."""
 
-    def new(self) -> str:
-        nonce = encode_b64jose(secrets.token_bytes(16))
+    def __init__(self, switches: Switches) -> None:
+        self._switches = switches
+        self._open: set[str] = set()
+        self.stale: set[str] = set()
+
+    def new(self, *, is_stale: bool = False) -> str:
+        nonce = self._switches.nonces() if self._switches.nonces else encode_b64jose(secrets.token_bytes(16))
         self._open.add(nonce)
+        if is_stale:
+            self.stale.add(nonce)
         return nonce
 
     def use(self, nonce: object) -> None:
         if str(nonce) not in self._open:
             raise Refused(400, "badNonce", "this nonce was not issued, or has been used")
         self._open.remove(str(nonce))
+        if nonce in self.stale and self._switches.stale_nonces:
+            raise Page(500)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,12 @@ class Switches:
     account binding is required with any): as in the directory.
     renewal_window: epoch seconds, or a function of the certificate that returns them (RFC 9773); None: no renewal info.
     terms_changed: no order until somebody has agreed to new terms (§7.3.3).
+    stale_nonces: a request with a nonce that came with an answer to a POST fails with a page, as Dogtag does.
+    nonces, tokens: return the next one. nonce_header: the header in answers to POSTs, in place of a nonce.
+    origin_shown: what stands in its answers in place of the origin: "" or "..", say, makes its URLs relative.
+    unfinished_word: the status of a pending authorization, as shown.
+    finalize_members: the only members of an answer to finalize.
+    wrong_key: status and whole type of the refusal of a request that is signed by another key than the account's.
     """
 
     reuse_orders: bool = False
@@ -53,6 +59,14 @@ class Switches:
     eab_keys: dict[str, str] = field(default_factory=dict)
     renewal_window: Callable[[x509.Certificate], Window] | Window | None = None
     terms_changed: bool = False
+    stale_nonces: bool = False
+    nonces: Callable[[], str] | None = None
+    nonce_header: str | None = None
+    tokens: Callable[[], str] | None = None
+    origin_shown: str | None = None
+    unfinished_word: str = "pending"
+    finalize_members: tuple[str, ...] | None = None
+    wrong_key: tuple[int, str] | None = None
 
     def while_unfinished(self, status: str) -> dict[str, str]:
         """Headers of an answer with this status."""

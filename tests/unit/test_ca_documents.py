@@ -12,7 +12,8 @@ from urllib3 import HTTPHeaderDict
 
 from issuer import keys
 from issuer.ca import AcmeAuthority
-from issuer.ca.transport import Answer, Refusal, Signer, Transport
+from issuer.ca.signing import Signer
+from issuer.ca.transport import Answer, Refusal, Transport
 from issuer.keys import KeyType, Vault, new_encryption_key
 from issuer.ports import CaPolicy, Challenge
 from issuer.problem import Problem, ProblemType
