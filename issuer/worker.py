@@ -4,6 +4,7 @@ from functools import cache
 
 from celery import Celery
 
+from issuer.actions.stored_keys import refuse_wrong_keys
 from issuer.celery_app import create_celery
 from issuer.config import load_settings
 from issuer.logs import configure_logs
@@ -17,8 +18,9 @@ configure_logs(settings.log_format, settings.log_level)
 
 @cache
 def services() -> Services:
-    """Built when a task first needs them."""
+    """Built once, before the process forks: nothing is connected before it is used."""
     return build_services(settings, queue=CeleryQueue(app))
 
 
 app: Celery = create_celery(settings, services)
+refuse_wrong_keys(services())

@@ -1,11 +1,13 @@
-"""Problem -> HTTP: the only place with HTTP status codes of errors. Every error body is JSON and has a `message`."""
+"""Problem -> HTTP: the only place with HTTP status codes of errors. Every error body is JSON and has a `message`, and
+every answer of 500 and above is logged."""
 
 import math
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import structlog
-from flask import Flask, Response, current_app, jsonify
+from flask import Flask, Response, current_app, jsonify, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
@@ -43,10 +45,12 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _from_unexpected)
 
 
-def from_problem(problem: Problem) -> Response:
-    """The answer to a Problem: message and code, and detail and hint if there are any."""
-    status = STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
+def from_problem(problem: Problem, status: HTTPStatus | None = None) -> Response:
+    """The answer to a Problem: message and code, and detail and hint if there are any. status: if not the usual one."""
+    status = status or STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
     response = _answer(status, problem.message, problem.type.value, problem.detail, problem.hint)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log(status, problem.type.value, str(problem))
     services: Services = current_app.extensions["services"]
     if problem.retry_at:
         response.headers["Retry-After"] = str(max(math.ceil(problem.retry_at - services.clock()), 1))
@@ -60,6 +64,8 @@ def from_problem(problem: Problem) -> Response:
 def _from_http(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     response = _answer(status, status.phrase.lower(), status.phrase.lower().replace(" ", "-"))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log(status, error.name, error.description or "")
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value
@@ -73,10 +79,16 @@ def _from_cut_body(_: Exception) -> Response:
 
 def _from_unexpected(error: Exception) -> Response:
     """An error of ours: the log has the traceback, the answer has no details."""
-    log.error("request failed", exc_info=error)
+    _log(HTTPStatus.INTERNAL_SERVER_ERROR, type(error).__name__, "", exc_info=error)
     return _answer(
         HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error occurred; the operator can find it in the log", "internal"
     )
+
+
+def _log(status: HTTPStatus, code: str, reason: str, **more: Any) -> None:
+    """Log an answer that says that we failed. The query is left out: it may contain the edge token."""
+    path = quote(request.path)
+    log.error("request failed", status=status.value, method=request.method, path=path, code=code, reason=reason, **more)
 
 
 def _answer(status: HTTPStatus, message: str, code: str, detail: str = "", hint: str = "") -> Response:

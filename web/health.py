@@ -1,9 +1,13 @@
 """Liveness and readiness of this process, and the metrics of all processes."""
 
+from http import HTTPStatus
+
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from issuer.actions import health as actions
+from issuer.problem import Problem
+from web.errors import from_problem
 
 health = Blueprint("health", __name__)
 
@@ -16,8 +20,11 @@ def alive() -> Response:
 
 @health.get("/readyz", provide_automatic_options=False)
 def ready() -> Response:
-    """200 if Redis can be written, otherwise 503."""
-    current_app.extensions["readiness"].require()
+    """200 if Redis can be written and stored keys can be decrypted, otherwise 503."""
+    try:
+        current_app.extensions["readiness"].require()
+    except Problem as problem:
+        return from_problem(problem, HTTPStatus.SERVICE_UNAVAILABLE)
     return jsonify({"message": "ready"})
 
 

@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
+import structlog
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from issuer.config import load_settings
 from issuer.logs import configure_logs
+
+log = structlog.get_logger(__name__)
 
 
 class Logs(Logger):
@@ -30,7 +33,9 @@ class JsonWorker(ThreadWorker):
         captured = _Capture()
         super().handle_error(req, captured, addr, exc)
         status_line, _, _ = bytes(captured.data).partition(b"\r\n")
-        reason = status_line.split(b" ", 2)[-1].decode("latin-1").lower()
+        _, status, reason = status_line.decode("latin-1").lower().split(" ", 2)
+        if status >= "500":
+            log.error("request failed", status=int(status), reason=str(exc))
         body = json.dumps({"message": reason, "code": reason.replace(" ", "-")}).encode()
         head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
         client.sendall(status_line + b"\r\n" + head + body)

@@ -1,5 +1,6 @@
 """Entry point: `gunicorn web.wsgi:app`."""
 
+from issuer.actions.stored_keys import refuse_wrong_keys
 from issuer.celery_app import create_celery
 from issuer.config import load_settings
 from issuer.pipeline import CeleryQueue
@@ -9,4 +10,5 @@ from web.app import create_app
 
 settings = load_settings()
 services: Services = build_services(settings, queue=CeleryQueue(create_celery(settings, lambda: services)))
+refuse_wrong_keys(services)
 app = create_app(services)

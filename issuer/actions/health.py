@@ -2,6 +2,7 @@
 
 from issuer import metrics
 from issuer.actions import startup
+from issuer.actions.stored_keys import require_decryptable
 from issuer.domain import Due
 from issuer.ports import Reindexed, Services
 
@@ -17,8 +18,10 @@ class Readiness:
         self._is_startable = False
 
     def require(self) -> None:
-        """Return if Redis can be written and the start was right. Raises Problem(store-unavailable, unsafe-store)."""
+        """Return if Redis can be written, stored keys can be decrypted, and the start was right. Raises
+        Problem(store-unavailable, undecryptable, unsafe-store)."""
         self._services.servers.require_writable()
+        require_decryptable(self._services)
         if not self._is_startable:
             startup.require_startable(self._services)
             self._is_startable = True

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from issuer.actions.stored_keys import require_decryptable
 from issuer.ports import Durability, Services
 from issuer.problem import Problem, ProblemType
 
@@ -77,4 +78,4 @@ def _warnings(server: Durability) -> list[str]:
     return []
 
 
-CHECKS: tuple[Callable[[Services], list[str]], ...] = (require_lasting_data,)
+CHECKS: tuple[Callable[[Services], list[str]], ...] = (require_lasting_data, require_decryptable)

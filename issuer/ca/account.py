@@ -79,12 +79,21 @@ class AccountKeeper:
             return self._use(stored if stored and stored.url else self._register(stored))
 
     def known(self) -> KnownAccount | None:
-        """The stored account, without asking the CA."""
+        """The stored account, without asking the CA, and whether its key can be decrypted or not."""
         stored = self._accounts.ca_account(self._directory_url)
         if stored is None:
             return None
-        key_thumbprint = thumbprint(self._key(stored.key))
+        try:
+            key_thumbprint = thumbprint(self._key(stored.key))
+        except Problem:
+            key_thumbprint = None
         return KnownAccount(stored.url, key_thumbprint, stored.created_at, is_rolling_over=stored.next_key is not None)
+
+    def start_over(self) -> None:
+        """See `ports.CertificateAuthority`. It is saved without a URL, and so registered when it is first needed."""
+        with self._registering():
+            self._accounts.remove_ca_account(self._directory_url)
+            self._keep(self._new_account(), instead_of=None)
 
     def roll_over(self) -> None:
         """See `ports.CertificateAuthority`. The next key is saved before it is sent to the CA, and an interrupted run
@@ -156,8 +165,9 @@ class AccountKeeper:
             stored = self._accounts.ca_account(self._directory_url)
             if stored and stored.url and stored != known:
                 return stored
-            if stored is None:
+            if stored is None or stored.url is None:
                 self._require_agreement()
+            if stored is None:
                 stored = self._keep(self._new_account(), instead_of=None)
             try:
                 url = self._url_at_ca(stored)

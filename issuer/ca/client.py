@@ -65,6 +65,10 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         self._session.keeper.roll_over()
 
+    def new_account(self) -> None:
+        """See `ports.CertificateAuthority`."""
+        self._session.keeper.start_over()
+
     def has_renewal_info(self) -> bool:
         """See `ports.CertificateAuthority`."""
         return self._session.directory.has("renewalInfo")

@@ -7,10 +7,12 @@ from rich.table import Column, Table
 from issuer.actions import authorities
 from issuer.cli.context import format_time, load_services
 
+UNREADABLE = "cannot be decrypted with ISSUER_ENCRYPTION_KEYS"
+
 
 @click.group("ca")
 def ca_group() -> None:
-    """Show the CAs, and change the keys of our accounts at them."""
+    """Show the CAs, and change our accounts at them."""
 
 
 @ca_group.command("list")
@@ -23,7 +25,7 @@ def show_all() -> None:
         columns = ("none yet", "", "")
         if account:
             url = account.url or "not registered at the CA yet"
-            columns = (url, account.thumbprint, format_time(account.created_at))
+            columns = (url, account.thumbprint or UNREADABLE, format_time(account.created_at))
         table.add_row(ca.directory_url, *columns, _state(ca))
     Console().print(table)
 
@@ -36,6 +38,19 @@ def roll_over(directory: str | None) -> None:
     ca = authorities.roll_over(load_services(), directory)
     thumbprint = ca.account.thumbprint if ca.account else ""
     click.echo(f"our account at {ca.directory_url} has a new key with thumbprint {thumbprint}")
+
+
+@ca_group.command("forget")
+@click.argument("directory")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(directory: str, *, yes: bool) -> None:
+    """Give up our account at a CA whose encryption key is lost for good, for a new account. DIRECTORY is the CA's
+    directory URL. The CA keeps the former account, and nobody can use it again."""
+    services = load_services()
+    if not yes:
+        click.confirm(f"The key of our account at {directory} will be gone for good. Go on?", abort=True)
+    authorities.forget(services, directory)
+    click.echo(f"our account at {directory} is forgotten; a new one is created when it is first needed")
 
 
 def _state(ca: authorities.AuthorityView) -> str:

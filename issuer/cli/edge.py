@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from issuer.actions.stored_keys import refuse_wrong_keys
 from issuer.cli.context import load_services
 from issuer.edge.sync import Folder, HAProxy, Refused, Reload, Sync
 
@@ -47,6 +48,7 @@ def sync(*, directory: Path, gid: int | None, command: str | None, socket: Path 
     """Write the certificate and key of each domain below a directory, for nginx or HAProxy, and follow every change."""
     stop, path = threading.Event(), directory.absolute()
     services = load_services()
+    refuse_wrong_keys(services)
     try:
         reload = Reload(command) if command else None
         with Folder(path, gid) as folder:

@@ -9,7 +9,7 @@ from issuer.problem import Problem
 
 COMMANDS = {
     "accounts": ("issuer.cli.accounts", "Create and change customers' accounts and their API keys."),
-    "ca": ("issuer.cli.authorities", "Show the CAs, and change the keys of our accounts at them."),
+    "ca": ("issuer.cli.authorities", "Show the CAs, and change our accounts at them."),
     "demo": ("issuer.cli.demo", "Show the way from a POST to a certificate, on this machine."),
     "edge": ("issuer.cli.edge", "Provide certificates to the TLS terminators of this machine."),
     "list": ("issuer.cli.records", "List domains by account, CA, problem code or expiry."),

@@ -49,11 +49,11 @@ class CaAccount:
 
 @dataclass(frozen=True, slots=True)
 class KnownAccount:
-    """Our account at a CA, without secrets. thumbprint: of its key (RFC 7638). is_rolling_over: a new key is saved, and
-    the CA is not known to have it yet."""
+    """Our account at a CA, without secrets. thumbprint: of its key (RFC 7638); None if no configured encryption key
+    decrypts the key. is_rolling_over: a new key is saved, and the CA is not known to have it yet."""
 
     url: str | None
-    thumbprint: str
+    thumbprint: str | None
     created_at: float
     is_rolling_over: bool
 
@@ -72,6 +72,9 @@ class CaAccounts(Protocol):
 
     def unlock_ca_account(self, directory_url: str, lock: str) -> None:
         """Release this lock early; a later lock of another caller stays."""
+
+    def remove_ca_account(self, directory_url: str) -> bool:
+        """Remove the account for a directory. False if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,9 @@ class CertificateAuthority(Protocol):
 
     def roll_over(self) -> None:
         """Give our account a new key (§7.3.5). After an interruption at any point it may be called again."""
+
+    def new_account(self) -> None:
+        """Give up our account, whose key may be lost, for a new one. The CA is asked for it when it is first needed."""
 
     def has_renewal_info(self) -> bool:
         """True if the CA offers renewal info (RFC 9773)."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from issuer.domain import Account, Due, Listing, Record
 from issuer.metrics import CounterValues
+from issuer.ports.ca import CaAccounts
 
 
 class Conflict(Exception):  # noqa: N818 - a refusal, not a fault
@@ -80,9 +81,9 @@ class Reindexed:
     is_done: bool
 
 
-class Store(Protocol):
-    """The records. Every method raises Problem(store-unavailable) when the store does not answer, and those that read a
-    record Problem(damaged-record) where it cannot be read."""
+class Store(CaAccounts, Protocol):
+    """The records, and our accounts at the CAs. Every method raises Problem(store-unavailable) when the store does not
+    answer, and those that read a record Problem(damaged-record) where it cannot be read."""
 
     def load(self, name: str) -> Record | None:
         """The record of a domain, or None."""

@@ -77,6 +77,11 @@ class RedisAccounts:
         """See `ports.CaAccounts`."""
         run(self._redis, "unlock", {"lock": keys.ca_lock_key(directory_url)}, {"holder": lock})
 
+    def remove_ca_account(self, directory_url: str) -> bool:
+        """See `ports.CaAccounts`."""
+        with redis_errors():
+            return bool(self._redis.delete(keys.ca_account_key(directory_url)))
+
     def _text(self, key: str) -> str | None:
         with redis_errors():
             return cast("str | None", self._redis.get(key))

@@ -93,8 +93,12 @@ def account(text: str) -> Account:
 
 
 def ca_account(text: str) -> CaAccount:
-    """The inverse of `account_text`."""
-    return CaAccount(**_known(CaAccount, json.loads(text)))
+    """The inverse of `account_text`. Raises Problem(damaged-record) if it cannot be read."""
+    try:
+        return _checked(CaAccount(**_known(CaAccount, json.loads(text))))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        detail = f"our account at a CA: {type(error).__name__}"
+        raise Problem(ProblemType.DAMAGED_RECORD, detail) from None
 
 
 def _text(values: Any) -> str:

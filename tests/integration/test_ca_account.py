@@ -216,7 +216,27 @@ def test_f03_an_account_key_that_cannot_be_decrypted_is_not_replaced(new_ca, wir
     known = real_store.ca_account(wire.directory_url)
     other = new_ca()
     other._session.keeper._vault = Vault([new_encryption_key()])
-    for call in (lambda: other.new_order(NAME), other.roll_over, other.known_account):
+    for call in (lambda: other.new_order(NAME), other.roll_over):
         assert problem_of(call).type is ProblemType.UNDECRYPTABLE
+    assert (other.known_account().url, other.known_account().thumbprint) == (known.url, None)
     assert real_store.ca_account(wire.directory_url) == known
     assert wire.count("/sign-me-up") == 1
+
+
+@pytest.mark.parametrize("stored", ["with another key", "damaged", "none"])
+def test_n21_an_account_whose_key_is_lost_is_replaced_when_the_operator_says_so(
+    new_ca, wire: Wire, real_store, stored: str
+) -> None:
+    former = new_ca().account_url()
+    (key,) = real_store._redis.scan_iter("issuer:ca-account:*")
+    if stored == "damaged":
+        real_store._redis.set(key, '{"key": 7}')
+    if stored == "none":
+        real_store._redis.delete(key)
+    other = new_ca()
+    other._session.keeper._vault = Vault([new_encryption_key()])
+    other.new_account()
+    assert other.known_account().url is None
+    assert other.known_account().thumbprint
+    assert other.account_url() != former
+    assert wire.count("/sign-me-up") == 2

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 
 from issuer.cli import main
 from issuer.domain import Step
+from issuer.keys import new_encryption_key
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import Dns, Pebble
@@ -75,6 +78,39 @@ def test_a_roll_over_gives_the_account_a_new_key(services: Services, pebble: Peb
     assert (code, after.url, after.thumbprint != before.thumbprint) == (0, url, True)
     assert after.thumbprint in said
     assert services.cas[0].new_order("after.customer.example").url
+
+
+PROCESSES: dict[str, Callable[[], tuple[int, str]]] = {
+    "web": lambda: imported("web.wsgi"),
+    "worker, renewals, beat": lambda: imported("issuer.worker"),
+    "edge-sync": lambda: issuer("edge", "sync", "--dir", "/nonexistent", "--once"),
+}
+
+
+def imported(module: str) -> tuple[int, str]:
+    """What a process says that starts by importing a module."""
+    ended = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def test_n21_with_another_encryption_key_no_process_starts_and_the_account_is_listed_and_forgotten(
+    services: Services, pebble: Pebble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = services.cas[0].account_url()
+    monkeypatch.setenv("ISSUER_ENCRYPTION_KEYS", new_encryption_key())
+    which = f"the key of our account at {pebble.directory_url}"
+    for start in PROCESSES.values():
+        code, said = start()
+        assert (code, said.count("\n")) == (1, 1), said
+        assert f"cannot be decrypted with the configured encryption keys: {which}" in said
+    code, shown = issuer("ca", "list")
+    assert code == 0
+    assert re.search(rf"{re.escape(url)}.*cannot be decrypted", shown)
+    assert issuer("ca", "forget", pebble.directory_url)[0] == 1, "not without being asked"
+    code, said = issuer("ca", "forget", pebble.directory_url, "--yes")
+    assert (code, "is forgotten" in said) == (0, True)
+    assert "not registered at the CA yet" in issuer("ca", "list")[1]
+    assert imported("web.wsgi") == (0, "")
 
 
 @pytest.mark.parametrize("arguments", [(), ("https://nobody.example/directory",)])
