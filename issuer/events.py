@@ -37,6 +37,7 @@ class EventType(StrEnum):
     CERTIFICATE_EXPIRED = "certificate.expired"
     CERTIFICATE_REVOKED = "certificate.revoked"
     DOMAIN_MOVED_AWAY = "domain.moved_away"
+    DOMAIN_PROXIED = "domain.proxied"
     DOMAIN_RETURNED = "domain.returned"
     DOMAIN_WITHDRAWN = "domain.withdrawn"
     DOMAIN_PREFERENCES_CHANGED = "domain.preferences_changed"
@@ -85,6 +86,7 @@ TABLE: dict[EventType, Kind] = {
     EventType.CERTIFICATE_EXPIRED: Kind("certificate {serial} has expired", ERROR, is_kept=True),
     EventType.CERTIFICATE_REVOKED: Kind("{ca} has revoked certificate {serial}", is_kept=True),
     EventType.DOMAIN_MOVED_AWAY: Kind("the domain points to other servers", WARNING, is_kept=True),
+    EventType.DOMAIN_PROXIED: Kind("behind a proxy: {summary}"),
     EventType.DOMAIN_RETURNED: Kind("the domain points here again"),
     EventType.DOMAIN_WITHDRAWN: Kind("the account has withdrawn the domain", is_kept=True),
     EventType.DOMAIN_PREFERENCES_CHANGED: Kind("the operator has chosen CA, profile or chain"),

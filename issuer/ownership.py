@@ -2,6 +2,8 @@
 
 A CNAME to a target that all accounts share proves nothing: the first account that asks could get a name that belongs to
 somebody else and still points here. If the operator requires proof, DNS must contain the account's token.
+
+Behind a proxy (CDN) of the customer, DNS shows the proxy's addresses. Such a name is asked through the name itself.
 """
 
 import secrets
@@ -12,22 +14,60 @@ from issuer.ports import DnsFinding, HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
 
-def points_here(services: Services, name: str, account: Account | str) -> DnsFinding:
-    """What DNS says about a name for an account, given as such or by its id. Raises Problem(not-found) if there is no
-    such account."""
-    if services.settings.holder_proof is HolderProof.NONE:
-        return services.resolver.points_here(name)
-    own = token(services, account)
-    if services.settings.holder_proof is HolderProof.CNAME:
-        return services.resolver.points_here(name, own)
+def points_here(
+    services: Services, name: str, account: Account | str, *, had_certificate: bool, is_caller_waiting: bool = False
+) -> DnsFinding:
+    """Whether a name points here for an account, given as such or by its id. Raises Problem(not-found) if there is no
+    such account, and Problem(store-unavailable).
+
+    If all of its addresses are foreign, they may be those of a proxy before this platform. Then a probe finds out
+    whether requests to the name arrive here: that is enough for a name that had a certificate and, if the operator
+    accepts new names behind proxies, for any. is_caller_waiting: the verdict is unknown if too many callers wait for
+    probes.
+    """
+    proof_by, own = services.settings.holder_proof, ""
+    if proof_by is not HolderProof.NONE:
+        own = token(services, account)
+    pointing = services.resolver.points_here(name, own if proof_by is HolderProof.CNAME else "")
+    if pointing.verdict is Verdict.NO and pointing.is_elsewhere:
+        pointing = _through_name(
+            services, name, pointing, had_certificate=had_certificate, is_caller_waiting=is_caller_waiting
+        )
+    if proof_by is not HolderProof.TXT:
+        return pointing
     proof = services.resolver.has_proof(name, own)
-    pointing = services.resolver.points_here(name)
     if pointing.verdict is Verdict.YES:
-        return proof
+        return replace(proof, is_elsewhere=pointing.is_elsewhere)
     if proof.verdict is Verdict.YES:
         return pointing
     advice = f"{pointing.advice}, and {proof.hint}" if pointing.advice else ""
     return replace(pointing, required_record=f"{pointing.required_record} and {proof.required_record}", advice=advice)
+
+
+def _through_name(
+    services: Services, name: str, pointing: DnsFinding, *, had_certificate: bool, is_caller_waiting: bool
+) -> DnsFinding:
+    """What a probe makes of a name with foreign addresses.
+
+    A proxy hides the CNAME that proves whose the name is, so a probe does not decide if that is required. A new name
+    that is redirected to another one here needs no certificate: its visitors never get here by it. One that had a
+    certificate keeps it, as a CA follows the redirect too.
+    """
+    is_hidden_proof = services.settings.holder_proof is HolderProof.CNAME
+    decides = not is_hidden_proof and (had_certificate or services.settings.accept_proxied_names)
+    probe = services.probe.arrives_here_for_caller if is_caller_waiting else services.probe.arrives_here
+    answer = probe(name, within_name=not had_certificate)
+    if answer is None:
+        return replace(pointing, verdict=Verdict.UNKNOWN) if decides else pointing
+    if answer.verdict is not Verdict.YES:
+        return replace(pointing, summary=f"{pointing.summary}; {answer.summary}") if decides else pointing
+    summary = f"{pointing.summary}, but requests to it arrive here"
+    if decides:
+        return replace(pointing, verdict=Verdict.YES, summary=summary)
+    advice = (
+        f"a proxy (CDN) is on: switch it off for this name, so that DNS shows the record {pointing.required_record}"
+    )
+    return replace(pointing, summary=summary, advice=advice)
 
 
 def token(services: Services, account: Account | str) -> str:

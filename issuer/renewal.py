@@ -32,7 +32,7 @@ def with_next_renewal(record: Record, now: float) -> Record:
     """The record after a step, with the next renewal planned if the step has closed the issuance."""
     issuance, certificate = record.issuance, record.domain.certificate
     if issuance.key and record.domain.moved_away_since is not None:
-        # There is a key only after DNS has said that the name points here.
+        # There is a key only after it has been found that the name points here.
         record = record.with_domain(moved_away_since=None, recheck_at=None).with_event(now, EventType.DOMAIN_RETURNED)
     if certificate is None or issuance.is_open:
         return record
@@ -47,7 +47,7 @@ def with_next_renewal(record: Record, now: float) -> Record:
 
 
 def moved_away(record: Record, now: float) -> Record:
-    """The record after DNS has clearly said that the name points to other servers."""
+    """The record after it has been found, without doubt, that the name points to other servers."""
     since = record.domain.moved_away_since
     if since is None:
         since = now
@@ -126,11 +126,14 @@ def with_window(domain: Domain, info: RenewalInfo, now: float) -> Domain:
 
 
 def recheck(services: Services, name: str) -> Record | None:
-    """Ask DNS whether a name that has moved away points here again. If so, returns its record to enqueue, due now."""
+    """Ask whether a name that has moved away points here again. If so, returns its record to enqueue, due now."""
     record, now = services.store.load(name), services.clock()
     if record is None or record.domain.moved_away_since is None:
         return None
-    points_here = ownership.points_here(services, name, record.domain.account).verdict is Verdict.YES
+    domain = record.domain
+    had_certificate = domain.certificate is not None
+    finding = ownership.points_here(services, name, domain.account, had_certificate=had_certificate)
+    points_here = finding.verdict is Verdict.YES
 
     def change(current: Record | None) -> Record | None:
         if current is None or current.domain.moved_away_since is None:

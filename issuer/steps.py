@@ -53,7 +53,7 @@ def order(services: Services, record: Record) -> StepResult:
     and place an order (RFC 8555 §7.4)."""
     name, issuance = record.domain.name, record.issuance
     if issuance.key is None:
-        _require_points_here(services, record)
+        record = _require_points_here(services, record)
         key = keys.new_key(services.settings.key_type)
         with_key = replace(issuance, key=services.vault.encrypt(key), csr=keys.new_csr(key, name))
         return SaveAndContinue(record.with_issuance(with_key))
@@ -136,19 +136,24 @@ def install(services: Services, record: Record) -> StepResult:
     return Advance(installed.with_event(now, EventType.ISSUANCE_SUCCEEDED, facts))
 
 
-def _require_points_here(services: Services, record: Record) -> None:
-    """Raise Problem unless the name points here and, if that is required, proves its holder.
+def _require_points_here(services: Services, record: Record) -> Record:
+    """The record, with an event if a proxy is before the name. Raises Problem unless the name points here and, if that
+    is required, proves its holder.
 
     After an unknown answer, DNS is asked once more; then the CA's own look-up decides. But only a yes goes on to the CA
     if the last clear answer was no, or if a required proof, which the CA does not check, has never been seen.
     """
     domain = record.domain
-    finding = ownership.points_here(services, domain.name, domain.account)
-    is_unproved = services.settings.holder_proof is not HolderProof.NONE and domain.certificate is None
+    had_certificate = domain.certificate is not None
+    finding = ownership.points_here(services, domain.name, domain.account, had_certificate=had_certificate)
+    is_unproved = services.settings.holder_proof is not HolderProof.NONE and not had_certificate
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=finding.hint)
     if finding.verdict is Verdict.UNKNOWN and (record.issuance.tries == 0 or domain.moved_away_since or is_unproved):
         raise Problem(ProblemType.DNS_UNKNOWN, finding.summary, hint=UNKNOWN_HINT)
+    if finding.verdict is Verdict.YES and finding.is_elsewhere:
+        return record.with_event(services.clock(), EventType.DOMAIN_PROXIED, {"summary": finding.summary})
+    return record
 
 
 def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Record:

@@ -4,7 +4,7 @@ import time
 
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
-from issuer.challenges import Http01, HttpSelfCheck
+from issuer.challenges import PROBE_SECONDS, Http01, HttpProbe, HttpSelfCheck
 from issuer.config import CaSettings, Settings
 from issuer.dns import DnsResolver
 from issuer.domain import Record
@@ -26,9 +26,7 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
     client = connect(settings.redis_url.get_secret_value())
     store = RedisStore(client)
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
-    self_check = HttpSelfCheck(
-        settings.dns_servers, seconds=settings.self_check_seconds, test_port=settings.self_check_test_port
-    )
+    seconds = settings.self_check_seconds
     return Services(
         settings=settings,
         store=store,
@@ -43,7 +41,8 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
             settings.dns_servers,
             seconds=settings.dns_timeout_seconds,
         ),
-        solver=Http01(store, self_check),
+        solver=Http01(store, _self_check(settings, seconds)),
+        probe=HttpProbe(store, _self_check(settings, min(seconds, PROBE_SECONDS))),
         handshake=TlsHandshake(),
         vault=vault,
         own_names=(*settings.own_names, *settings.cname_targets),
@@ -51,6 +50,10 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
         edges=settings.edge_addresses,
         clock=clock,
     )
+
+
+def _self_check(settings: Settings, seconds: float) -> HttpSelfCheck:
+    return HttpSelfCheck(settings.dns_servers, seconds=seconds, test_port=settings.self_check_test_port)
 
 
 def _authority(ca: CaSettings, settings: Settings, store: RedisStore, vault: Vault, clock: Clock) -> AcmeAuthority:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from issuer.celery_app import create_celery
-from issuer.challenges import Http01
+from issuer.challenges import Http01, HttpProbe
 from issuer.config import load_settings
 from issuer.domain import Account, Domain, Plan, Reason, Record, new_issuance
 from issuer.keys import Vault, new_encryption_key
@@ -54,11 +54,12 @@ class FakeClock:
 
 
 class FakeResolver:
-    """Gives the verdict that a test has set for a name; yes for all others. proofs: the token that a name shows; none
-    for all others."""
+    """Gives the verdict that a test has set for a name; yes for all others. elsewhere: names with foreign addresses
+    alone. proofs: the token that a name shows; none for all others."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
+        self.elsewhere: set[str] = set()
         self.caa_verdicts: dict[str, Verdict] = {}
         self.asked: list[str] = []
         self.proofs: dict[str, tuple[str, Verdict]] = {}
@@ -66,7 +67,10 @@ class FakeResolver:
     def points_here(self, name: str, below: str = "") -> DnsFinding:
         self.asked.append(name)
         verdict = self._proved(name, below) if below else self.verdicts.get(name, Verdict.YES)
-        return DnsFinding(verdict, f"{name} as DNS has it", f"{name} CNAME {f'{below}.' if below else ''}{TARGET}")
+        is_elsewhere = name in self.elsewhere
+        verdict = Verdict.NO if is_elsewhere else verdict
+        record = f"{name} CNAME {f'{below}.' if below else ''}{TARGET}"
+        return DnsFinding(verdict, f"{name} as DNS has it", record, is_elsewhere=is_elsewhere)
 
     def has_proof(self, name: str, token: str) -> DnsFinding:
         return DnsFinding(self._proved(name, token), f"_issuer.{name} as DNS has it", f"_issuer.{name} TXT {token}")
@@ -80,15 +84,21 @@ class FakeResolver:
 
 
 class FakeSelfCheck:
-    """Gives the verdict that a test has set for a name; yes for all others."""
+    """Gives the verdict that a test has set for a name; yes for all others. redirected: names that are redirected to
+    other ones. before: called with what is fetched; may raise."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
+        self.redirected: set[str] = set()
         self.asked: list[str] = []
+        self.before: Callable[[str, str, str], None] = lambda *_: None
 
-    def fetch(self, name: str, token: str, key_authorization: str) -> Finding:
+    def fetch(self, name: str, token: str, key_authorization: str, *, within_name: bool = False) -> Finding:
+        self.before(name, token, key_authorization)
         self.asked.append(name)
         verdict = self.verdicts.get(name, Verdict.YES)
+        if within_name and name in self.redirected:
+            verdict = Verdict.NO
         return Finding(verdict, f"http://{name} as it shows from outside")
 
 
@@ -321,6 +331,7 @@ def fake_services(
         cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),
         solver=Http01(store, FakeSelfCheck()),
+        probe=HttpProbe(store, FakeSelfCheck()),
         handshake=FakeHandshake(),
         vault=Vault([new_encryption_key()]),
         own_names=(TARGET,),

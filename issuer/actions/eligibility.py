@@ -65,7 +65,8 @@ def require_eligible(
         _require_idle(record, services.clock(), is_renewal_asked_for=must_exist)
     if record and must_exist and (retry_at := room_at(services, record.domain)):
         raise Problem(ProblemType.OVER_BUDGET, retry_at=retry_at)
-    finding = ownership.points_here(services, name, account)
+    had_certificate = bool(record and is_known and record.domain.certificate)
+    finding = ownership.points_here(services, name, account, had_certificate=had_certificate, is_caller_waiting=True)
     if finding.verdict is Verdict.NO:
         # If the answer is unknown, the first step asks again.
         raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=finding.hint)

@@ -47,8 +47,9 @@ class HttpSelfCheck:
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
 
-    def fetch(self, name: str, token: str, key_authorization: str) -> Finding:
-        """Whether `name` answers a challenge, after ten redirects at most; never raises."""
+    def fetch(self, name: str, token: str, key_authorization: str, *, within_name: bool = False) -> Finding:
+        """Whether `name` answers a challenge, after ten redirects at most; never raises. within_name: redirects to
+        other names are not followed."""
         until = time.monotonic() + self._nameservers.seconds
         path = f"/.well-known/acme-challenge/{quote(token, safe='', errors='replace')}"
         hidden = re.compile(f"{re.escape(key_authorization)}|{re.escape(token)}", re.IGNORECASE)
@@ -58,13 +59,13 @@ class HttpSelfCheck:
         except (DNSException, OSError, ValueError):
             return Finding(Verdict.UNKNOWN, "DNS could not be queried: this machine has no DNS server configured")
         trail = [Url("http", name, PORTS["http"], path)]
-        return _Fetch(queries, self._tls, until, self._test_port, trail, expected, hidden).finding()
+        return _Fetch(queries, self._tls, until, self._test_port, trail, expected, hidden, within_name).finding()
 
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
     """until: the deadline (monotonic seconds). trail: the first URL, then its redirects. hidden: what no summary shows:
-    token and key authorization."""
+    token and key authorization. within_name: whether redirects must stay at the first URL's host."""
 
     queries: Queries
     tls: ssl.SSLContext
@@ -73,6 +74,7 @@ class _Fetch:
     trail: list[Url]
     expected: bytes
     hidden: re.Pattern[str]
+    within_name: bool
 
     def finding(self) -> Finding:
         try:
@@ -136,6 +138,8 @@ class _Fetch:
             raise RejectedError(f"redirects to {origin}, but CAs follow redirects only to http and https URLs")
         if host.endswith(".well-known"):
             raise RejectedError(f"redirects to {origin}: a slash is missing after the host name")
+        if self.within_name and host != self.trail[0].host:
+            raise RejectedError(f"redirects to {origin}, which is another name")
         port = PORTS[parts.scheme] if given_port is None else given_port
         if port not in PORTS.values():
             raise RejectedError(f"redirects to {origin}, but CAs follow redirects only to ports 80 and 443")

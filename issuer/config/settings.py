@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         description="For tests and demos: the port for our own check of a challenge, which then also connects to "
         "private addresses. 0: port 80, on public addresses only.",
     )
+    accept_proxied_names: bool = Field(
+        default=False,
+        description="Accept new names behind a customer's proxy (CDN), if requests to them arrive here. Not set: names "
+        "must have had a certificate before.",
+    )
     key_type: KeyType = Field(default=KeyType.EC_P256, description="The type of the certificates' private keys.")
     step_seconds: int = Field(
         default=60,

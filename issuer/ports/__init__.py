@@ -20,7 +20,17 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
-from issuer.ports.outside import DnsFinding, Finding, Handshake, HolderProof, Resolver, SelfCheck, Solver, Verdict
+from issuer.ports.outside import (
+    DnsFinding,
+    Finding,
+    Handshake,
+    HolderProof,
+    Probe,
+    Resolver,
+    SelfCheck,
+    Solver,
+    Verdict,
+)
 from issuer.ports.queue import TaskQueue
 from issuer.ports.servers import Durability, Servers
 from issuer.ports.store import (
@@ -69,6 +79,7 @@ __all__ = [
     "OverQuota",
     "Pause",
     "PlannedRenewal",
+    "Probe",
     "Quota",
     "Rate",
     "Reindexed",
@@ -104,6 +115,7 @@ class Services:
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
     solver: Solver
+    probe: Probe
     handshake: Handshake
     vault: Vault
     own_names: tuple[str, ...]

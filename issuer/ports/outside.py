@@ -95,7 +95,18 @@ class Handshake(Protocol):
 class SelfCheck(Protocol):
     """A fetch of a challenge response from outside, as a CA makes it."""
 
-    def fetch(self, name: str, token: str, key_authorization: str) -> Finding:
+    def fetch(self, name: str, token: str, key_authorization: str, *, within_name: bool = False) -> Finding:
         """Whether `name` answers an HTTP-01 challenge (RFC 8555 §8.3). Advice only: the verdict is no only if a CA
         would clearly refuse, and unknown if a CA may see something different. The summary shows neither token nor key
-        authorization. Never raises; limited in time."""
+        authorization. within_name: a redirect to another name is a no. Never raises; limited in time."""
+
+
+class Probe(Protocol):
+    """A request through a name, to learn whether it arrives here."""
+
+    def arrives_here(self, name: str, *, within_name: bool) -> Finding:
+        """Whether this platform answers for a name over HTTP, however the request gets here. within_name: not if it is
+        redirected to another name. Limited in time. Raises Problem(store-unavailable)."""
+
+    def arrives_here_for_caller(self, name: str, *, within_name: bool) -> Finding | None:
+        """The same while a caller of the API waits; None if too many callers of this process wait for probes."""

@@ -8,7 +8,7 @@ agenda:ready         sorted set: the names whose renewal is due and waits for it
 index:{fact}[:…]     sorted set: names by a fact; one for each `Listing`, or for each of its values
 changes              stream: the names whose `served` has changed, for the edges, see `feed`
 pace, quota:{what}   string that expires: how much of a quota is spent
-token:{token}        string that expires: the key authorization of an HTTP-01 token
+token:{token}        string that expires: the key authorization of an HTTP-01 token, or the answer to a probe
 account:{id}         string: a customer's account (JSON); accounts: the set of their ids
 ca-account:{hash}    string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}: its lock
 ca:{hash}:…          the state of a CA, see `ca_state`

@@ -46,6 +46,7 @@ def secrets(values: tuple) -> list[str]:
         ("own_names", ()),
         ("allow_reserved_names", False),
         ("allow_volatile_redis", False),
+        ("accept_proxied_names", False),
         ("acme_terms_agreed", False),
     ],
 )
@@ -140,6 +141,7 @@ WRONG = [
     ("ACME_TIMEOUT_SECONDS", "ten"),
     ("ALLOW_RESERVED_NAMES", "perhaps"),
     ("ALLOW_VOLATILE_REDIS", "perhaps"),
+    ("ACCEPT_PROXIED_NAMES", "sometimes"),
     ("ACME_TERMS_AGREED", "perhaps"),
     ("DNS_SERVERS", "dns.example"),
     ("DNS_SERVERS", "192.0.2.1,[::1"),
@@ -314,6 +316,7 @@ def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.M
         own_names="own.example",
         allow_reserved_names=True,
         allow_volatile_redis=True,
+        accept_proxied_names=True,
         dns_servers="[::1]:5353,192.0.2.1",
         dns_timeout_seconds=0.5,
         self_check_seconds=1.5,

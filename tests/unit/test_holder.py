@@ -136,7 +136,7 @@ def test_without_it_nothing_is_asked_for() -> None:
 
 def test_an_account_that_is_not_there_proves_nothing(api_client: ApiClient) -> None:
     with pytest.raises(Problem) as caught:
-        ownership.points_here(api_client.services, NAME, "nobody")
+        ownership.points_here(api_client.services, NAME, "nobody", had_certificate=False)
     assert caught.value.type is ProblemType.NOT_FOUND
     opened(api_client.services, account="nobody")
     tasks.attempt(api_client.services, Step.ORDER, api_client.load().issuance.id)
