@@ -4,6 +4,7 @@ Exceptions of libraries become a `Problem` inside `ca`, `store`, `dns`, `challen
 only in `web.errors`. A Problem carries plain strings and numbers, so it survives a message, a log line and a record.
 """
 
+import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -128,6 +129,10 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     detail: what was found. hint: what the reader can do. retry_at: epoch seconds before which asking again is
     of no use, or None. message: the short sentence; the table's when not given. extra: members of a stored one that a
     newer release has written.
+
+    Two members are not stored, and only matter while a step's result is decided on. is_of_one_order: it may concern one
+    order alone, so it does not yet say that its CA serves nobody. leaves_ca: the CA will not finish the order, so the
+    next CA is asked, whatever the type and the step.
     """
 
     def __init__(
@@ -139,6 +144,8 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         hint: str = "",
         retry_at: float | None = None,
         extra: tuple[tuple[str, Any], ...] = (),
+        is_of_one_order: bool = False,
+        leaves_ca: bool = False,
     ) -> None:
         super().__init__(type_, detail)
         self.type = type_
@@ -147,6 +154,8 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         self.hint = hint
         self.retry_at = retry_at
         self.extra = extra
+        self.is_of_one_order = is_of_one_order
+        self.leaves_ca = leaves_ca
 
     def __str__(self) -> str:
         """The whole story in one line: message, detail, hint."""
@@ -177,6 +186,12 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     def drops_order(self) -> bool:
         """True when the next try needs a new order."""
         return TABLE[self.type].drops_order
+
+    def put_off(self, until: float) -> Self:
+        """The same problem, with another time before which asking again is of no use."""
+        other = copy.copy(self)
+        other.retry_at = until
+        return other
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, for the record."""

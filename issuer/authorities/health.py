@@ -61,13 +61,13 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
         now=services.clock(),
         until=problem.retry_at,
         is_repeated=record.issuance.tries > 0,
-        is_certain=problem.type is ProblemType.CA_ACCOUNT,
+        is_certain=problem.type is ProblemType.CA_ACCOUNT and not problem.is_of_one_order,
     )
     if until is None:
         return problem
     if problem.type is ProblemType.CA_ACCOUNT:
         log.error("the account at a CA needs its operator", ca=ca.directory_url, reason=str(problem))
-        return Problem(problem.type, problem.detail, hint=problem.hint, retry_at=until)
+        return problem.put_off(until)
     return Problem(ProblemType.CA_RESTS, problem.detail, hint=problem.hint, retry_at=until)
 
 

@@ -47,7 +47,8 @@ def failover(services: Services, record: Record, problem: Problem) -> Issuance |
     """The issuance moved on to another CA, if there is one and it may not have the problem; else None."""
     issuance = record.issuance
     reasons = {Step.ORDER: OF_A_CA, Step.CHALLENGE: REFUSALS | BEFORE_CSR}
-    if issuance.ca is None or problem.type not in reasons.get(issuance.step, REFUSALS):
+    leads_on = problem.leaves_ca or problem.type in reasons.get(issuance.step, REFUSALS)
+    if issuance.ca is None or not leads_on:
         return None
     if not _remaining(services, record.domain, (*issuance.passed_over, issuance.ca)):
         return None

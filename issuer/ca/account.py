@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from josepy.json_util import encode_b64jose
 from josepy.jwk import JWK, JWKEC
 
-from issuer.ca import problems
+from issuer.ca import meanings, problems
 from issuer.ca.signing import Signer, jws
 from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.keys import KeyType, Vault, new_key
@@ -121,18 +121,19 @@ class AccountKeeper:
                 raise
         return request(self.signer())
 
-    def with_account(self, request: Callable[[Signer], Answer]) -> Answer:
-        """Run a signed request; repeat it once if the CA no longer knew the account and it was registered again."""
+    def with_account(self, resource: meanings.Resource, request: Callable[[Signer], Answer]) -> Answer:
+        """Run a signed request to a resource; repeat it once if the CA no longer knew the account and it was registered
+        again. Raises Problem."""
         url = self.signer().url
         try:
             return self.signed(request)
         except Refusal as refusal:
             if refusal.type not in ACCOUNT_ERRORS or not self._is_registered_again(url):
-                raise problems.from_refusal(refusal, self._clock()) from None
+                raise problems.from_refusal(refusal, self._clock(), resource) from None
         try:
             return request(self.signer())
         except Refusal as refusal:
-            raise problems.from_refusal(refusal, self._clock()) from None
+            raise problems.from_refusal(refusal, self._clock(), resource) from None
 
     def _has_new_signer(self, signer: Signer) -> bool:
         """Whether the signer has changed: after a roll-over by another process, or after one that was interrupted when
@@ -175,7 +176,7 @@ class AccountKeeper:
                     stored = self._replace(stored)
                     url = self._url_at_ca(stored)
                 if url is None:
-                    raise Problem(ProblemType.CA_ACCOUNT, "the CA refuses a new account", hint=problems.ACCOUNT)
+                    raise Problem(ProblemType.CA_ACCOUNT, "the CA refuses a new account", hint=meanings.ACCOUNT)
             except Refusal as refusal:
                 is_bound = bool(self._policy.eab_key_id)
                 raise problems.of_account(refusal, self._clock(), is_bound=is_bound) from None

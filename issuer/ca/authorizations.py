@@ -2,6 +2,7 @@
 
 from issuer.ca import documents, problems
 from issuer.ca.account import thumbprint
+from issuer.ca.meanings import Resource
 from issuer.ca.session import Session
 from issuer.ca.signing import Signer
 from issuer.ca.transport import Answer, Refusal
@@ -17,7 +18,7 @@ class Authorizations:
 
     def look(self, url: str, name: str) -> Authorization:
         """See `ports.CertificateAuthority.authorization`."""
-        answer = self._session.fetch(url)
+        answer = self._session.fetch(url, Resource.AUTHORIZATION)
         document = answer.json()
         state = documents.authorization_state(document, name)
         ask_again_at = problems.retry_after(answer.headers, self._session.clock())
@@ -40,7 +41,7 @@ class Authorizations:
         except Refusal as refusal:
             # An interrupted run has already answered: the authorization holds the result.
             if refusal.type != "malformed":
-                raise problems.from_refusal(refusal, self._session.clock()) from None
+                raise problems.from_refusal(refusal, self._session.clock(), Resource.CHALLENGE) from None
 
     def _http_01(self, answer: Answer) -> Challenge | None:
         """The challenge to answer; None while the CA is validating it."""

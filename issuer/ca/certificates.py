@@ -7,6 +7,7 @@ from josepy.json_util import encode_b64jose
 
 from issuer import keys
 from issuer.ca import documents, problems
+from issuer.ca.meanings import Resource
 from issuer.ca.session import Session
 from issuer.ca.signing import Signer
 from issuer.ca.transport import Answer, Refusal, unusable
@@ -51,7 +52,7 @@ class Certificates:
                     raise
                 return refusal.answer
 
-        self._session.keeper.with_account(lambda signer: ask(signer, {"reason": reason}))
+        self._session.keeper.with_account(Resource.REVOKE_CERT, lambda signer: ask(signer, {"reason": reason}))
 
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         """See `ports.CertificateAuthority`."""
@@ -61,13 +62,13 @@ class Certificates:
         except Refusal as refusal:
             if refusal.answer.status < problems.SERVER_ERROR and refusal.answer.status not in problems.LATER:
                 raise Problem(ProblemType.NO_RENEWAL_INFO, f"status {refusal.answer.status}") from None
-            raise problems.from_refusal(refusal, self._session.clock()) from None
+            raise problems.from_refusal(refusal, self._session.clock(), Resource.RENEWAL_INFO) from None
         window = documents.window(certificate_id, answer.json())
         return RenewalInfo(window, ask_again_at=problems.retry_after(answer.headers, self._session.clock()))
 
     def _chain(self, url: str) -> tuple[str, list[str]]:
         """A chain, and the URLs of the alternate chains for its leaf."""
-        answer = self._session.fetch(url)
+        answer = self._session.fetch(url, Resource.CERTIFICATE)
         text = answer.body.decode("ascii", "replace")
         if PEM_BEGIN not in text:
             # A page of a proxy in front of the CA: the certificate exists, and a new order would waste it.

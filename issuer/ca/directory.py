@@ -3,6 +3,7 @@
 from typing import Any
 
 from issuer.ca import problems
+from issuer.ca.meanings import Resource
 from issuer.ca.transport import Refusal, Transport, unusable
 from issuer.ports import Clock
 
@@ -42,7 +43,7 @@ class Directory:
             try:
                 answer = self._transport.get(self._url)
             except Refusal as refusal:
-                raise problems.from_refusal(refusal, self._clock()) from None
+                raise problems.from_refusal(refusal, self._clock(), Resource.DIRECTORY) from None
             members = {
                 name: answer.absolute(value) if isinstance(value, str) else value
                 for name, value in answer.json().items()

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
 
 from issuer.ca import documents, problems
+from issuer.ca.meanings import TYPES, Resource
 from issuer.ca.session import POST_AS_GET, Session, is_forgotten
 from issuer.ca.signing import Signer
 from issuer.ca.transport import Answer, Refusal, unusable
@@ -47,7 +48,7 @@ class Orders:
                     log.info("CA refused an order as a replacement", replaces=replaces, reason=reason)
             return self._session.post_as("newOrder", documents.body(payload), signer)
 
-        answer = self._session.keeper.with_account(ask)
+        answer = self._session.keeper.with_account(Resource.NEW_ORDER, ask)
         if not answer.location:
             raise unusable("the CA gave the new order no URL")
         return self._order(answer.location, answer, is_new=True)
@@ -60,7 +61,7 @@ class Orders:
             if refusal.type == "orderNotReady" or is_forgotten(refusal):
                 lost = Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
                 return Order(url, finalize_url="", authorization_urls=(), problem=lost)
-            raise problems.from_refusal(refusal, self._session.clock()) from None
+            raise problems.from_refusal(refusal, self._session.clock(), Resource.ORDER) from None
 
     def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
         """See `ports.CertificateAuthority`."""
@@ -69,14 +70,23 @@ class Orders:
         try:
             answer = self._session.post(finalize_url, body)
         except Refusal as refusal:
-            if refusal.type == "orderNotReady":
-                return self.look(order_url)
-            raise problems.from_refusal(refusal, self._session.clock()) from None
+            refused = problems.from_refusal(refusal, self._session.clock(), Resource.FINALIZE)
+            return self._after_refusal(order_url, refused, is_early=refusal.type == "orderNotReady")
         try:
             return self._order(order_url, answer)
         except Problem:
             # The CA has the CSR, and its answer is no order: the order itself says what came of it.
             return self.look(order_url)
+
+    def _after_refusal(self, order_url: str, refused: Problem, *, is_early: bool) -> Order:
+        """The order after its CSR was refused. If an interrupted run has sent the CSR before, the refusal is only about
+        the second one. Raises Problem for any other refusal. is_early: the CA says that the order is not ready."""
+        if refused.type in problems.OF_ANY_REQUEST and not refused.leaves_ca:
+            raise refused
+        placed = self.look(order_url)
+        if not is_early and (placed.needs_csr or placed.problem):
+            raise refused
+        return placed
 
     def _profile(self, name: str) -> dict[str, str]:
         """The profile member of an order; `name` or the policy's. Raises Problem if the CA does not offer it."""
@@ -128,4 +138,4 @@ def _may_be_about_replacement(refusal: Refusal) -> bool:
     status, type_ = refusal.answer.status, refusal.type
     if not type_ or status >= problems.SERVER_ERROR or status in problems.LATER:
         return False
-    return type_ in ABOUT_REPLACEMENT or type_ not in problems.TYPES or status == CONFLICT
+    return type_ in ABOUT_REPLACEMENT or type_ not in TYPES or status == CONFLICT

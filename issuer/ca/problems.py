@@ -1,4 +1,4 @@
-"""A CA's error as a Problem: by its type (RFC 8555 §6.7), never by its prose."""
+"""A CA's error as a Problem: by its type and its place (`meanings`), never by its prose."""
 
 import calendar
 import re
@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import urllib3
 
+from issuer.ca import meanings
+from issuer.ca.meanings import Meaning, Resource
 from issuer.ca.transport import Refusal
-from issuer.problem import TABLE, Problem, ProblemType
+from issuer.problem import Problem, ProblemType
 
 DEFAULT_RATE_LIMIT_SECONDS = 3600
 MIN_WAIT_SECONDS = 1
@@ -27,68 +29,18 @@ LATER = frozenset({TOO_MANY_REQUESTS, 503})
 """HTTP statuses that mean «not now», and do not judge the request itself."""
 
 
-class Meaning(NamedTuple):
-    """The Problem type of an ACME error type, and the hint for whoever must act."""
-
-    type: ProblemType
-    hint: str = ""
-
-
-POINTING = "point the domain's CNAME here, remove its other A and AAAA records, and require no login on port 80"
-REACHABLE = "make port 80 reachable from the internet, over IPv6 too if the domain has an AAAA record"
-ANSWERING = (
-    "make all name servers of the domain answer, also for record types that the domain does not have, and repair DNSSEC"
-)
-ACCOUNT = "the domain owner does not need to do anything; the operator must check the account at the CA"
-BINDING = "the operator must set eab_key_id and eab_hmac_key of this CA in ISSUER_CAS to the values that the CA issued"
-NAME = "the domain owner does not need to do anything; the operator may set another CA for this domain"
-
-TYPES: dict[str, Meaning] = {
-    "accountDoesNotExist": Meaning(ProblemType.CA_ACCOUNT, ACCOUNT),
-    "alreadyReplaced": Meaning(ProblemType.CA_MISUNDERSTOOD),
-    "alreadyRevoked": Meaning(ProblemType.CA_MISUNDERSTOOD),
-    "badCSR": Meaning(ProblemType.CA_REFUSED, "the operator may set another ISSUER_KEY_TYPE"),
-    "badNonce": Meaning(ProblemType.CA_UNAVAILABLE),
-    "badPublicKey": Meaning(ProblemType.CA_REFUSED, "the operator may set another ISSUER_KEY_TYPE"),
-    "badRevocationReason": Meaning(ProblemType.CA_MISUNDERSTOOD),
-    "badSignatureAlgorithm": Meaning(ProblemType.CA_ACCOUNT, ACCOUNT),
-    "caa": Meaning(ProblemType.CAA, "allow the CA in the domain's CAA records, or remove them"),
-    "compound": Meaning(ProblemType.CA_MISUNDERSTOOD),
-    "connection": Meaning(ProblemType.VALIDATION_FAILED, REACHABLE),
-    "dns": Meaning(ProblemType.VALIDATION_FAILED, ANSWERING),
-    "externalAccountRequired": Meaning(ProblemType.CA_ACCOUNT, BINDING),
-    "incorrectResponse": Meaning(ProblemType.VALIDATION_FAILED, POINTING),
-    "invalidContact": Meaning(ProblemType.CA_ACCOUNT, "the operator must set another ISSUER_ACME_CONTACT"),
-    "invalidProfile": Meaning(ProblemType.CA_MISUNDERSTOOD, "the operator must set a profile that the CA offers"),
-    "malformed": Meaning(ProblemType.CA_MISUNDERSTOOD),
-    "orderNotReady": Meaning(ProblemType.CA_SLOW),
-    "rateLimited": Meaning(
-        ProblemType.RATE_LIMITED, "no action is needed: it will be retried automatically when the CA allows it"
-    ),
-    "rejectedIdentifier": Meaning(ProblemType.CA_REFUSED, NAME),
-    "serverInternal": Meaning(ProblemType.CA_UNAVAILABLE),
-    "tls": Meaning(ProblemType.VALIDATION_FAILED, REACHABLE),
-    "unauthorized": Meaning(ProblemType.VALIDATION_FAILED, POINTING),
-    "unsupportedContact": Meaning(ProblemType.CA_ACCOUNT, "the operator must set another ISSUER_ACME_CONTACT"),
-    "unsupportedIdentifier": Meaning(ProblemType.CA_REFUSED, NAME),
-    "userActionRequired": Meaning(
-        ProblemType.CA_ACCOUNT, "the operator must agree to the CA's terms of service, as the CA says"
-    ),
-}
-"""By the last part of the URN: RFC 8555 §6.7, RFC 9773 §7.4, and the draft on profiles."""
-
 OF_ANY_REQUEST = frozenset({ProblemType.CA_ACCOUNT, ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED})
 
 
-def from_refusal(refusal: Refusal, now: float) -> Problem:
-    """The Problem of an answer with an error status."""
-    known = TYPES.get(refusal.type)
+def from_refusal(refusal: Refusal, now: float, resource: Resource) -> Problem:
+    """The Problem of an answer with an error status. resource: what the request was sent to."""
+    type_ = _deciding_type(refusal.problem)
     # An answer without a type does not come from the ACME server, but from a proxy in front of it.
-    meaning = known or Meaning(ProblemType.CA_MISUNDERSTOOD if refusal.type else ProblemType.CA_UNAVAILABLE)
+    meaning = meanings.of_request(type_, resource) if type_ else meanings.DOWN
     if refusal.answer.status == TOO_MANY_REQUESTS:
-        meaning = TYPES["rateLimited"]
+        meaning = meanings.LIMIT
     elif refusal.answer.status >= SERVER_ERROR:
-        meaning = TYPES["serverInternal"]
+        meaning = meanings.DOWN
     detail = words(refusal.problem) or f"status {refusal.answer.status}"
     if refusal.type == "userActionRequired":
         terms_url = refusal.problem.get("instance") or next(refusal.answer.links("terms-of-service"), "")
@@ -96,27 +48,28 @@ def from_refusal(refusal: Refusal, now: float) -> Problem:
     retry_at = retry_after(refusal.answer.headers, now)
     if meaning.type is ProblemType.RATE_LIMITED and retry_at is None:
         retry_at = _instant_in(detail, now) or now + DEFAULT_RATE_LIMIT_SECONDS
-    return Problem(meaning.type, detail, hint=meaning.hint, retry_at=retry_at)
+    return _problem(meaning, detail, retry_at)
 
 
 def of_account(refusal: Refusal, now: float, *, is_bound: bool = False) -> Problem:
     """The Problem of a request about our account, which concerns no domain. is_bound: the request carried an external
     account binding (§7.3.4)."""
-    problem = from_refusal(refusal, now)
-    if problem.type in OF_ANY_REQUEST:
+    problem = from_refusal(refusal, now, Resource.NEW_ACCOUNT)
+    is_unclear = problem.is_of_one_order or problem.hint == meanings.ACCOUNT_KEY
+    if problem.type in OF_ANY_REQUEST and not is_unclear:
         return problem
-    return Problem(ProblemType.CA_ACCOUNT, problem.detail, hint=BINDING if is_bound else ACCOUNT)
+    # CAs have many words for a binding that they do not accept.
+    hint = meanings.BINDING if is_bound else problem.hint if is_unclear else meanings.ACCOUNT
+    return Problem(ProblemType.CA_ACCOUNT, problem.detail, hint=hint)
 
 
 def from_document(document: Any, default: ProblemType) -> Problem:
-    """The Problem of an `error` in an order or a challenge. Such an error loses the order, so the Problem's type is one
-    that is permanent or drops the order; `default` stands in for any other."""
+    """The Problem of an `error` in an order, an authorization or a challenge. Such an error loses the order, so the
+    Problem is permanent or drops the order. default: its type if the error's type does not decide."""
     document = document if isinstance(document, dict) else {}
-    unknown = Meaning(default, f"{POINTING}; {REACHABLE}" if default is ProblemType.VALIDATION_FAILED else "")
-    meaning = TYPES.get(plain(document.get("type")).rpartition(":")[2], unknown)
-    if not (TABLE[meaning.type].is_permanent or TABLE[meaning.type].drops_order):
-        meaning = Meaning(default, meaning.hint or unknown.hint)
-    return Problem(meaning.type, words(document) or "the CA gave no reason", hint=meaning.hint)
+    hint = f"{meanings.POINTING}; {meanings.REACHABLE}" if default is ProblemType.VALIDATION_FAILED else ""
+    meaning = meanings.of_document(_deciding_type(document)) or Meaning(default, hint)
+    return _problem(meaning, words(document) or "the CA gave no reason")
 
 
 def words(document: dict[str, Any]) -> str:
@@ -142,6 +95,32 @@ def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
     return min(max(*times, now + MIN_WAIT_SECONDS), now + MAX_WAIT_SECONDS) if times else None
 
 
+def _problem(meaning: Meaning, detail: str, retry_at: float | None = None) -> Problem:
+    return Problem(
+        meaning.type,
+        detail,
+        hint=meaning.hint,
+        retry_at=retry_at,
+        is_of_one_order=meaning.is_of_one_order,
+        leaves_ca=meaning.leaves_ca,
+    )
+
+
+def _deciding_type(document: dict[str, Any]) -> str:
+    """The type that decides: the document's own, or that of a subproblem (§6.7.1) if the own one does not say what is
+    wrong («compound»), or says less («unauthorized», because of CAA)."""
+    type_, subproblems = _type(document), document.get("subproblems")
+    below = [_type(each) for each in subproblems if isinstance(each, dict)] if isinstance(subproblems, list) else []
+    if type_ == "unauthorized" and "caa" in below:
+        return "caa"
+    return next((each for each in below if each in meanings.TYPES), type_) if type_ == "compound" else type_
+
+
+def _type(document: dict[str, Any]) -> str:
+    """The last part of a problem's URN, or an empty string."""
+    return plain(document.get("type")).rpartition(":")[2]
+
+
 def _at(text: str, now: float) -> float | None:
     text = text.strip()
     if re.fullmatch(r"[+-]?\d{1,4000}(\.\d{0,20})?", text, re.ASCII):
@@ -154,7 +133,7 @@ def _at(text: str, now: float) -> float | None:
 
 
 def _sentences(document: dict[str, Any], depth: int = 0) -> Iterator[str]:
-    code = plain(document.get("type")).rpartition(":")[2]
+    code = _type(document)
     detail = plain(document.get("detail"))
     if code or detail:
         yield f"{detail} ({code})" if code and detail else detail or code

@@ -3,6 +3,7 @@
 from issuer.ca import problems
 from issuer.ca.account import AccountKeeper
 from issuer.ca.directory import Directory
+from issuer.ca.meanings import Resource
 from issuer.ca.signing import Signer
 from issuer.ca.transport import Answer, Refusal, Transport
 from issuer.keys import Vault
@@ -45,14 +46,14 @@ class Session:
             terms_agreed=terms_agreed,
         )
 
-    def fetch(self, url: str) -> Answer:
+    def fetch(self, url: str, resource: Resource) -> Answer:
         """A POST-as-GET (§6.3). Raises Problem, Problem(order-lost) if the CA does not know the URL."""
         try:
             return self.post(url, POST_AS_GET)
         except Refusal as refusal:
             if is_forgotten(refusal):
                 raise Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem)) from None
-            raise problems.from_refusal(refusal, self.clock()) from None
+            raise problems.from_refusal(refusal, self.clock(), resource) from None
 
     def post(self, url: str, payload: bytes) -> Answer:
         """A signed POST to a URL. Raises Refusal, Problem."""

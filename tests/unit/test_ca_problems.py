@@ -7,9 +7,10 @@ from itertools import product
 import pytest
 from urllib3 import HTTPHeaderDict
 
-from issuer.ca.problems import TYPES, from_document, from_refusal, of_account, plain, retry_after, words
+from issuer.ca.meanings import TYPES, Resource
+from issuer.ca.problems import from_document, from_refusal, of_account, plain, retry_after, words
 from issuer.ca.transport import Answer, Refusal
-from issuer.problem import TABLE, Actor, Problem, ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 from tests.fakes import NOW
 
 URN = "urn:ietf:params:acme:error:"
@@ -31,9 +32,11 @@ def headers(text: str | None) -> HTTPHeaderDict:
     return HTTPHeaderDict() if text is None else HTTPHeaderDict({"Retry-After": text})
 
 
-def refused(status: int, document: object, header: str | None = None) -> Problem:
+def refused(
+    status: int, document: object, header: str | None = None, resource: Resource = Resource.NEW_ORDER
+) -> Problem:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return from_refusal(Refusal(Answer(status, headers(header), body)), NOW)
+    return from_refusal(Refusal(Answer(status, headers(header), body)), NOW, resource)
 
 
 def document_of(type_: str, detail: str = "as the CA has it", **more: object) -> dict[str, object]:
@@ -142,35 +145,48 @@ def test_c03_an_instant_in_a_subproblem_counts_too() -> None:
     assert refused(429, document).retry_at == SOON
 
 
+ACCOUNT, ODD, LOST, DEFAULT = "ca-account", "ca-misunderstood", "order-lost", ""
+OURS = (LOST, ACCOUNT, ACCOUNT, ACCOUNT)
+NOT_ACCEPTED = (LOST, ODD, ODD, ODD)
+OF_A_VALIDATION = ("validation-failed", ODD, ODD, ODD)
+OF_THE_NAME = ("ca-refused", "ca-refused", "ca-refused", ODD)
+OF_A_KEY = ("ca-refused", ACCOUNT, "ca-refused", ACCOUNT)
 MEANT = {
-    "accountDoesNotExist": "ca-account",
-    "alreadyReplaced": "ca-misunderstood",
-    "alreadyRevoked": "ca-misunderstood",
-    "badCSR": "ca-refused",
-    "badNonce": "ca-unavailable",
-    "badPublicKey": "ca-refused",
-    "badRevocationReason": "ca-misunderstood",
-    "badSignatureAlgorithm": "ca-account",
-    "caa": "caa",
-    "compound": "ca-misunderstood",
-    "connection": "validation-failed",
-    "dns": "validation-failed",
-    "externalAccountRequired": "ca-account",
-    "incorrectResponse": "validation-failed",
-    "invalidContact": "ca-account",
-    "invalidProfile": "ca-misunderstood",
-    "malformed": "ca-misunderstood",
-    "orderNotReady": "ca-slow",
-    "rateLimited": "rate-limited",
-    "rejectedIdentifier": "ca-refused",
-    "serverInternal": "ca-unavailable",
-    "tls": "validation-failed",
-    "unauthorized": "validation-failed",
-    "unsupportedContact": "ca-account",
-    "unsupportedIdentifier": "ca-refused",
-    "userActionRequired": "ca-account",
+    "accountDoesNotExist": OURS,
+    "alreadyReplaced": NOT_ACCEPTED,
+    "alreadyRevoked": NOT_ACCEPTED,
+    "badCSR": ("ca-refused", ODD, "ca-refused", ODD),
+    "badNonce": (LOST, "ca-unavailable", "ca-unavailable", "ca-unavailable"),
+    "badPublicKey": OF_A_KEY,
+    "badRevocationReason": NOT_ACCEPTED,
+    "badSignatureAlgorithm": OF_A_KEY,
+    "caa": ("caa", "caa", "caa", ODD),
+    "compound": (DEFAULT, ODD, ODD, ODD),
+    "conflict": (LOST, "ca-slow", "ca-slow", "ca-slow"),
+    "connection": OF_A_VALIDATION,
+    "dns": ("validation-failed", "dns-unknown", "dns-unknown", ODD),
+    "externalAccountRequired": OURS,
+    "incorrectResponse": OF_A_VALIDATION,
+    "invalidContact": OURS,
+    "invalidProfile": NOT_ACCEPTED,
+    "malformed": (DEFAULT, ODD, ODD, ODD),
+    "orderNotReady": (LOST, "ca-slow", "ca-slow", "ca-slow"),
+    "rateLimited": (LOST, "rate-limited", "rate-limited", "rate-limited"),
+    "rejectedIdentifier": OF_THE_NAME,
+    "serverInternal": (LOST, "ca-unavailable", "ca-unavailable", "ca-unavailable"),
+    "tls": OF_A_VALIDATION,
+    "unauthorized": ("validation-failed", ACCOUNT, ACCOUNT, ACCOUNT),
+    "unsupportedContact": OURS,
+    "unsupportedIdentifier": OF_THE_NAME,
+    "userActionRequired": OURS,
 }
-UNKNOWN = dict.fromkeys(["fromTheFuture", "caa too", "CAA"], "ca-misunderstood")
+"""What a type means as an error of a challenge or an order, as an answer to a new order, to finalize, to anything else.
+DEFAULT: what failed decides."""
+UNKNOWN = dict.fromkeys(["fromTheFuture", "caa too", "CAA"], (DEFAULT, ODD, ODD, ODD))
+
+
+def meant_at(resource: Resource, meant: tuple[str, str, str, str]) -> str:
+    return meant[{Resource.NEW_ORDER: 1, Resource.FINALIZE: 2}.get(resource, 3)]
 
 
 def test_every_type_is_in_the_table() -> None:
@@ -178,11 +194,56 @@ def test_every_type_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409])
-@pytest.mark.parametrize(("type_", "expected"), [*MEANT.items(), *UNKNOWN.items()])
-def test_a_refusal_is_read_by_its_type(status: int, type_: str, expected: str) -> None:
-    problem = refused(status, document_of(type_))
+@pytest.mark.parametrize(("type_", "meant"), [*MEANT.items(), *UNKNOWN.items()])
+def test_n04_a_refusal_is_read_by_its_type_and_its_place(status: int, type_: str, meant: tuple[str, ...]) -> None:
+    for resource in Resource:
+        problem = refused(status, document_of(type_), resource=resource)
+        assert problem.type.value == meant_at(resource, meant), resource
+        assert problem.detail == f"as the CA has it ({type_})"
+
+
+@pytest.mark.parametrize("type_", [*MEANT, *UNKNOWN, ""])
+def test_n04_only_a_new_order_or_finalize_can_be_refused_for_good_or_lose_the_order(type_: str) -> None:
+    for resource in set(Resource) - {Resource.NEW_ORDER, Resource.FINALIZE}:
+        problem = refused(403, document_of(type_) if type_ else b"<html>", resource=resource)
+        assert (problem.is_permanent, problem.drops_order, problem.leaves_ca) == (False, False, False), resource
+
+
+@pytest.mark.parametrize("type_", [*MEANT, *UNKNOWN])
+@pytest.mark.parametrize("resource", Resource)
+def test_n04_no_refused_request_is_a_failed_validation(type_: str, resource: Resource) -> None:
+    problem = refused(403, document_of(type_), resource=resource)
+    assert problem.type is not ProblemType.VALIDATION_FAILED
+    assert not any(words in problem.hint for words in ("CNAME", "port 80", "login"))
+
+
+@pytest.mark.parametrize(
+    ("document", "resource", "expected"),
+    [
+        (document_of("compound", subproblems=[document_of("rejectedIdentifier")]), Resource.NEW_ORDER, "ca-refused"),
+        (document_of("compound", subproblems=[{}, "x", document_of("caa")]), Resource.FINALIZE, "caa"),
+        (document_of("compound", subproblems=[document_of("new"), document_of("caa")]), Resource.NEW_ORDER, "caa"),
+        (document_of("compound", subproblems=[document_of("unauthorized")]), Resource.NEW_ORDER, "ca-account"),
+        (document_of("compound", subproblems=[document_of("rejectedIdentifier")]), Resource.CERTIFICATE, ODD),
+        (document_of("compound", subproblems=[]), Resource.NEW_ORDER, ODD),
+        (document_of("unauthorized", subproblems=[document_of("caa")]), Resource.FINALIZE, "caa"),
+        (document_of("unauthorized", subproblems=[document_of("dns")]), Resource.NEW_ORDER, "ca-account"),
+    ],
+)
+def test_n04_a_type_that_says_too_little_means_what_its_subproblems_do(document, resource, expected) -> None:
+    assert refused(403, document, resource=resource).type.value == expected
+
+
+@pytest.mark.parametrize("default", ["order-lost", "validation-failed"])
+@pytest.mark.parametrize(
+    ("subproblems", "expected"),
+    [(["caa"], "caa"), (["dns", "caa"], "caa"), (["dns"], "validation-failed"), ([], "validation-failed")],
+)
+def test_n04_a_challenge_that_failed_because_of_caa_says_so(subproblems: list[str], expected: str, default: str):
+    error = document_of("unauthorized", subproblems=[document_of(type_) for type_ in subproblems])
+    problem = from_document(error, ProblemType(default))
     assert problem.type.value == expected
-    assert problem.detail == f"as the CA has it ({type_})"
+    assert ("login" in problem.hint) is (expected == "validation-failed")
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -236,10 +297,15 @@ ORDER_ERRORS = list(product([*TYPES, "x", ""], ["order-lost", "validation-failed
 def test_c11_an_orders_error_never_keeps_the_order(type_: str, default: str) -> None:
     problem = from_document(document_of(type_), ProblemType(default))
     assert problem.drops_order or problem.is_permanent
-    expected = ProblemType(MEANT.get(type_, default))
-    keeps = not (TABLE[expected].drops_order or TABLE[expected].is_permanent)
-    assert problem.type is (ProblemType(default) if keeps else expected)
+    assert problem.type.value == (MEANT.get(type_, (DEFAULT,))[0] or default)
     assert "as the CA has it" in problem.detail
+
+
+@pytest.mark.parametrize("type_", ["serverInternal", "rateLimited", "badNonce", "accountDoesNotExist"])
+def test_n04_an_error_of_the_cas_own_is_not_the_owners_fault(type_: str) -> None:
+    problem = from_document(document_of(type_), ProblemType.VALIDATION_FAILED)
+    assert problem.actor is Actor.NOBODY
+    assert "CNAME" not in problem.hint
 
 
 @pytest.mark.parametrize("document", [None, {}])
@@ -250,9 +316,15 @@ def test_c11_a_missing_reason_has_words(document: dict[str, object] | None) -> N
 
 @pytest.mark.parametrize(
     ("type_", "hint"),
+    [("connection", "port 80"), ("unauthorized", "CNAME"), ("tls", "port 80"), ("incorrectResponse", "CNAME")],
+)
+def test_the_hint_of_a_failed_validation_is_for_the_owner(type_: str, hint: str) -> None:
+    assert hint in from_document(document_of(type_), ProblemType.ORDER_LOST).hint
+
+
+@pytest.mark.parametrize(
+    ("type_", "hint"),
     [
-        ("connection", "port 80"),
-        ("unauthorized", "CNAME"),
         ("dns", "name servers"),
         ("caa", "CAA"),
         ("externalAccountRequired", "eab_key_id"),
@@ -268,9 +340,9 @@ def test_the_hint_is_for_its_reader(type_: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(("type_", "meant"), MEANT.items())
-def test_every_problem_that_needs_action_has_a_hint(type_: str, meant: str) -> None:
+def test_every_problem_that_needs_action_has_a_hint(type_: str, meant: tuple[str, ...]) -> None:
     problem = refused(400, document_of(type_))
-    assert problem.type.value == meant
+    assert problem.type.value == meant[1]
     if problem.actor is Actor.OWNER:
         assert "operator" not in problem.hint
         assert problem.hint
@@ -287,17 +359,19 @@ def test_c15_new_terms_say_where_they_are() -> None:
     linked.add("Link", '<https://ca.example/directory>;rel="index"')
     linked.add("Link", f'<{where}>; rel="terms-of-service"')
     answer = Answer(403, linked, json.dumps(document_of("userActionRequired")).encode())
-    assert from_refusal(Refusal(answer), NOW).detail.endswith(f"; {where}")
+    assert from_refusal(Refusal(answer), NOW, Resource.NEW_ORDER).detail.endswith(f"; {where}")
 
 
-@pytest.mark.parametrize(("type_", "meant"), [*MEANT.items(), ("new", ""), ("", "ca-unavailable")])
+@pytest.mark.parametrize("type_", [*MEANT, "new", ""])
 @pytest.mark.parametrize("is_bound", [True, False])
-def test_an_error_of_our_account_is_not_the_domains(type_: str, meant: str, *, is_bound: bool) -> None:
+def test_an_error_of_our_account_is_not_the_domains(type_: str, *, is_bound: bool) -> None:
     answer = Answer(403, HTTPHeaderDict(), json.dumps(document_of(type_) if type_ else {}).encode())
     problem = of_account(Refusal(answer), NOW, is_bound=is_bound)
+    meant = MEANT.get(type_, NOT_ACCEPTED)[3] if type_ else "ca-unavailable"
     of_any_request = {"ca-unavailable", "rate-limited"}
     assert problem.type.value == (meant if meant in of_any_request else "ca-account")
-    if meant not in of_any_request | {"ca-account"}:
+    assert not problem.is_of_one_order
+    if meant not in of_any_request | {"ca-account"} or type_ in {"unauthorized", "badPublicKey"}:
         assert ("eab_key_id" in problem.hint) is is_bound
         assert "the operator" in problem.hint
 
