@@ -39,7 +39,7 @@ def status_body(record: Record, now: float) -> dict[str, Any]:
 
 def next_attempt_at(record: Record) -> float | None:
     """When the domain's certificate is tried for next (epoch seconds); None: at once, or not planned."""
-    return record.issuance.next_try_at if record.issuance.is_open else record.domain.renew_at
+    return record.issuance.next_try_at if record.issuance.is_open else record.renewal_start_at
 
 
 def entry(record: Record | DamagedRecord, now: float) -> dict[str, Any]:

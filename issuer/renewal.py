@@ -67,13 +67,18 @@ def longest_retry_pause(domain: Domain, now: float) -> float:
 
 
 def start(services: Services, name: str) -> Record | None:
-    """Open the renewal of a name if it is still due. Returns the record to enqueue, or None."""
+    """Open the renewal of a name if it is still due. Returns the record to enqueue, or None. One that the operator has
+    asked for replaces an open issuance, whose key may be from before."""
     now = services.clock()
 
     def change(record: Record | None) -> Record | None:
-        if record is None or record.issuance.is_open or (record.domain.renew_at or now + 1) > now:
+        at = record.renewal_start_at if record else None
+        if record is None or at is None or at > now:
             return None
-        return record.with_issuance(new_issuance(name, Reason.RENEWAL, now)).with_event(now, EventType.RENEWAL_STARTED)
+        # The operator's clock may be ahead of this one; the certificate must count as requested after he asked for it.
+        issuance = new_issuance(name, Reason.RENEWAL, max(now, record.domain.forced_since or now))
+        started = record.with_domain(forced_at=None).with_issuance(issuance)
+        return started.with_event(now, EventType.RENEWAL_STARTED)
 
     return services.store.update(name, change, now=now)
 

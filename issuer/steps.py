@@ -131,6 +131,7 @@ def install(services: Services, record: Record) -> StepResult:
         now=services.clock(),
     )
     now = services.clock()
+    certificate = replace(certificate, requested_at=issuance.created_at)
     installed = record.install(certificate, confirm_at=now + CONFIRM_SECONDS if services.edges else None)
     facts = {"serial": certificate.serial, "ca": certificate.ca, "not_after": certificate.not_after}
     return Advance(installed.with_event(now, EventType.ISSUANCE_SUCCEEDED, facts))

@@ -51,6 +51,8 @@ def _domain_lines(domain: Domain) -> list[str]:
     if certificate := domain.certificate:
         end = format_time(certificate.not_after)
         lines.append(f"certificate {certificate.serial} of {certificate.ca}, valid until {end}")
+    if domain.is_forced and domain.forced_since:
+        lines.append(f"the operator has asked for a new certificate at {format_time(domain.forced_since)}")
     return lines
 
 

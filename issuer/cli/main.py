@@ -16,6 +16,7 @@ COMMANDS = {
     "new-encryption-key": ("issuer.cli.encryption", "Print a new value for ISSUER_ENCRYPTION_KEYS."),
     "plan": ("issuer.cli.plan", "Show the coming renewals, by day and CA."),
     "prefer": ("issuer.cli.domains", "Choose a CA, a profile or a chain for one domain."),
+    "renew": ("issuer.cli.renew", "Renew valid certificates now: of some domains, of an issuer, or all."),
     "run": ("issuer.cli.run", "Run one process of the product: web, worker, …"),
     "settings": ("issuer.cli.settings", "Show every setting: its meaning, default and present value."),
     "store": ("issuer.cli.records", "Maintain the records in Redis."),

@@ -17,6 +17,7 @@ class Certificate:
     not_before, not_after: the leaf's validity; not_after is inclusive (RFC 5280 §4.1.2.5).
     ca: the directory URL of the CA that issued it.
     installed_at: in force since this moment.
+    requested_at: when its issuance was started; 0 if an earlier release has installed it.
     """
 
     chain: str
@@ -26,7 +27,12 @@ class Certificate:
     not_after: float
     ca: str
     installed_at: float = 0
+    requested_at: float = 0
     extra: tuple[tuple[str, Any], ...] = ()
+
+    def is_from_before(self, at: float) -> bool:
+        """Whether it was requested before `at`: then its key and its chain may be from before, too."""
+        return (self.requested_at or self.installed_at) < at
 
     @property
     def lifetime_seconds(self) -> float:

@@ -13,7 +13,7 @@ from issuer.events import By, Event, EventType, shortened
 DAY_SECONDS = 86400
 SCHEMA = 2
 """The version of the record format. 1: the format before events and listings were written with the record."""
-CALLERS_FIELDS = ("hsts", "ca", "profile", "preferred_chain")
+CALLERS_FIELDS = ("hsts", "ca", "profile", "preferred_chain", "forced_since", "forced_at")
 """The fields that callers may set even while a worker has a lease: no step changes these."""
 KEPT_SECONDS = 3600
 """How long the record of a withdrawn name is kept after its hold. No worker takes this long with a record that it has
@@ -36,6 +36,8 @@ class Domain:
     profile: the certificate profile, chosen by the operator; None: as set for all domains.
     preferred_chain: the issuer that the chain should lead to, chosen by the operator; None: as set for all domains.
     hsts: its own HSTS policy; None: the default policy.
+    forced_since: when the operator last asked for a new certificate in place of the one in force; it stays when that is
+        done. forced_at: when the renewal that he asked for is to start; None: it has started.
     withdrawn_until: the account has withdrawn it. Until then it is reserved for this account, so that nobody else gets
         a name whose CNAME may still point here.
     confirm_at: when to ask the edges whether they serve the certificate; None if all do, or if there are no edges.
@@ -57,6 +59,8 @@ class Domain:
     profile: str | None = None
     preferred_chain: str | None = None
     hsts: Hsts | None = None
+    forced_since: float | None = None
+    forced_at: float | None = None
     withdrawn_until: float | None = None
     confirm_at: float | None = None
     revocations: tuple[Revocation, ...] = ()
@@ -70,6 +74,12 @@ class Domain:
     def is_free(self, now: float) -> bool:
         """Whether any account may have the name: it was withdrawn, its hold is over, and no revocation is open."""
         return self.withdrawn_until is not None and self.withdrawn_until <= now and not self.revocations
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether the operator has asked for a new certificate, and the one in force is still from before that."""
+        since, certificate = self.forced_since, self.certificate
+        return since is not None and certificate is not None and certificate.is_from_before(since)
 
     @property
     def remove_at(self) -> float | None:
@@ -97,9 +107,12 @@ class Domain:
         """By when a due renewal should be done. Of many due renewals, those with the least time left go first.
 
         It is a day after the end of the CA's window, or after renew_at if there is no window (a CA must revoke within
-        one day or five), but not after the certificate expires.
+        one day or five), but not after the certificate expires. If the operator has asked for the renewal, it is a day
+        after that at the latest.
         """
         end = self.window.end if self.window else self.renew_at or 0
+        if self.is_forced and self.forced_since is not None:
+            end = min(end, self.forced_since)
         return min(self.certificate.not_after if self.certificate else end, end + DAY_SECONDS)
 
 
@@ -157,6 +170,14 @@ class Record:
         """The change to this record, for `Store.update`; none if the stored one has changed since it was loaded."""
         return self if current is not None and current.version == self.version else None
 
+    @property
+    def renewal_start_at(self) -> float | None:
+        """When the next renewal starts; None if none is planned. While an issuance is open, only one that the operator
+        has asked for since can start, in its place."""
+        domain = self.domain
+        times = [domain.forced_at if domain.is_forced else None, None if self.issuance.is_open else domain.renew_at]
+        return min((at for at in times if at is not None), default=None)
+
     def install(self, certificate: Certificate, *, confirm_at: float | None = None) -> Self:
         """The record with the certificate and its key in force and the issuance done, to be saved in one write. What
         was planned for the former certificate is dropped. confirm_at: when to ask the edges; None: never."""
@@ -172,7 +193,7 @@ class Record:
         domain, issuance = self.domain, self.issuance
         certificate = None if domain.is_expiry_reported else domain.certificate
         times: dict[Due, float | None] = {
-            Due.RENEWAL_START: None if issuance.is_open else domain.renew_at,
+            Due.RENEWAL_START: self.renewal_start_at,
             Due.EXPIRY: certificate.not_after + 1 if certificate else None,
             Due.RENEWAL_INFO: domain.ask_at,
             Due.DNS_RECHECK: domain.recheck_at,

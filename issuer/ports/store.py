@@ -155,6 +155,13 @@ class Store(CaAccounts, Protocol):
         """Give records that an older release wrote their indexes, about `limit` of them in one call; the next call
         goes on from there, in whatever process, until all are done. restart: begin with the first one again."""
 
+    def renewal_run(self, selection: str, *, now: float, seconds: int) -> float:
+        """When the forced renewal of a selection began, in whatever process: now, unless an earlier call began it and
+        nobody has ended it. It is remembered for `seconds` more."""
+
+    def end_renewal_run(self, selection: str) -> None:
+        """End the forced renewal of a selection: the next one begins anew."""
+
     def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
         """Publish an HTTP-01 answer for all web processes (RFC 8555 §8.3)."""
 

@@ -8,6 +8,7 @@ agenda:ready         sorted set: the names whose renewal is due and waits for it
 index:{fact}[:…]     sorted set: names by a fact; one for each `Listing`, or for each of its values
 changes              stream: the names whose `served` has changed, for the edges, see `feed`
 pace, quota:{what}   string that expires: how much of a quota is spent
+renewal-run:{hash}   string that expires: when the forced renewal of a selection began (epoch seconds)
 token:{token}        string that expires: the key authorization of an HTTP-01 token, or the answer to a probe
 account:{id}         string: a customer's account (JSON); accounts: the set of their ids
 ca-account:{hash}    string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}: its lock
@@ -78,5 +79,10 @@ def ca_key(directory_url: str, part: str) -> str:
     return f"{ROOT}ca:{_hash(directory_url)}:{part}"
 
 
-def _hash(directory_url: str) -> str:
-    return hashlib.sha256(directory_url.encode()).hexdigest()[:32]
+def renewal_run_key(selection: str) -> str:
+    """The key of the forced renewal of a selection."""
+    return f"{ROOT}renewal-run:{_hash(selection)}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -64,6 +64,20 @@ class RedisListings:
             hashes = pipeline.execute(raise_on_error=False)
         return [_readable(name, values) for name, values in zip(names, hashes, strict=True) if values]
 
+    def renewal_run(self, selection: str, *, now: float, seconds: int) -> float:
+        """See `ports.Store`."""
+        key = keys.renewal_run_key(selection)
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            pipeline.set(key, now, nx=True)
+            pipeline.expire(key, seconds)
+            pipeline.get(key)
+            return float(pipeline.execute()[-1])
+
+    def end_renewal_run(self, selection: str) -> None:
+        """See `ports.Store`."""
+        with redis_errors():
+            self._redis.delete(keys.renewal_run_key(selection))
+
     def count_by_status(self, now: float) -> StatusCounts:
         """See `ports.Store`."""
         open_, failed = keys.index_key((Listing.OPEN, "")), keys.index_key((Listing.FAILED, ""))

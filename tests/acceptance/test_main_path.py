@@ -1,13 +1,17 @@
 """A POST becomes a certificate, with the Procfile's own processes, real Redis and a real ACME CA."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import urllib3
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
+from issuer.config import child_environment
 from issuer.domain import Step
+from issuer.events import EventType
 from issuer.ports import Services
 from issuer.sandbox import Dns, Pebble
 from tests.acceptance.conftest import Platform, Running, for_a_whole_file
@@ -86,6 +90,39 @@ def test_e03_sigkill_in_each_step(
     platform.wait_until(name, "active", seconds=60)
     assert issued(pebble) - before <= 2
     assert services.store.load(name).issuance.tries == 0
+
+
+def test_n22_renew_is_killed_in_the_middle_called_again_and_renews_each_once(
+    platform: Platform, running: Running, services: Services, dns: Dns, pebble: Pebble
+) -> None:
+    names = [published(dns, f"forced-{number}.customer.example") for number in range(4)]
+    for name in names:
+        platform.call("POST", f"/v2/x509/{name}")
+    first = {name: platform.wait_until(name, "active")["certificate"] for name in names}
+    running.start("renewals")
+    command = [sys.executable, "-m", "issuer.cli", "renew", *names, "--pace", "1"]
+    options = {"env": child_environment(running.environment), "stdout": subprocess.PIPE, "text": True}
+    before = issued(pebble)
+    with subprocess.Popen(command, **options) as killed:
+        while issued(pebble) == before:
+            assert killed.poll() is None
+            assert platform.call("GET", f"/v2/x509/{names[-1]}/status")[1]["certificate"] == first[names[-1]]
+        killed.kill()
+    again = subprocess.run(command, **options, timeout=150, check=True)
+    assert again.stdout.startswith("going on with the same call of "), again.stdout
+    assert again.stdout.endswith(
+        "4 of 4 renewed, 0 in progress, 0 waiting for their turn, 0 delayed\nrenewed: 4 certificates\n"
+    )
+    assert issued(pebble) - before == 4
+    for name in names:
+        certificate = platform.wait_until(name, "active")["certificate"]
+        assert public_key(certificate) != public_key(first[name])
+        types = [event.type for event in services.store.load(name).timeline]
+        assert types.count(EventType.RENEWAL_FORCED) == 1
+
+
+def public_key(certificate: str) -> object:
+    return x509.load_pem_x509_certificate(certificate.encode()).public_key()
 
 
 def test_e03_sigkill_of_the_process_that_runs_the_step(

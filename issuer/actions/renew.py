@@ -1,0 +1,216 @@
+"""A forced renewal: the operator wants a new certificate, with a new key, in place of valid ones, because an
+intermediate has been revoked or a key has leaked.
+
+What must be renewed is marked in each record (`Domain.forced_since`), with the time when its renewal starts. From then
+on it is a renewal like any other: `renew_due` starts it at the pace of the settings and within the limits of the CAs,
+and the certificate in force is served until the new one is installed. The caller only marks, looks and reports. If it
+is interrupted, the next call for the same selection has the same `asked_at`, so what is done is not done again.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from issuer.actions import issued_by
+from issuer.domain import DAY_SECONDS, PROCESSING_WITHIN_SECONDS, Certificate, Domain, Listing, Record
+from issuer.events import By, EventType
+from issuer.names import canonical
+from issuer.ports import DamagedRecord, Services
+from issuer.problem import Problem, ProblemType
+
+KEPT_SECONDS = 7 * DAY_SECONDS
+"""After this time, an interrupted run is forgotten: the same call begins anew."""
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to renew: `names`, or the certificates of an issuer (`issued_by`, in any of the forms of the module of that
+    name), or, with neither, every certificate."""
+
+    names: tuple[str, ...] = ()
+    issued_by: str = ""
+
+    def __str__(self) -> str:
+        """For people, as options of the command."""
+        if self.issued_by:
+            return f"--issued-by {self.issued_by}"
+        return " ".join(self.names) or "--all"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A forced renewal of a selection. asked_at: when it began; certificates that were requested before are renewed.
+    is_resumed: an earlier call began it. per_second: how many renewals may start in a second; None: as many as the
+    settings allow."""
+
+    selection: Selection
+    asked_at: float
+    is_resumed: bool
+    per_second: float | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has become of the selected certificates.
+
+    waiting: their renewal has not started yet.
+    under_way: it has started.
+    delayed: it has failed, and the next try is further off; the names by the code of the problem.
+    marked: how many of `waiting` this look has marked.
+    last_at: when the last of those that wait is to start.
+    skipped: records that cannot be read, and why.
+    issuers: the issuers of the certificates that were looked at and not selected, each with their number.
+    """
+
+    renewed: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    under_way: list[str] = field(default_factory=list)
+    delayed: dict[str, list[str]] = field(default_factory=dict)
+    marked: int = 0
+    last_at: float = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    issuers: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def selected(self) -> list[str]:
+        """All of the selected names."""
+        delayed = [name for names in self.delayed.values() for name in names]
+        return [*self.renewed, *self.waiting, *self.under_way, *delayed]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens soon."""
+        return not self.waiting and not self.under_way
+
+
+def begin(services: Services, selection: Selection, *, per_second: float | None = None, anew: bool = False) -> Run:
+    """Begin a forced renewal, or go on with one that was interrupted, unless `anew`. Raises Problem(not-found) if one
+    of the given names has no certificate: then nothing is marked."""
+    names = tuple(dict.fromkeys(canonical(name, allow_reserved=True) for name in selection.names))
+    for name in names:
+        record = services.store.load(name)
+        if record is None or record.domain.certificate is None:
+            hint = "POST requests a first certificate" if record else "issuer list shows the domains"
+            raise Problem(ProblemType.NOT_FOUND, name, message="there is no certificate to renew", hint=hint)
+    selection, now = Selection(names, selection.issued_by.strip()), services.clock()
+    if anew:
+        services.store.end_renewal_run(str(selection))
+    asked_at = services.store.renewal_run(str(selection), now=now, seconds=KEPT_SECONDS)
+    return Run(selection, asked_at, asked_at < now, per_second)
+
+
+def end(services: Services, run: Run) -> None:
+    """End a run: the next call for its selection begins anew. What is marked is renewed all the same."""
+    services.store.end_renewal_run(str(run.selection))
+
+
+def mark(services: Services, run: Run, names: Sequence[str] | None = None) -> Iterator[Tally]:
+    """Look at the selected certificates (or at those of `names`), and mark those that are neither renewed nor marked
+    yet. Yields the same tally after each page; the last one is complete. May be called again at any time."""
+    services.store.renewal_run(str(run.selection), now=run.asked_at, seconds=KEPT_SECONDS)
+    tally = Tally()
+    for page in _pages(services, run.selection) if names is None else _cut(names):
+        for record in services.store.records(page):
+            if isinstance(record, DamagedRecord):
+                tally.skipped[record.name] = record.reason
+            elif record.domain.certificate and (names is not None or _is_selected(run, record.domain, tally)):
+                _count(services, run, record, record.domain.certificate, tally)
+        yield tally
+    yield tally
+
+
+def look(services: Services, run: Run, names: Sequence[str]) -> Tally:
+    """What has become of the certificates of `names`, which `mark` has found. When no more happens to them soon, all
+    others are looked at again, as an issuance that was open at the beginning may have ended since."""
+    *_, tally = mark(services, run, names)
+    if tally.is_over:
+        *_, again = mark(services, run)
+        if found := set(again.selected) - set(names):
+            *_, tally = mark(services, run, [*names, *sorted(found)])
+    return tally
+
+
+def _is_selected(run: Run, domain: Domain, tally: Tally) -> bool:
+    """Whether a domain is one of this run: by its certificate, or as it has been marked before and is renewed now."""
+    certificate, wanted = domain.certificate, run.selection.issued_by
+    assert certificate
+    if not wanted or domain.forced_since == run.asked_at or issued_by.is_issued_by(certificate, wanted):
+        return True
+    tally.issuers[issued_by.issuer_of(certificate)] += 1
+    return False
+
+
+def _count(services: Services, run: Run, record: Record, certificate: Certificate, tally: Tally) -> None:
+    domain, now = record.domain, services.clock()
+    if not certificate.is_from_before(run.asked_at):
+        tally.renewed.append(domain.name)
+    elif (domain.forced_since or 0) < run.asked_at:
+        _mark(services, run, domain.name, tally, now)
+    elif domain.forced_at is not None:
+        tally.waiting.append(domain.name)
+        tally.last_at = max(tally.last_at, domain.forced_at)
+    elif _is_delayed(record, now):
+        problem = record.issuance.problem
+        tally.delayed.setdefault(problem.type.value if problem else "", []).append(domain.name)
+    else:
+        tally.under_way.append(domain.name)
+
+
+def _mark(services: Services, run: Run, name: str, tally: Tally, now: float) -> None:
+    """Mark a record, with the next free time of the run."""
+    at = max(now, tally.last_at + 1 / run.per_second) if run.per_second else now
+
+    def change(record: Record | None) -> Record | None:
+        certificate = record.domain.certificate if record else None
+        if record is None or certificate is None or not certificate.is_from_before(run.asked_at):
+            return None
+        if (record.domain.forced_since or 0) >= run.asked_at:
+            return None
+        facts = {"why": str(run.selection), "at": at}
+        marked = record.with_domain(forced_since=run.asked_at, forced_at=at)
+        return marked.with_event(now, EventType.RENEWAL_FORCED, facts, by=By.OPERATOR)
+
+    try:
+        if services.store.update(name, change, now=now):
+            tally.marked += 1
+            tally.last_at = at
+    except Problem as problem:
+        if problem.type is not ProblemType.BUSY:  # a worker of an earlier release: the next look tries again
+            raise
+    tally.waiting.append(name)
+
+
+def _is_delayed(record: Record, now: float) -> bool:
+    """Whether a renewal that has started is tried again, but not soon."""
+    issuance = record.issuance
+    at = (issuance.next_try_at or now) if issuance.is_open else record.renewal_start_at
+    return at is None or at > now + PROCESSING_WITHIN_SECONDS
+
+
+def _pages(services: Services, selection: Selection) -> Iterator[Sequence[str]]:
+    """The names of all certificates that may be selected."""
+    if selection.names:
+        yield from _cut(selection.names)
+    elif selection.issued_by.startswith(("https://", "http://")):
+        yield from _of_ca(services, selection.issued_by)
+    else:
+        last: tuple[float, str] | None = None
+        while pairs := services.store.names_by_expiry(until=math.inf, after=last, limit=PAGE):
+            yield [name for _, name in pairs]
+            last = pairs[-1]
+
+
+def _of_ca(services: Services, text: str) -> Iterator[Sequence[str]]:
+    """The names with a certificate of the CA with a directory URL, which may be spelled a little differently."""
+    known = {ca.directory_url for ca in services.cas if issued_by.is_directory(ca.directory_url, text)}
+    for url in sorted(known | {text}):
+        last = ""
+        while names := services.store.names_of(Listing.CA, url, after=last, limit=PAGE):
+            yield names
+            last = names[-1]
+
+
+def _cut(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + PAGE] for start in range(0, len(names), PAGE))

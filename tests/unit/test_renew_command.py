@@ -1,0 +1,140 @@
+"""`issuer renew` as an operator types it, over fakes: between two looks, the fleet works."""
+
+import re
+
+import pytest
+from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
+
+from issuer.actions import renew as action
+from issuer.cli import main
+from issuer.cli import renew as command
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+from tests.fakes import NAME, below
+from tests.faults import fails
+from tests.simulated_fleet import HOUR, SimulatedFleet
+
+NAMES = below("customer.example", 3)
+
+
+@pytest.fixture
+def issuer(services: Services, fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch):
+    fleet.issued(*NAMES)
+    monkeypatch.setattr(command, "load_services", lambda: services)
+    monkeypatch.setattr(command.time, "sleep", lambda _: fleet.run(10))
+
+    def issuer(*arguments: str) -> Result:
+        services.clock.forward(1)
+        with capture_logs():
+            return CliRunner().invoke(main, ["renew", *arguments], catch_exceptions=False)
+
+    return issuer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["--all"], 3),
+        (["--issued-by", "Fake CA"], 3),
+        (["--issued-by", "https://ca.example/directory"], 3),
+        ([NAMES[0]], 1),
+        ([NAMES[0], f"{NAMES[1].upper()}."], 2),
+        (["--all", "--pace", "0.5"], 3),
+    ],
+    ids=str,
+)
+def test_n22_it_says_how_it_goes_and_how_it_ends(
+    issuer, services: Services, fleet: SimulatedFleet, arguments: list[str], count: int
+) -> None:
+    before = {name: fleet.domain(name).certificate.serial for name in NAMES}
+    result = issuer(*arguments)
+    assert (result.exit_code, services.cas[0].calls.count("new_order")) == (0, 3 + count), result.output
+    lines = result.output.splitlines()
+    assert lines[0].startswith(f"to renew: {count} certificate{'s' if count > 1 else ''}, at ")
+    assert lines[0].endswith(f"; {count} of them marked now")
+    assert lines[-2:] == [
+        f"{count} of {count} renewed, 0 in progress, 0 waiting for their turn, 0 delayed",
+        f"renewed: {count} certificate{'s' if count > 1 else ''}",
+    ]
+    after = {name: fleet.domain(name).certificate.serial for name in NAMES}
+    assert sum(before[name] != after[name] for name in NAMES) == count
+    assert issuer(*arguments).output.splitlines()[0].endswith(f"; {count} of them marked now"), "the next call is anew"
+
+
+@pytest.mark.parametrize("again", [["--all"], ["--all", "--pace", "5"], ["--all", "--no-wait"]], ids=str)
+def test_n22_the_same_call_goes_on_after_ctrl_c(
+    issuer, services: Services, fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch, again: list[str]
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command.time, "sleep", interrupt)
+        result = issuer("--all")
+    assert (result.exit_code, "call this again" in result.output) == (1, True)
+    fleet.run(HOUR)
+    result = issuer(*again)
+    assert result.output.startswith("going on with the same call of 2026-")
+    assert "; 0 of them marked now" in result.output
+    assert (result.exit_code, services.cas[0].calls.count("new_order")) == (0, 6)
+
+
+def test_n22_with_no_wait_it_ends_when_all_are_marked(issuer, services: Services, fleet: SimulatedFleet) -> None:
+    result = issuer("--all", "--no-wait")
+    assert (result.exit_code, len(result.output.splitlines())) == (0, 1)
+    assert services.cas[0].calls.count("new_order") == 3
+    fleet.run(HOUR)
+    assert services.cas[0].calls.count("new_order") == 6
+
+
+def test_n22_what_is_delayed_is_told_with_its_reason(issuer, services: Services) -> None:
+    services.cas[0].before = fails(Problem(ProblemType.CA_REFUSED), "new_order")
+    result = issuer("--all")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-2:] == [
+        "renewed: 0 certificates",
+        f"not renewed yet (ca-refused), will be retried automatically: 3: {', '.join(NAMES)}",
+    ]
+
+
+def test_n22_without_the_store_it_waits(issuer, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = services.store._redis.connection_pool.connection_kwargs["server"]
+    server.connected = False
+    run = action.Run(action.Selection(), asked_at=services.clock() + 1, is_resumed=False, per_second=None)
+    monkeypatch.setattr(action, "begin", lambda *_, **__: run)
+    sleep = command.time.sleep
+
+    def come_back(seconds: float) -> None:
+        server.connected = True
+        sleep(seconds)
+
+    monkeypatch.setattr(command.time, "sleep", come_back)
+    result = issuer("--all")
+    assert "this command goes on when the store answers again" in result.output.splitlines()[0]
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give either names, or --issued-by, or --all"),
+        (["--all", NAME], "give either names, or --issued-by, or --all"),
+        (["--all", "--issued-by", "R10"], "give either names, or --issued-by, or --all"),
+        (["--issued-by", " "], "needs a value"),
+        (["--all", "--pace", "0"], "0"),
+        (["--issued-by", "R10"], r"no certificate is issued by R10 \(the issuers are: Fake CA \(3\)\)"),
+        (["--issued-by", "https://c.example/"], r"no certificate is issued by https://c\.example/ \("),
+        (["other.example"], "there is no certificate to renew: other.example"),
+        (["a..b"], "no certificate can be had for this name"),
+    ],
+    ids=str,
+)
+def test_n22_a_call_that_means_nothing_is_refused(
+    issuer, services: Services, fleet: SimulatedFleet, arguments: list[str], words: str
+) -> None:
+    result = issuer(*arguments)
+    assert result.exit_code != 0
+    assert re.search(words, result.output), result.output
+    fleet.run(HOUR)
+    assert services.cas[0].calls.count("new_order") == 3
