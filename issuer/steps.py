@@ -63,7 +63,7 @@ def order(services: Services, record: Record) -> StepResult:
         record = _require_caa(services, record, ca)
         if limits.spend(services, record, ca, is_renewal=replaces is not None):
             return SaveAndContinue(record.with_issuance(replace(issuance, is_charged=True)))
-    placed = ca.new_order(name, replaces, record.domain.profile or "")
+    placed = ca.new_order(name, replaces, record.domain.profile or "", record.domain.required_profile or "")
     return Advance(
         record.with_issuance(
             issuance.advance(

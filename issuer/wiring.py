@@ -66,6 +66,7 @@ def _authority(ca: CaSettings, settings: Settings, store: RedisStore, vault: Vau
     policy = CaPolicy(
         weight=ca.weight,
         profile=ca.profile,
+        required_profile=ca.required_profile,
         preferred_chain=ca.preferred_chain,
         eab_key_id=ca.eab_key_id,
         eab_hmac_key=ca.eab_hmac_key.get_secret_value(),

@@ -146,6 +146,7 @@ class FakeCa:
         self.policy = CaPolicy()
         self.identities: tuple[str, ...] = (host,)
         self.profiles: list[str] = []
+        self.required_profiles: list[str] = []
         self.preferred: list[str] = []
         self.clock = clock
         self.published = published
@@ -177,9 +178,10 @@ class FakeCa:
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         return self._call("renewal_info", self.renewal_infos, certificate_id)
 
-    def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
+    def new_order(self, name: str, replaces: str | None = None, profile: str = "", required_profile: str = "") -> Order:
         self.replaced.append(replaces)
         self.profiles.append(profile)
+        self.required_profiles.append(required_profile)
         return self._call("new_order", self._new_order, name)
 
     def order(self, url: str) -> Order:

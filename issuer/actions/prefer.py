@@ -7,21 +7,24 @@ from issuer.problem import Problem, ProblemType
 
 
 def prefer(
-    services: Services, name: str, *, ca: str | None = None, profile: str | None = None, chain: str | None = None
+    services: Services,
+    name: str,
+    *,
+    ca: str | None = None,
+    profile: str | None = None,
+    required_profile: str | None = None,
+    chain: str | None = None,
 ) -> Record:
-    """Set the only CA of a domain (its directory URL), its certificate profile, and the common name of the issuer that
-    its chain should lead to, from its next order on.
+    """Set the only CA of a domain (its directory URL), its certificate profile (preferred or required, as in
+    `ports.CaPolicy`), and the common name of the issuer that its chain should lead to, from its next order on.
 
     None leaves a preference unchanged, an empty text removes it. Raises Problem for an unknown domain or CA.
     """
     if ca and services.ca_at(ca) is None:
         known = ", ".join(authority.directory_url for authority in services.cas)
         raise Problem(ProblemType.INVALID_REQUEST, f"{ca} is not one of the CAs in use", hint=f"they are {known}")
-    preferences = {
-        field: value or None
-        for field, value in (("ca", ca), ("profile", profile), ("preferred_chain", chain))
-        if value is not None
-    }
+    chosen = {"ca": ca, "profile": profile, "required_profile": required_profile, "preferred_chain": chain}
+    preferences = {field: value or None for field, value in chosen.items() if value is not None}
     now = services.clock()
 
     unchanged: Record | None = None

@@ -11,6 +11,7 @@ from issuer.ca.certificates import Certificates
 from issuer.ca.orders import Orders
 from issuer.ca.session import Session
 from issuer.ca.transport import Transport
+from issuer.ca.wishes import Profiles
 from issuer.keys import Vault
 from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
 
@@ -42,7 +43,7 @@ class AcmeAuthority:
             contact=contact,
             terms_agreed=terms_agreed,
         )
-        self._orders = Orders(self._session, profile=policy.profile)
+        self._orders = Orders(self._session, Profiles(policy.profile, policy.required_profile))
         self._authorizations = Authorizations(self._session)
         self._certificates = Certificates(self._session, preferred_chain=policy.preferred_chain)
 
@@ -77,9 +78,9 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         return self._certificates.renewal_info(certificate_id)
 
-    def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
+    def new_order(self, name: str, replaces: str | None = None, profile: str = "", required_profile: str = "") -> Order:
         """See `ports.CertificateAuthority`."""
-        return self._orders.place(name, replaces, profile)
+        return self._orders.place(name, replaces, Profiles(profile, required_profile))
 
     def order(self, url: str) -> Order:
         """See `ports.CertificateAuthority`."""

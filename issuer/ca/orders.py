@@ -3,50 +3,45 @@
 import json
 from typing import Any
 
-import structlog
 from acme import messages
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
 
-from issuer.ca import documents, problems
-from issuer.ca.meanings import TYPES, Resource
+from issuer.ca import documents, problems, wishes
+from issuer.ca.meanings import Resource
 from issuer.ca.session import POST_AS_GET, Session, is_forgotten
 from issuer.ca.signing import Signer
 from issuer.ca.transport import Answer, Refusal, unusable
+from issuer.ca.wishes import Profiles
 from issuer.ports import Order
 from issuer.problem import Problem, ProblemType
-
-CONFLICT = 409
-ABOUT_REPLACEMENT = frozenset({"alreadyReplaced", "malformed", "unauthorized"})
-"""The error types by which CAs refuse the certificate that an order replaces (RFC 9773 §5)."""
-
-log = structlog.get_logger(__name__)
 
 
 class Orders:
     """The orders of our account at a CA."""
 
-    def __init__(self, session: Session, *, profile: str) -> None:
+    def __init__(self, session: Session, profiles: Profiles) -> None:
         self._session = session
-        self._default_profile = profile
+        self._default_profiles = profiles
 
-    def place(self, name: str, replaces: str | None, profile: str) -> Order:
+    def place(self, name: str, replaces: str | None, profiles: Profiles) -> Order:
         """See `ports.CertificateAuthority.new_order`. Every issuance starts here, so the account is found or created
         here."""
         identifier = messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name)
-        payload = messages.NewOrder(identifiers=[identifier]).to_json() | self._profile(profile)
+        required = messages.NewOrder(identifiers=[identifier]).to_json()
+        optional = {"replaces": replaces} if replaces else {}
+        profile, is_required = wishes.profile(profiles, self._default_profiles, self._offered_profiles())
+        if is_required:
+            required |= profile
+        else:
+            optional |= profile
 
         def ask(signer: Signer) -> Answer:
-            if replaces:
-                try:
-                    return self._session.post_as("newOrder", documents.body(payload | {"replaces": replaces}), signer)
-                except Refusal as refusal:
-                    if not _may_be_about_replacement(refusal):
-                        raise
-                    reason = problems.words(refusal.problem)
-                    log.info("CA refused an order as a replacement", replaces=replaces, reason=reason)
-            return self._session.post_as("newOrder", documents.body(payload), signer)
+            def post(payload: dict[str, Any]) -> Answer:
+                return self._session.post_as("newOrder", documents.body(payload), signer)
+
+            return wishes.ask(post, required, optional)
 
         answer = self._session.keeper.with_account(Resource.NEW_ORDER, ask)
         if not answer.location:
@@ -88,16 +83,9 @@ class Orders:
             raise refused
         return placed
 
-    def _profile(self, name: str) -> dict[str, str]:
-        """The profile member of an order; `name` or the policy's. Raises Problem if the CA does not offer it."""
-        profile = name or self._default_profile
+    def _offered_profiles(self) -> list[str]:
         profiles = self._session.directory.meta().get("profiles")
-        offered = sorted(profiles) if isinstance(profiles, dict) else []
-        if profile and profile not in offered:
-            shown = problems.plain(", ".join(offered))[:200] or "the CA offers none"
-            hint = f"the operator must choose one of the CA's profiles: {shown}"
-            raise Problem(ProblemType.CA_MISUNDERSTOOD, f"the CA has no profile {profile!a}", hint=hint)
-        return {"profile": profile} if profile else {}
+        return sorted(profiles) if isinstance(profiles, dict) else []
 
     def _order(self, url: str, answer: Answer, *, is_new: bool = False) -> Order:
         document = answer.json()
@@ -130,12 +118,3 @@ class Orders:
             if errors:
                 return errors[0]
         return None
-
-
-def _may_be_about_replacement(refusal: Refusal) -> bool:
-    """Whether a CA may have refused an order because of its member `replaces`. A failure of the CA, a rate limit, and
-    what is clearly about something else, such as the name, say nothing about it."""
-    status, type_ = refusal.answer.status, refusal.type
-    if not type_ or status >= problems.SERVER_ERROR or status in problems.LATER:
-        return False
-    return type_ in ABOUT_REPLACEMENT or type_ not in TYPES or status == CONFLICT

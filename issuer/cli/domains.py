@@ -27,16 +27,19 @@ def show_status(domain: str) -> None:
 @click.command("prefer")
 @click.argument("domain")
 @click.option("--ca", help="Directory URL of the only CA that its certificates may come from; '' for any CA.")
-@click.option("--profile", help="Profile of its certificates; '' for the CA's usual profile.")
+@click.option("--profile", help="Profile of its certificates where the CA offers it; '' for the usual one.")
+@click.option(
+    "--required-profile", help="Profile without which nothing is ordered: another CA is asked instead; '' for none."
+)
 @click.option("--chain", help="Common name of the issuer that its chain should lead to; '' for the CA's usual chain.")
-def prefer(domain: str, ca: str | None, profile: str | None, chain: str | None) -> None:
+def prefer(domain: str, **preferences: str | None) -> None:
     """Choose a CA, a profile or a chain for one domain, from its next order on."""
     name = names.known(domain)
-    preferences = set_preferences(load_services(), name, ca=ca, profile=profile, chain=chain).domain
+    chosen = set_preferences(load_services(), name, **preferences).domain
     usual = "the usual one"
+    profile = f"{chosen.required_profile} (required)" if chosen.required_profile else chosen.profile or usual
     click.echo(
-        f"{name}: CA {preferences.ca or 'by preference'}, profile {preferences.profile or usual}, "
-        f"chain to {preferences.preferred_chain or usual}"
+        f"{name}: CA {chosen.ca or 'by preference'}, profile {profile}, chain to {chosen.preferred_chain or usual}"
     )
 
 

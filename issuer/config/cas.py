@@ -80,8 +80,13 @@ class CaSettings(BaseModel):
     )
     profile: str = Field(
         default="",
-        description="A profile that the CA offers, such as `classic`, `tlsserver` or `shortlived`. "
-        "Not set: the CA's usual profile.",
+        description="A preferred profile, such as `classic`, `tlsserver` or `shortlived`. Not set, or not offered: the "
+        "CA's usual profile.",
+    )
+    required_profile: str = Field(
+        default="",
+        description="A profile without which nothing is ordered: if the CA does not offer or accept it, the next CA is "
+        "asked. It comes before `profile`.",
     )
     preferred_chain: str = Field(
         default="",

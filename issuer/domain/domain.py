@@ -13,7 +13,7 @@ from issuer.events import By, Event, EventType, shortened
 DAY_SECONDS = 86400
 SCHEMA = 2
 """The version of the record format. 1: the format before events and listings were written with the record."""
-CALLERS_FIELDS = ("hsts", "ca", "profile", "preferred_chain", "forced_since", "forced_at")
+CALLERS_FIELDS = ("hsts", "ca", "profile", "required_profile", "preferred_chain", "forced_since", "forced_at")
 """The fields that callers may set even while a worker has a lease: no step changes these."""
 KEPT_SECONDS = 3600
 """How long the record of a withdrawn name is kept after its hold. No worker takes this long with a record that it has
@@ -33,7 +33,8 @@ class Domain:
     recheck_at: when to ask DNS again.
     is_expiry_reported: the expiry of the certificate has been reported.
     ca: the directory URL of the only CA to use, chosen by the operator; None: as set for all domains.
-    profile: the certificate profile, chosen by the operator; None: as set for all domains.
+    profile: the preferred certificate profile, chosen by the operator; None: as set for all domains.
+    required_profile: the profile without which nothing is ordered, chosen by the operator; None: as for all domains.
     preferred_chain: the issuer that the chain should lead to, chosen by the operator; None: as set for all domains.
     hsts: its own HSTS policy; None: the default policy.
     forced_since: when the operator last asked for a new certificate in place of the one in force; it stays when that is
@@ -57,6 +58,7 @@ class Domain:
     is_expiry_reported: bool = False
     ca: str | None = None
     profile: str | None = None
+    required_profile: str | None = None
     preferred_chain: str | None = None
     hsts: Hsts | None = None
     forced_since: float | None = None

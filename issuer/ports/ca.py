@@ -24,12 +24,14 @@ class CaLimits:
 
 @dataclass(frozen=True, slots=True)
 class CaPolicy:
-    """How we use a CA. weight: its share of the domains, as their first choice. profile: for new orders; empty: none.
+    """How we use a CA. weight: its share of the domains, as their first choice. profile: for new orders, left out
+    if the CA does not offer or accept it. required_profile: no order is placed without it. Empty: none.
     preferred_chain: the common name of the issuer that the chain should lead to. eab_key_id, eab_hmac_key (base64url):
     External Account Binding (RFC 8555 §7.3.4); empty if the CA requires none."""
 
     weight: int = 0
     profile: str = ""
+    required_profile: str = ""
     preferred_chain: str = ""
     eab_key_id: str = ""
     eab_hmac_key: str = field(default="", repr=False)
@@ -153,9 +155,10 @@ class CertificateAuthority(Protocol):
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         """When the CA wants a certificate to be renewed (RFC 9773 §4)."""
 
-    def new_order(self, name: str, replaces: str | None = None, profile: str = "") -> Order:
+    def new_order(self, name: str, replaces: str | None = None, profile: str = "", required_profile: str = "") -> Order:
         """Order a certificate for one name (§7.4). replaces: the id of the certificate that it replaces (RFC 9773 §5);
-        if the CA refuses that, the order is sent without it. profile: used instead of the policy's."""
+        if the CA refuses that, the order is sent without it. profile (a preferred one), required_profile: as in
+        `CaPolicy`, and before the policy's. Raises Problem if the CA does not offer a required one."""
 
     def order(self, url: str) -> Order:
         """Fetch an order (§7.4)."""

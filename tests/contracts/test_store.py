@@ -48,6 +48,7 @@ DOMAIN = Domain(
     is_expiry_reported=True,
     ca="https://ca.example/d",
     profile="shortlived",
+    required_profile="tlsserver",
     preferred_chain="Root X2",
     hsts=HSTS,
     withdrawn_until=NOW + 9,

@@ -35,14 +35,14 @@ def test_the_domains_own_comes_before_the_policys(new_ca, wire: Wire, offering) 
 
 @pytest.mark.parametrize("profile", ["tls-server", "TLSSERVER", "tlsserver ", "45 days", "\u202e\n"])
 @pytest.mark.parametrize("by_policy", [True, False])
-def test_an_unknown_profile_is_the_operators_problem_and_the_hint_lists_the_known_ones(
+def test_n12_an_unknown_required_profile_is_the_operators_problem_and_the_hint_lists_the_known_ones(
     new_ca, wire: Wire, offering, profile: str, *, by_policy
 ) -> None:
     offering(OFFERED)
-    ca = new_ca(CaPolicy(profile=profile if by_policy else "classic"))
-    problem = problem_of(lambda: ca.new_order(NAME, profile="" if by_policy else profile))
+    ca = new_ca(CaPolicy(required_profile=profile if by_policy else "classic"))
+    problem = problem_of(lambda: ca.new_order(NAME, required_profile="" if by_policy else profile))
     assert problem.type is ProblemType.CA_MISUNDERSTOOD
-    assert problem.hint.endswith("choose one of the CA's profiles: classic, shortlived, tlsserver")
+    assert problem.hint.endswith("one of the CA's profiles, or none: classic, shortlived, tlsserver")
     assert ascii(profile) in problem.detail
     assert sent(wire) == []
 
@@ -50,10 +50,11 @@ def test_an_unknown_profile_is_the_operators_problem_and_the_hint_lists_the_know
 @pytest.mark.parametrize("profiles", [None, [], ["tlsserver"], {}, "tlsserver", 7, True])
 def test_a_directory_without_profiles_has_none(new_ca, wire: Wire, offering, profiles: object) -> None:
     offering(profiles)
-    problem = problem_of(lambda: new_ca(CaPolicy(profile="tlsserver")).new_order(NAME))
+    problem = problem_of(lambda: new_ca(CaPolicy(required_profile="tlsserver")).new_order(NAME))
     assert (problem.type, problem.hint.endswith("the CA offers none")) == (ProblemType.CA_MISUNDERSTOOD, True)
-    assert new_ca().new_order(NAME).url
-    assert sent(wire) == ["none"]
+    for profile in ("", "tlsserver"):
+        assert new_ca(CaPolicy(profile=profile)).new_order(NAME).url
+    assert sent(wire) == ["none"] * 2
 
 
 @pytest.mark.parametrize("meta", [None, [], "x", 7])
@@ -66,6 +67,6 @@ def test_a_directory_whose_meta_is_none_will_do(new_ca, wire: Wire, meta: object
 
 def test_names_of_profiles_are_shown_in_one_line_with_an_end(new_ca, offering) -> None:
     offering({f"{number:03}\n\x1b[2J": "x" for number in range(500)})
-    hint = problem_of(lambda: new_ca(CaPolicy(profile="x")).new_order(NAME)).hint
+    hint = problem_of(lambda: new_ca(CaPolicy(required_profile="x")).new_order(NAME)).hint
     assert hint.isprintable()
     assert len(hint) < 300

@@ -172,6 +172,8 @@ def test_a_domain_may_have_a_ca_and_a_profile_of_its_own(services: Services, peb
     assert issuer("prefer", name, "--ca", "")[0] == 0
     domain = services.store.load(name).domain
     assert (domain.ca, domain.profile) == (None, "shortlived")
+    assert "profile tlsserver (required)" in issuer("prefer", name, "--required-profile", "tlsserver")[1]
+    assert services.store.load(name).domain.required_profile == "tlsserver"
     assert services.store.load(name).issuance.step is Step.ORDER
 
 

@@ -31,6 +31,8 @@ class Orders:
         names, profile = _names(payload.get("identifiers")), payload.get("profile")
         if profile is not None and profile not in self._switches.profiles:
             raise Refused(400, "invalidProfile", f"there is no profile {profile}")
+        if profile in self._switches.refused_profiles:
+            raise Refused(*self._switches.refused_profiles[profile], f"profile {profile} is not for you")
         order = self._open(account, names, profile) or self._new_order(account, names, profile, payload.get("replaces"))
         return self._answer(order, 201, {"Location": order.url})
 

@@ -36,6 +36,7 @@ class Switches:
     unfinished_word: the status of a pending authorization, as shown.
     finalize_members: the only members of an answer to finalize.
     wrong_key: status and whole type of the refusal of a request that is signed by another key than the account's.
+    refused_profiles: offered, but refused for a new order, with a status and an error type.
     """
 
     reuse_orders: bool = False
@@ -66,6 +67,7 @@ class Switches:
     origin_shown: str | None = None
     unfinished_word: str = "pending"
     finalize_members: tuple[str, ...] | None = None
+    refused_profiles: dict[str, tuple[int, str]] = field(default_factory=dict)
     wrong_key: tuple[int, str] | None = None
 
     def while_unfinished(self, status: str) -> dict[str, str]:

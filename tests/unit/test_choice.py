@@ -219,6 +219,15 @@ def test_a_profile_alone_is_asked_for_at_every_ca(services: Services) -> None:
     assert fleet.domain().certificate.ca == second.directory_url
 
 
+def test_n12_a_required_profile_is_asked_for_at_every_ca(services: Services) -> None:
+    first, second = services.cas
+    first.before = fails(Problem(ProblemType.CA_MISUNDERSTOOD, "it has no such profile"))
+    fleet = chosen_for(services, required_profile="shortlived", profile="tlsserver")
+    fleet.run(A_WHILE)
+    assert (first.required_profiles, second.required_profiles) == (["shortlived"], ["shortlived"])
+    assert fleet.domain().certificate.ca == second.directory_url
+
+
 def test_the_chain_that_is_set_for_a_domain_is_asked_for(services: Services) -> None:
     chosen_for(services, preferred_chain="Root X2").run(A_WHILE)
     assert services.cas[0].preferred == ["Root X2"]
