@@ -36,10 +36,10 @@ def points_here(
     if proof_by is not HolderProof.TXT:
         return pointing
     proof = services.resolver.has_proof(name, own)
-    if pointing.verdict is Verdict.YES:
-        return replace(proof, is_elsewhere=pointing.is_elsewhere)
     if proof.verdict is Verdict.YES:
         return pointing
+    if pointing.verdict is Verdict.YES:
+        return proof
     advice = f"{pointing.advice}, and {proof.hint}" if pointing.advice else ""
     return replace(pointing, required_record=f"{pointing.required_record} and {proof.required_record}", advice=advice)
 
@@ -58,7 +58,8 @@ def _through_name(
     probe = services.probe.arrives_here_for_caller if is_caller_waiting else services.probe.arrives_here
     answer = probe(name, within_name=not had_certificate)
     if answer is None:
-        return replace(pointing, verdict=Verdict.UNKNOWN) if decides else pointing
+        advice = f"{pointing.hint}; if DNS has it, a proxy (CDN) hides it: switch that off for this name"
+        return replace(pointing, verdict=Verdict.UNKNOWN if decides else Verdict.NO, advice=advice)
     if answer.verdict is not Verdict.YES:
         return replace(pointing, summary=f"{pointing.summary}; {answer.summary}") if decides else pointing
     summary = f"{pointing.summary}, but requests to it arrive here"
