@@ -1,6 +1,6 @@
 """create_app(services): the blueprints, and JSON for every error."""
 
-from flask import Flask
+from flask import Flask, Response
 
 from issuer.actions.health import Readiness
 from issuer.edge.cache import BundleCache
@@ -26,4 +26,12 @@ def create_app(services: Services) -> Flask:
     for blueprint in (api, policies, challenges, edge, health):
         app.register_blueprint(blueprint)
     errors.register(app)
+    app.after_request(_forbid_storing)
     return app
+
+
+def _forbid_storing(response: Response) -> Response:
+    """Let no cache on the way keep an answer (RFC 9111 §5.2.2.5): some have a private key, others change within
+    seconds, and without this a cache may keep even a 404 for as long as it likes (§4.2.2)."""
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -2,6 +2,7 @@
 HSTS header."""
 
 import hmac
+from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, request
 
@@ -34,19 +35,21 @@ def require_token() -> None:
 
 @edge.get("/certificate", provide_automatic_options=False)
 def certificate() -> Response:
-    """200 with chain and key in one PEM, or 204 if `server_name` has none (Caddy's get_certificate http). With
-    `otherwise=neutral`, the placeholder certificate instead of 204, so that challenges can be answered over TLS."""
+    """200 with chain and key in one PEM, or 404 if `server_name` has none (Caddy's get_certificate http). With
+    `otherwise=neutral`, the placeholder certificate instead of 404, so that challenges can be answered over TLS.
+
+    It is not 204: with that, Caddy 2.11 goes on to its own issuers, and asks a public CA for any name that is sent."""
     bundle, cache = _bundle("server_name"), current_app.extensions["cache"]
     otherwise = cache.placeholder if request.args.get("otherwise") == "neutral" else ""
     pem = bundle.bundle if bundle else otherwise
-    return Response(pem, 200 if pem else 204, content_type="application/x-pem-file")
+    return Response(pem, content_type="application/x-pem-file") if pem else _no()
 
 
 @edge.get("/ask", provide_automatic_options=False)
 def ask() -> Response:
     """200 if exactly `domain` has a certificate, otherwise 404 (Caddy's ask)."""
     bundle = _bundle("domain")
-    return Response("yes\n" if bundle else "no\n", 200 if bundle else 404, content_type="text/plain; charset=utf-8")
+    return Response("yes\n", content_type="text/plain; charset=utf-8") if bundle else _no()
 
 
 @edge.get("/headers", provide_automatic_options=False)
@@ -56,9 +59,13 @@ def headers() -> Response:
     services: Services = current_app.extensions["services"]
     bundle, now = _bundle("domain"), services.clock()
     if bundle is None or not bundle.is_valid(now):
-        return Response("no\n", 410 if bundle else 404, content_type="text/plain; charset=utf-8")
+        return _no(HTTPStatus.GONE if bundle else HTTPStatus.NOT_FOUND)
     header = bundle.header(now)
     return Response(status=204, headers={"Strict-Transport-Security": header} if header else None)
+
+
+def _no(status: HTTPStatus = HTTPStatus.NOT_FOUND) -> Response:
+    return Response("no\n", status, content_type="text/plain; charset=utf-8")
 
 
 def _bundle(parameter: str) -> EdgeBundle | None:

@@ -37,7 +37,8 @@ class JsonWorker(ThreadWorker):
         if status >= "500":
             log.error("request failed", status=int(status), reason=str(exc))
         body = json.dumps({"message": reason, "code": reason.replace(" ", "-")}).encode()
-        head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head = f"{kind}Cache-Control: no-store\r\nConnection: close\r\n\r\n".encode()
         client.sendall(status_line + b"\r\n" + head + body)
 
 

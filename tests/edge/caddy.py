@@ -123,9 +123,17 @@ def asked(connection: socket.socket, path: str, host: str, method: str = "GET", 
 
 
 def started(
-    sandbox: Sandbox, *, web: int, platform: int, roots: str = "", http_port: int = 0, **environment: str
+    sandbox: Sandbox,
+    *,
+    web: int,
+    platform: int,
+    roots: str = "",
+    http_port: int = 0,
+    config: Path = CADDYFILE,
+    **environment: str,
 ) -> Caddy:
-    """Caddy in front of `web` and of a platform, at these ports; EDGE_… of its environment may be changed."""
+    """Caddy in front of `web` and of a platform, at these ports; EDGE_… of its environment may be changed, and the
+    whole configuration."""
     http_port, https_port = http_port or free_port(), free_port()
     folder = sandbox.folder / f"caddy-{https_port}"
     values = variables(folder) | {
@@ -134,7 +142,7 @@ def started(
         "EDGE_HTTP_PORT": str(http_port),
         "EDGE_HTTPS_PORT": str(https_port),
     }
-    command = [sandbox._program("caddy"), "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"]
+    command = [sandbox._program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
     part = sandbox.start(f"caddy-{https_port}", command, values | environment)
     sandbox._ready(part, lambda: _accepts(http_port) and _accepts(https_port))
     return Caddy(http_port, https_port, folder, part, roots)

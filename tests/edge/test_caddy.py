@@ -173,6 +173,45 @@ def test_h05_no_ca_is_ever_asked(edge: Edge) -> None:
     assert "obtain" not in edge.caddy.part.log.read_text()
 
 
+OWN_CADDYFILE = """
+{
+	admin off
+	http_port {$EDGE_HTTP_PORT}
+	https_port {$EDGE_HTTPS_PORT}
+	acme_ca https://127.0.0.1:{$CA_PORT}/directory
+}
+http:// {
+	respond "plain"
+}
+https:// {
+	tls {
+		get_certificate http http://{$EDGE_WEB}/edge/certificate?token={$ISSUER_EDGE_TOKEN}
+	}
+	respond "here"
+}
+"""
+
+
+def test_n41_an_own_caddyfile_without_ask_never_asks_a_ca_for_a_foreign_name(
+    edge: Edge, module_sandbox: Sandbox, tmp_path
+) -> None:
+    name, config = "own-file.customer.example", tmp_path / "Caddyfile"
+    issue(edge.services, name)
+    config.write_text(OWN_CADDYFILE)
+    with raw_server(b"") as ca:
+        ports = {"web": edge.web_port, "platform": edge.backend_port}
+        caddy = started(module_sandbox, **ports, roots=edge.caddy.roots, config=config, CA_PORT=str(ca.port))
+        serial = edge.services.store.load(name).domain.certificate.serial
+        assert (caddy.serial(name), caddy.serial(name.upper())) == (serial, serial)
+        for foreign in ("other.customer.example", f"www.{name}", "www.google.example", "x", "127.0.0.1"):
+            assert caddy.refuses(foreign), foreign
+        assert caddy.serial(name) == serial
+        caddy.part.stop()
+        assert ca.heads == []
+    log = caddy.part.log.read_text()
+    assert ("obtain" in log, EDGE_TOKEN in log.replace(str(config), "")) == (False, False)
+
+
 @pytest.mark.parametrize("host", ["other.customer.example", "sni.customer.example.example", "x", "127.0.0.1"])
 def test_h05_a_host_that_is_not_the_name_of_the_handshake_is_misdirected(edge: Edge, host: str) -> None:
     for name in ("sni.customer.example", "other.customer.example"):

@@ -166,7 +166,7 @@ def test_a_name_without_a_certificate_reaches_the_platform_over_plain_http(termi
     assert (answer.status, answer.body) == (200, f"http young.customer.example {LOOPBACK}".encode())
 
 
-def test_d04_d01_challenges_are_answered_on_both_ports_for_any_name(
+def test_d04_d01_n31_challenges_are_answered_on_both_ports_for_any_name_and_stored_by_no_cache(
     terminator: Terminator, records: Records, services: Services
 ) -> None:
     name = "active.customer.example"
@@ -177,7 +177,9 @@ def test_d04_d01_challenges_are_answered_on_both_ports_for_any_name(
         for host in (name, "unknown.example", "Unknown.Example.:80", LOOPBACK):
             for answer in (terminator.http(host, CHALLENGE + token), terminator.https(name, host, CHALLENGE + token)):
                 assert (answer.status, answer.body) == (200, f"{token}.thumbprint".encode())
-    assert terminator.http(name, f"{CHALLENGE}unknown").status == 404
+                assert answer.headers.get_all("Cache-Control") == ["no-store"]
+    unknown = terminator.http(name, f"{CHALLENGE}unknown")
+    assert (unknown.status, unknown.headers.get_all("Cache-Control")) == (404, ["no-store"])
 
 
 def test_d01_an_expired_certificate_is_still_served_and_its_challenge_answered(
