@@ -40,6 +40,9 @@ def points_here(
         return pointing
     if pointing.verdict is Verdict.YES:
         return proof
+    if proof.verdict is Verdict.UNKNOWN:
+        # It may well be there, so nobody is told to create it.
+        return pointing
     advice = f"{pointing.advice}, and {proof.hint}" if pointing.advice else ""
     return replace(pointing, required_record=f"{pointing.required_record} and {proof.required_record}", advice=advice)
 
@@ -65,10 +68,9 @@ def _through_name(
     summary = f"{pointing.summary}, but requests to it arrive here"
     if decides:
         return replace(pointing, verdict=Verdict.YES, summary=summary)
-    advice = (
-        f"a proxy (CDN) is on: switch it off for this name, so that DNS shows the record {pointing.required_record}"
-    )
-    return replace(pointing, summary=summary, advice=advice)
+    off = "a proxy (CDN) is on: switch it off for this name"
+    advice = f"; {pointing.advice}" if pointing.advice else f", so that DNS shows the record {pointing.required_record}"
+    return replace(pointing, summary=summary, advice=f"{off}{advice}")
 
 
 def token(services: Services, account: Account | str) -> str:

@@ -17,9 +17,9 @@ from issuer.problem import Problem, ProblemType
 
 CONFIRM_SECONDS = 2.0
 """How long edges have to load a new certificate before they are asked whether they serve it."""
-UNKNOWN_HINT = (
-    "the name servers of the domain must answer; if many domains show this, the operator must check ISSUER_DNS_SERVERS"
-)
+DNSSEC_AGAIN = 2.0
+"""When a zone whose DNSSEC seems broken is asked again: a DNS server may keep an error for a second after its end."""
+DNSSEC_BROKEN = "DNSSEC of the zone is broken"
 SELF_CHECKS = 3
 
 
@@ -53,10 +53,12 @@ def order(services: Services, record: Record) -> StepResult:
     and place an order (RFC 8555 §7.4)."""
     name, issuance = record.domain.name, record.issuance
     if issuance.key is None:
-        record = _require_points_here(services, record)
+        checked = _require_points_here(services, record)
+        if checked is None:
+            return Wait(record, services.clock() + DNSSEC_AGAIN)
         key = keys.new_key(services.settings.key_type)
         with_key = replace(issuance, key=services.vault.encrypt(key), csr=keys.new_csr(key, name))
-        return SaveAndContinue(record.with_issuance(with_key))
+        return SaveAndContinue(checked.with_issuance(with_key))
     ca = _ca(services, record)
     replaces = _replaced(ca, record)
     if not issuance.is_charged:
@@ -137,34 +139,48 @@ def install(services: Services, record: Record) -> StepResult:
     return Advance(installed.with_event(now, EventType.ISSUANCE_SUCCEEDED, facts))
 
 
-def _require_points_here(services: Services, record: Record) -> Record:
-    """The record, with an event if a proxy is before the name. Raises Problem unless the name points here and, if that
-    is required, proves its holder.
+def _require_points_here(services: Services, record: Record) -> Record | None:
+    """The record, with an event if a proxy is before the name; None if DNS must be asked again first. Raises Problem
+    unless the name points here and, if that is required, proves its holder.
 
     After an unknown answer, DNS is asked once more; then the CA's own look-up decides. But only a yes goes on to the CA
-    if the last clear answer was no, or if a required proof, which the CA does not check, has never been seen.
+    if the last clear answer was no, or if a required proof, which the CA does not check, has never been seen. A CA
+    refuses a zone whose DNSSEC is broken, so there it decides only if a certificate in force may depend on it: our own
+    DNS servers may be the ones that are wrong.
     """
-    domain = record.domain
+    domain, issuance = record.domain, record.issuance
     had_certificate = domain.certificate is not None
     finding = ownership.points_here(services, domain.name, domain.account, had_certificate=had_certificate)
-    is_unproved = services.settings.holder_proof is not HolderProof.NONE and not had_certificate
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=finding.hint)
-    if finding.verdict is Verdict.UNKNOWN and (record.issuance.tries == 0 or domain.moved_away_since or is_unproved):
-        raise Problem(ProblemType.DNS_UNKNOWN, finding.summary, hint=UNKNOWN_HINT)
     if finding.verdict is Verdict.YES and finding.is_elsewhere:
         return record.with_event(services.clock(), EventType.DOMAIN_PROXIED, {"summary": finding.summary})
+    if finding.verdict is Verdict.YES:
+        return record
+    if finding.is_bogus and issuance.waits == 0:
+        return None
+    is_unproved = services.settings.holder_proof is not HolderProof.NONE and not had_certificate
+    is_refused = finding.is_bogus and not had_certificate
+    if issuance.tries == 0 or domain.moved_away_since or is_unproved or is_refused:
+        raise _dns_unknown(finding.summary, finding.hint, is_bogus=finding.is_bogus)
     return record
 
 
 def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Record:
     """Check the domain's CAA records, and add the result to the timeline. Raises Problem(caa) if they clearly forbid
-    the CA to issue."""
+    the CA to issue, and Problem(dns-unknown) for a new name if they are in a zone whose DNSSEC is broken."""
     finding = services.resolver.caa(record.domain.name, ca.caa_identities(), ca.account_url())
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.CAA, finding.summary, hint="allow the CA in the domain's CAA records, or remove them")
+    if finding.is_bogus and (record.domain.certificate is None or record.issuance.tries == 0):
+        raise _dns_unknown(finding.summary, finding.advice, is_bogus=True)
     facts = {"verdict": finding.verdict.value, "summary": finding.summary}
     return record.with_event(services.clock(), EventType.CAA_CHECKED, facts)
+
+
+def _dns_unknown(summary: str, hint: str, *, is_bogus: bool) -> Problem:
+    message = DNSSEC_BROKEN if is_bogus else ""
+    return Problem(ProblemType.DNS_UNKNOWN, summary, message=message, hint=hint)
 
 
 def _ca(services: Services, record: Record) -> CertificateAuthority:

@@ -55,7 +55,8 @@ class FakeClock:
 
 class FakeResolver:
     """Gives the verdict that a test has set for a name; yes for all others. elsewhere: names with foreign addresses
-    alone. proofs: the token that a name shows; none for all others."""
+    alone. proofs: the token that a name shows; none for all others. bogus, bogus_caa: names in zones whose DNSSEC is
+    broken, and those for whose CAA records alone it is."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
@@ -63,6 +64,8 @@ class FakeResolver:
         self.caa_verdicts: dict[str, Verdict] = {}
         self.asked: list[str] = []
         self.proofs: dict[str, tuple[str, Verdict]] = {}
+        self.bogus: set[str] = set()
+        self.bogus_caa: set[str] = set()
 
     def points_here(self, name: str, below: str = "") -> DnsFinding:
         self.asked.append(name)
@@ -70,6 +73,8 @@ class FakeResolver:
         is_elsewhere = name in self.elsewhere
         verdict = Verdict.NO if is_elsewhere else verdict
         record = f"{name} CNAME {f'{below}.' if below else ''}{TARGET}"
+        if name in self.bogus:
+            return DnsFinding(Verdict.UNKNOWN, f"{name} is bogus", record, "mend DNSSEC", is_bogus=True)
         return DnsFinding(verdict, f"{name} as DNS has it", record, is_elsewhere=is_elsewhere)
 
     def has_proof(self, name: str, token: str) -> DnsFinding:
@@ -80,6 +85,8 @@ class FakeResolver:
         return verdict if verdict is not Verdict.YES or shown == token else Verdict.NO
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
+        if name in self.bogus_caa:
+            return Finding(Verdict.UNKNOWN, f"{name} CAA is bogus", "mend DNSSEC", is_bogus=True)
         return Finding(self.caa_verdicts.get(name, Verdict.YES), f"{name} as its CAA records have it")
 
 

@@ -2,18 +2,20 @@
 
 `cname` checks whether the name points here; `ownership` checks whether it proves which account it belongs to; `caa`
 finds the CAA records that apply to it, `caa_rules` reads what they allow; `queries` asks the servers, and separates a
-clear answer, even an empty one, from no answer.
+clear answer, even an empty one, from no answer; `dnssec` finds out whether that is because DNSSEC of a zone is broken;
+`advice` says what must be done.
 """
 
 from collections.abc import Collection, Sequence
 
 from dns.exception import DNSException
 
+from issuer.dns.advice import TARGET_ADVICE, after_no, after_unknown
 from issuer.dns.caa import permission
 from issuer.dns.caa_rules import Applicant
-from issuer.dns.cname import CnameLookup, listed
+from issuer.dns.cname import CnameLookup, TargetError, listed
 from issuer.dns.ownership import proof
-from issuer.dns.queries import name_of
+from issuer.dns.queries import UnansweredError, name_of
 from issuer.dns.servers import Nameservers
 from issuer.ports import DnsFinding, Finding, Verdict
 
@@ -45,8 +47,7 @@ class DnsResolver:
         record = f"{name.rstrip('.').lower()} CNAME {listed(targets)}"
         try:
             lookup = CnameLookup(self._nameservers.queries(), targets, chain=[name_of(name)], by_cname=bool(below))
-            verdict, summary = lookup.verdict()
-            return DnsFinding(verdict, summary, record, is_elsewhere=lookup.is_elsewhere)
+            return _pointing(lookup, record)
         except (DNSException, OSError, ValueError) as error:
             return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 
@@ -58,7 +59,11 @@ class DnsResolver:
         owner = f"{PROOF_LABEL}.{name.rstrip('.').lower()}"
         record = f"{owner} TXT {token}"
         try:
-            return DnsFinding(*proof(self._nameservers.queries(), owner, token), required_record=record)
+            queries = self._nameservers.queries()
+            return DnsFinding(*proof(queries, owner, token), record)
+        except UnansweredError as error:
+            summary, advice, is_bogus = after_unknown(queries, error)
+            return DnsFinding(Verdict.UNKNOWN, summary, record, advice, is_bogus=is_bogus)
         except (DNSException, OSError, ValueError) as error:
             return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 
@@ -71,6 +76,23 @@ class DnsResolver:
         if not applicant.issuers:
             return Finding(Verdict.YES, "the CA names no domain for CAA records, so they were not checked")
         try:
-            return permission(self._nameservers.queries(), name_of(name), applicant)
+            queries = self._nameservers.queries()
+            return permission(queries, name_of(name), applicant)
+        except UnansweredError as error:
+            return Finding(Verdict.UNKNOWN, *after_unknown(queries, error))
         except (DNSException, OSError, ValueError) as error:
             return Finding(Verdict.UNKNOWN, f"DNS could not be queried: {error}")
+
+
+def _pointing(lookup: CnameLookup, record: str) -> DnsFinding:
+    try:
+        verdict, summary = lookup.verdict()
+        advice = after_no(lookup) if verdict is Verdict.NO else ""
+        return DnsFinding(verdict, summary, record, advice, lookup.is_elsewhere)
+    except TargetError as error:
+        if error.error is None:
+            return DnsFinding(Verdict.UNKNOWN, lookup.unknown(str(error)), record, TARGET_ADVICE)
+        reason, advice, is_bogus = after_unknown(lookup.queries, error.error, is_ours=True)
+    except UnansweredError as error:
+        reason, advice, is_bogus = after_unknown(lookup.queries, error)
+    return DnsFinding(Verdict.UNKNOWN, lookup.unknown(reason), record, advice, is_bogus=is_bogus)

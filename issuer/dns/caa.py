@@ -9,16 +9,14 @@ from dns.rdtypes.ANY.CAA import CAA as Record  # noqa: N811 - a class
 from dns.rrset import RRset
 
 from issuer.dns.caa_rules import Applicant, judge
-from issuer.dns.queries import NoSuchNameError, Queries, UnansweredError, text_of
+from issuer.dns.queries import NoSuchNameError, Queries, text_of
 from issuer.ports import Finding, Verdict
 
 
 def permission(queries: Queries, name: Name, applicant: Applicant) -> Finding:
-    """Whether the applicant may issue a certificate for a name, by the closest records on the way up from it."""
-    try:
-        level, records = _closest(queries, name)
-    except UnansweredError as error:
-        return Finding(Verdict.UNKNOWN, str(error))
+    """Whether the applicant may issue a certificate for a name, by the closest records on the way up from it. Raises
+    UnansweredError."""
+    level, records = _closest(queries, name)
     if not records:
         return Finding(Verdict.YES, f"neither {text_of(name)} nor a name above it has a CAA record")
     verdict, words = judge(cast("Iterable[Record]", records), applicant)

@@ -19,7 +19,12 @@ MAX_SHOWN = 3
 
 
 class TargetError(Exception):
-    """Our own targets have no address, so that nothing can be compared with them."""
+    """Our own targets have no address, or none that is known, so that nothing can be compared with them. error: why it
+    is unknown."""
+
+    def __init__(self, words: str, error: UnansweredError | None = None) -> None:
+        super().__init__(words)
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,19 @@ class CnameLookup:
         return bool(self.theirs) and not self.theirs & self.ours
 
     def verdict(self) -> tuple[Verdict, str]:
-        """The verdict, and a summary of what was found."""
+        """Yes or no, and a summary of what was found. Raises UnansweredError or TargetError if it is unknown."""
         try:
             return self._follow()
         except NoSuchNameError:
             return Verdict.NO, self._summary("has no DNS record at all")
-        except (UnansweredError, TargetError) as error:
-            return Verdict.UNKNOWN, f"{self._summary()}; {error}" if self.chain[1:] else str(error)
+
+    def unknown(self, reason: str) -> str:
+        """A summary without a verdict."""
+        return f"{self._summary()}; {reason}" if self.chain[1:] else reason
+
+    def target_addresses(self) -> set[str]:
+        """The known addresses of our targets, of both families."""
+        return set().union(*(self._addresses(self.targets, family)[0] for family in FAMILIES))
 
     def _follow(self) -> tuple[Verdict, str]:
         while (last := self.chain[-1]) not in self.targets:
@@ -94,22 +105,23 @@ class CnameLookup:
             words = self._having(self.strays, beside_ours=is_mixed)
             return Verdict.NO, self._summary(words if is_mixed else "", without_hops=words)
         if uncompared:
-            raise uncompared[0]
+            raise TargetError(str(uncompared[0]), uncompared[0])
         if failed and (not self.theirs or failed[0].is_silent):
             # Else it is a server that answers uselessly to one of the two types (RFC 4074); CAs use the other, too.
             raise failed[0]
         return Verdict.YES if self.theirs else Verdict.NO, self._summary(self._having(self.theirs))
 
     def _require_address(self, targets: Sequence[Name]) -> None:
-        """Raise TargetError or UnansweredError for targets without an address: the operator must act, so no customer is
-        refused."""
+        """Raise TargetError for targets without an address: the operator must act, so no customer is refused."""
         unanswered: list[UnansweredError] = []
         for family in FAMILIES:
             addresses, family_unanswered = self._addresses(targets, family)
             if addresses:
                 return
             unanswered += family_unanswered
-        raise unanswered[0] if unanswered else TargetError(f"our own target {listed(targets)} has no address")
+        if unanswered:
+            raise TargetError(str(unanswered[0]), unanswered[0])
+        raise TargetError(f"our own target {listed(targets)} has no address")
 
     def _addresses(self, names: Iterable[Name], family: RdataType) -> tuple[set[str], list[UnansweredError]]:
         """The known addresses, and the queries without an answer."""

@@ -16,29 +16,40 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+UNKNOWN_HINT = (
+    "the name servers of the domain must answer; if many domains show this, the operator must check ISSUER_DNS_SERVERS"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check. summary: what was found, in words."""
+    """The result of a check. summary: what was found, in words. advice: what must be done, if that is known. is_bogus:
+    it is unknown because DNSSEC of a zone is broken, so a CA refuses the name."""
 
     verdict: Verdict
     summary: str
+    advice: str = ""
+    is_bogus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DnsFinding:
     """Whether a name points here, or proves which account it belongs to. summary: what was found, in words.
-    required_record: the record that it must have. advice: what its owner must do, if not create that record.
-    is_elsewhere: it has addresses, and none is ours: those of other servers, or of a proxy before ours."""
+    required_record: the record that it must have. advice: what must be done, if not create that record. is_elsewhere:
+    it has addresses, and none is ours: those of other servers, or of a proxy before ours. is_bogus: as in `Finding`."""
 
     verdict: Verdict
     summary: str
     required_record: str
     advice: str = ""
     is_elsewhere: bool = False
+    is_bogus: bool = False
 
     @property
     def hint(self) -> str:
-        """What the owner of the name must do after a no."""
+        """What must be done after a no, or while it is unknown: then the record may well be there."""
+        if self.verdict is Verdict.UNKNOWN:
+            return self.advice or UNKNOWN_HINT
         return self.advice or f"create the record {self.required_record}"
 
 

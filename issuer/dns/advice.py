@@ -1,0 +1,75 @@
+"""What must be done about a name that does not point here, or of which DNS says nothing clear."""
+
+from collections.abc import Iterable
+
+from dns.name import Name, root
+from dns.rdatatype import NS, SOA
+
+from issuer import names
+from issuer.dns.cname import CnameLookup, listed
+from issuer.dns.dnssec import broken_zone
+from issuer.dns.queries import NoSuchNameError, Queries, UnansweredError, text_of
+
+NOTHING_FOR_THE_OWNER = "the owner of the domain need do nothing"
+TARGET_ADVICE = f"the operator must check the DNS of the platform's own target; {NOTHING_FOR_THE_OWNER}"
+MAX_SHOWN = 4
+
+
+def after_no(lookup: CnameLookup) -> str:
+    """For the owner of a name that does not point here; empty: the required record must be created."""
+    name, end = lookup.chain[0], lookup.chain[-1]
+    if lookup.strays and lookup.theirs & lookup.ours and not lookup.by_cname:
+        return f"remove the record {_records(end, lookup.strays)}"
+    return "" if lookup.chain[1:] or not is_apex(lookup.queries, name) else _for_apex(lookup)
+
+
+def _for_apex(lookup: CnameLookup) -> str:
+    name = text_of(lookup.chain[0])
+    cannot = f"{name} is the apex of its zone and cannot have a CNAME"
+    if lookup.by_cname:
+        return f"{cannot}, so it cannot prove whose it is: use a name below it, such as www.{name}"
+    ours = lookup.target_addresses()
+    records = f", or {_records(lookup.chain[0], ours)}" if ours else ""
+    instead = f", in place of {_records(lookup.chain[0], lookup.strays)}" if lookup.strays else ""
+    return f"{cannot}: create an ALIAS or ANAME record to {listed(lookup.targets)}{records}{instead}"
+
+
+def is_apex(queries: Queries, name: Name) -> bool:
+    """Whether a name is the apex of a zone, and so cannot have a CNAME (RFC 1912 §2.4): it has an SOA or NS record. If
+    DNS does not say, by the public suffix list."""
+    is_answered = False
+    for rdtype in (SOA, NS):
+        try:
+            answer = queries.resolve(name, rdtype)
+        except (NoSuchNameError, UnansweredError):
+            continue
+        is_answered = True
+        if answer.rrset and answer.rrset.name.canonicalize() == name:
+            return True
+    return not is_answered and names.registered_domain(text_of(name)) == text_of(name)
+
+
+def after_unknown(queries: Queries, error: UnansweredError, *, is_ours: bool = False) -> tuple[str, str, bool]:
+    """Why a query has no clear answer, in words; what must be done, empty: the usual; and whether a zone's DNSSEC is
+    broken. is_ours: the query was for one of our targets."""
+    zone = broken_zone(queries, error)
+    if zone == root:
+        summary = f"{error}, as our own DNS server finds DNSSEC broken from the root zone on"
+        advice = "the operator must check the servers in ISSUER_DNS_SERVERS, their clock and their trust anchor"
+        return summary, f"{advice}; {NOTHING_FOR_THE_OWNER}", False
+    if zone is None:
+        return str(error), TARGET_ADVICE if is_ours else "", False
+    shown = text_of(zone)
+    summary = f"{error}, as DNSSEC of the zone {shown} is broken"
+    repair = f"sign the zone {shown} anew, or remove its DS record at the registrar"
+    refused = "since 2026-03-15 every CA must refuse it"
+    if is_ours:
+        return summary, f"the platform must {repair}: {refused}; {NOTHING_FOR_THE_OWNER}", True
+    lasting = "after the repair, DNS servers may show the former state for some minutes"
+    return summary, f"whoever runs its DNS must {repair}: {refused}; {lasting}", True
+
+
+def _records(owner: Name, addresses: Iterable[str]) -> str:
+    """Address records in words, the first few."""
+    shown = sorted(f"{text_of(owner)} {'AAAA' if ':' in address else 'A'} {address}" for address in addresses)
+    return " and ".join(shown[:MAX_SHOWN] + ["…"] * (len(shown) > MAX_SHOWN))
