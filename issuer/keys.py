@@ -1,7 +1,7 @@
 """Certificate keys and CSRs, reading what the CA sent back, and encryption at rest."""
 
 import datetime as dt
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import pairwise
@@ -38,9 +38,14 @@ INVALID_INPUT_ERRORS = (
     x509.UnsupportedGeneralNameType,
 )
 
+PEM_BEGIN, PEM_END = "-----BEGIN CERTIFICATE-----\n", "\n-----END CERTIFICATE-----\n"
+
 PLACEHOLDER_NAME = "no-certificate-yet.invalid"
 """The only name in the placeholder certificate, which edges serve for names without one; nobody can own it
 (RFC 2606 §2)."""
+
+TOKEN_FRAME = 1 + 8 + 16 + 32
+"""The bytes of a Fernet token beside its blocks of 16: version, time, IV and HMAC."""
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -77,6 +82,15 @@ class Vault:
                 ProblemType.UNDECRYPTABLE,
                 hint="the operator must add the key that encrypted it to ISSUER_ENCRYPTION_KEYS again",
             ) from None
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be a Fernet token at all, of whatever key; False if it is cut off."""
+    try:
+        token = urlsafe_b64decode(text.encode())
+    except ValueError:
+        return False
+    return token[:1] == b"\x80" and len(token) > TOKEN_FRAME and (len(token) - TOKEN_FRAME) % 16 == 0
 
 
 def new_encryption_key() -> str:
@@ -175,14 +189,22 @@ def read_chain(pem: str, *, key: bytes, name: str, now: float) -> tuple[str, x50
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in chain), leaf
 
 
-def verify_bundle(bundle: str, name: str) -> None:
-    """Raise Problem(bad-certificate) unless a PEM of chain and key is complete: every certificate is signed by the
-    next, and the leaf is for `name` and for the key. An expired certificate is accepted."""
+def require_whole(bundle: str) -> x509.SubjectAlternativeName:
+    """The names in a PEM of chain and key. Raises Problem(bad-certificate) unless it is whole: every certificate is
+    signed by the next, and the leaf is for the key. An expired certificate is accepted."""
     try:
         key = load_pem_private_key(bundle.encode(), password=None)
     except INVALID_INPUT_ERRORS as error:
         raise _bad(f"its key cannot be read ({type(error).__name__})") from None
     _, names = _verified(bundle, key)
+    if bundle.count(PEM_BEGIN) != bundle.count(PEM_END):
+        raise _bad("its chain is cut off")
+    return names
+
+
+def verify_bundle(bundle: str, name: str) -> None:
+    """Raise Problem(bad-certificate) unless a PEM of chain and key is whole, and the leaf is for `name`."""
+    names = require_whole(bundle)
     if name not in (dns_name.lower() for dns_name in names.get_values_for_type(x509.DNSName)):
         raise _bad(f"the certificate is not for {name}")
 
@@ -202,9 +224,10 @@ def as_certificate(pem: str, *, key: bytes, name: str, ca: str, vault: Vault, no
 
 
 def certificate_id(chain: str) -> str | None:
-    """The identifier of the leaf of a chain for renewal info (RFC 9773 §4.1); None if it names no authority key."""
-    leaf = x509.load_pem_x509_certificate(chain.encode())
+    """The identifier of the leaf of a chain for renewal info (RFC 9773 §4.1); None if it names no authority key, or
+    cannot be read."""
     try:
+        leaf = x509.load_pem_x509_certificate(chain.encode())
         authority = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     except INVALID_INPUT_ERRORS:
         return None

@@ -74,13 +74,15 @@ EDGE_GIVEN_UP = Counter(
     "issuer_edge_given_up_total", "Certificates that some edge did not serve within a day; they are no longer checked."
 )
 EDGE_UNCONFIRMED = "issuer_edge_unconfirmed"
+DAMAGED = "issuer_damaged_records"
 EVENTS = Counter(
     "issuer_events_total", "What has happened to domains, by event type and problem code.", ("type", "code")
 )
 
 
-def exposition(counted: CounterValues, *, unconfirmed: int) -> bytes:
-    """All metrics in Prometheus' text format. unconfirmed: how many certificates not all edges serve yet."""
+def exposition(counted: CounterValues, *, unconfirmed: int, damaged: int = 0) -> bytes:
+    """All metrics in Prometheus' text format. unconfirmed: how many certificates not all edges serve yet. damaged: how
+    many records cannot be read."""
 
     class All(Collector):
         def collect(self) -> Iterator[Metric]:
@@ -88,6 +90,7 @@ def exposition(counted: CounterValues, *, unconfirmed: int) -> bytes:
             yield GaugeMetricFamily(
                 EDGE_UNCONFIRMED, "Certificates in force that not all edges are known to serve.", unconfirmed
             )
+            yield GaugeMetricFamily(DAMAGED, "Records that cannot be read, so that nothing renews them.", damaged)
 
     registry = CollectorRegistry()
     registry.register(All())

@@ -202,7 +202,8 @@ def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> in
             if problem.type is ProblemType.BUSY:
                 log.info("skipped: leased by another worker", domain=name)
                 return False
-            log.warning("skipped", domain=name, problem=problem.type.value, reason=str(problem))
+            if problem.type is not ProblemType.DAMAGED_RECORD:  # the store has reported that, once
+                log.warning("skipped", domain=name, problem=problem.type.value, reason=str(problem))
             if problem.type in UNAVAILABLE:
                 is_over.set()
         except Exception:  # whatever is wrong with one record must not stop the others

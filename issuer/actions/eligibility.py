@@ -31,9 +31,16 @@ def require_free(services: Services, account: Account, record: Record | None) ->
 
 
 def record_of(services: Services, account: Account, text: str) -> Record:
-    """The record of a name that the account holds. Raises Problem(not-initiated) for any other name."""
+    """The record of a name that the account holds. Raises Problem(not-initiated) for any other name, whether or not
+    its record is damaged."""
     name = names.known(text)
-    return require_held(services.store.load(name), account, name)
+    try:
+        record = services.store.load(name)
+    except Problem as problem:
+        if problem.type is ProblemType.DAMAGED_RECORD:
+            require_held(services.store.salvage(name, now=services.clock()), account, name)
+        raise
+    return require_held(record, account, name)
 
 
 def require_held(record: Record | None, account: Account, name: str) -> Record:
@@ -105,10 +112,12 @@ def _is_new(services: Services, held: Record | None) -> bool:
 
 def _require_idle(record: Record, now: float, *, is_renewal_asked_for: bool) -> None:
     """Raise Problem(already-initiated) if an issuance is in progress, or if there is a valid certificate (unless a PUT
-    retries its failed renewal). Raise Problem(rate-limited) if a rate limit of the CA still holds."""
+    retries its failed renewal, or the record was damaged). Raise Problem(rate-limited) if a rate limit of the CA still
+    holds."""
     certificate, name = record.domain.certificate, record.domain.name
     current = status(record, now)
     is_kept = certificate and certificate.is_valid(now) and not (is_renewal_asked_for and current is Status.ERROR)
+    is_kept = is_kept and not record.is_salvaged
     if current is Status.PROCESSING or is_kept:
         raise Problem(
             ProblemType.ALREADY_INITIATED,

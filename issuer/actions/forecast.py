@@ -94,4 +94,7 @@ def _day(at: float) -> date:
 
 
 def _host(directory_url: str) -> str:
-    return urlsplit(directory_url).hostname or "unknown"
+    try:
+        return urlsplit(directory_url).hostname or "unknown"
+    except ValueError:  # in a damaged record
+        return "unknown"

@@ -30,7 +30,8 @@ class Readiness:
 def metrics_text(services: Services) -> bytes:
     """The metrics of all processes in the text format of Prometheus."""
     unconfirmed, _ = services.store.names(Due.EDGE_CONFIRMATION, limit=1)
-    return metrics.exposition(services.counters.values(), unconfirmed=unconfirmed)
+    damaged = services.store.damaged()
+    return metrics.exposition(services.counters.values(), unconfirmed=unconfirmed, damaged=damaged)
 
 
 def reindex(services: Services, *, restart: bool = False) -> Reindexed:

@@ -51,7 +51,7 @@ def put(services: Services, account: Account, text: str, wanted: Callable[[], Hs
         header = policy.header(now) or "none"
         return held.with_domain(hsts=policy).with_event(now, EventType.HSTS_CHANGED, {"policy": header}, by=By.ACCOUNT)
 
-    record = services.store.update(name, change, now=now)
+    record = services.store.update(name, change, now=now, repairs=True)
     assert record
     return record
 

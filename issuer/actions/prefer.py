@@ -31,7 +31,7 @@ def prefer(
 
     def change(record: Record | None) -> Record | None:
         nonlocal unchanged
-        if record is None or record.domain.is_withdrawn:
+        if record is None or record.domain.is_withdrawn or not record.domain.account:
             raise Problem(ProblemType.NOT_FOUND, name)
         preferring = record.with_domain(**preferences)
         if preferring.domain == record.domain:
@@ -39,6 +39,6 @@ def prefer(
             return None
         return preferring.with_event(now, EventType.DOMAIN_PREFERENCES_CHANGED, preferences, by=By.OPERATOR)
 
-    record = services.store.update(name, change, now=now) or unchanged
+    record = services.store.update(name, change, now=now, repairs=True) or unchanged
     assert record
     return record

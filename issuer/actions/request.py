@@ -29,7 +29,7 @@ def request(services: Services, account: Account, text: str, *, must_exist: bool
         return eligibility.quota(services, account, name, record)
 
     try:
-        record = services.store.update(name, change, now=now, quota=quota)
+        record = services.store.update(name, change, now=now, quota=quota, repairs=True)
     except OverQuota as spent:
         raise eligibility.over_quota(services, name, held, spent.retry_at) from None
     assert record

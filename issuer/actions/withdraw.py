@@ -53,7 +53,7 @@ def withdraw(services: Services, account: Account, text: str, *, reason: int | N
         withdrawn = replace(held, domain=domain, issuance=closed)
         return withdrawn.with_event(now, EventType.DOMAIN_WITHDRAWN, {"revocations": len(revocations)}, by=By.ACCOUNT)
 
-    record = services.store.update(name, change, now=now)
+    record = services.store.update(name, change, now=now, repairs=True)
     assert record
     assert former
     return former, record.domain

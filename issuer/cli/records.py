@@ -74,6 +74,8 @@ def reindex() -> None:
             break
         progress = health.reindex(services)
     click.echo("all records have their indexes")
+    if progress.damaged:
+        click.echo("issuer list --code damaged-record shows the damaged ones")
 
 
 def _print_page(services: Services, page: Page, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from issuer.domain.issuance import (
     Reason,
     Step,
     domain_of,
+    lost_issuance,
     new_issuance,
     withdrawn_issuance,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Status",
     "Step",
     "domain_of",
+    "lost_issuance",
     "new_issuance",
     "status",
     "withdrawn_issuance",

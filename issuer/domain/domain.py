@@ -9,6 +9,7 @@ from issuer.domain.hsts import Hsts
 from issuer.domain.indexes import Due, Index, Listing
 from issuer.domain.issuance import Issuance, Step
 from issuer.events import By, Event, EventType, shortened
+from issuer.problem import ProblemType
 
 DAY_SECONDS = 86400
 SCHEMA = 2
@@ -43,6 +44,8 @@ class Domain:
         a name whose CNAME may still point here.
     confirm_at: when to ask the edges whether they serve the certificate; None if all do, or if there are no edges.
     revocations: certificates that CAs have not revoked yet; the record is kept until they have.
+    lost_at: its certificate could not be read at this moment, when its damaged record was repaired. Edges go on serving
+        the one that they hold until there is a new one.
     extra: members that a newer release has written.
     """
 
@@ -66,6 +69,7 @@ class Domain:
     withdrawn_until: float | None = None
     confirm_at: float | None = None
     revocations: tuple[Revocation, ...] = ()
+    lost_at: float | None = None
     extra: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -142,6 +146,12 @@ class Record:
     callers_changes: int = 0
 
     @property
+    def is_salvaged(self) -> bool:
+        """Whether it is what could be read of a damaged record: then its last issuance is lost."""
+        problem = self.issuance.problem
+        return problem is not None and problem.type is ProblemType.DAMAGED_RECORD
+
+    @property
     def is_first_run(self) -> bool:
         """Whether no request of this step can have reached the CA yet."""
         return self.attempts_started <= 1 and self.issuance.next_try_at is None
@@ -184,7 +194,7 @@ class Record:
         """The record with the certificate and its key in force and the issuance done, to be saved in one write. What
         was planned for the former certificate is dropped. confirm_at: when to ask the edges; None: never."""
         done = self.issuance.advance(Step.DONE, key=None, csr=None)
-        former = {"renew_at": None, "window": None, "ask_at": None, "is_expiry_reported": False}
+        former = {"renew_at": None, "window": None, "ask_at": None, "is_expiry_reported": False, "lost_at": None}
         return self.with_domain(certificate=certificate, confirm_at=confirm_at, **former).with_issuance(done)
 
     def indexes(self, requeue_at: float | None) -> dict[Index, float]:

@@ -186,6 +186,12 @@ def withdrawn_issuance(name: str, former: Issuance, now: float) -> Issuance:
     return replace(new_issuance(name, former.reason, now), step=Step.FAILED, problem=Problem(ProblemType.WITHDRAWN))
 
 
+def lost_issuance(name: str, now: float) -> Issuance:
+    """A closed issuance in place of one that cannot be read, with an id of its own for the same reason."""
+    problem = Problem(ProblemType.DAMAGED_RECORD, hint="request a new certificate")
+    return replace(new_issuance(name, Reason.MANUAL, now), step=Step.FAILED, problem=problem)
+
+
 def domain_of(issuance_id: str) -> str:
     """The domain's name, from the id of an issuance."""
     return issuance_id.rpartition("/")[0]

@@ -1,10 +1,14 @@
 """What TLS terminators serve for a name: its chain and key, and the HSTS policy. It depends on the record alone."""
 
+import re
 from dataclasses import dataclass, field
 
-from issuer.domain import Domain, Hsts
-from issuer.keys import as_pem
+from issuer.domain import Certificate, Domain, Hsts
+from issuer.keys import INVALID_INPUT_ERRORS, as_pem, is_token, require_whole
 from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
+
+SERIAL = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +40,75 @@ class EdgeBundle:
         return self.policy.header(now) if self.is_valid(now) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the store says of a name. bundle: what edges serve for it, if anything. is_withdrawn: it says that nothing
+    is served any more; False if it merely does not have the name, or has lost its certificate."""
+
+    bundle: EdgeBundle | None
+    is_withdrawn: bool = False
+
+
 def bundle_for(services: Services, name: str) -> EdgeBundle | None:
-    """What edges serve for a canonical name, or None. Raises Problem."""
-    record = services.store.load(name)
-    certificate = record.domain.certificate if record else None
-    if record is None or certificate is None:
-        return None
-    return EdgeBundle(
-        name,
-        certificate.chain,
-        as_pem(services.vault.decrypt(certificate.key)),
-        certificate.serial,
-        certificate.not_after,
-        record.domain.is_expiry_reported,
-        policy(services, record.domain),
-        record.domain.edge_version,
-    )
+    """What edges serve for a canonical name, or None. Raises Problem as `look`."""
+    return look(services, name).bundle
+
+
+def look(services: Services, name: str) -> Look:
+    """What the store says of a canonical name. Of a damaged record, the certificate is served if it is whole. Raises
+    Problem, Problem(damaged-record) if it is not."""
+    domain = _domain(services, name)
+    if domain is None or domain.certificate is None:
+        return Look(None, is_withdrawn=domain is not None and domain.lost_at is None)
+    try:
+        return Look(_bundle(services, domain, domain.certificate))
+    except Problem as problem:
+        if problem.type is not ProblemType.DAMAGED_RECORD:
+            raise
+        services.store.report_damage(name, problem.detail)
+        raise
+
+
+def _domain(services: Services, name: str) -> Domain | None:
+    try:
+        record = services.store.load(name)
+    except Problem as problem:
+        if problem.type is not ProblemType.DAMAGED_RECORD:
+            raise
+        record = services.store.salvage(name, now=services.clock())
+        if record is None or not (record.domain.certificate or record.domain.is_withdrawn):
+            raise
+    return record.domain if record else None
+
+
+def _bundle(services: Services, domain: Domain, certificate: Certificate) -> EdgeBundle:
+    """Raises Problem(damaged-record) unless chain and key are whole and belong together."""
+    if not is_token(certificate.key):
+        raise _damaged(domain.name, "its key is cut off")
+    if not SERIAL.fullmatch(certificate.serial):
+        raise _damaged(domain.name, "its serial number is none")
+    key = services.vault.decrypt(certificate.key)
+    try:
+        bundle = EdgeBundle(
+            domain.name,
+            certificate.chain,
+            as_pem(key),
+            certificate.serial,
+            certificate.not_after,
+            domain.is_expiry_reported,
+            policy(services, domain),
+            domain.edge_version,
+        )
+        require_whole(bundle.bundle)
+    except INVALID_INPUT_ERRORS as error:
+        raise _damaged(domain.name, f"its key cannot be read ({type(error).__name__})") from None
+    except Problem as problem:
+        raise _damaged(domain.name, problem.detail) from None
+    return bundle
+
+
+def _damaged(name: str, detail: str) -> Problem:
+    return Problem(ProblemType.DAMAGED_RECORD, f"{name}: {detail}")
 
 
 def policy(services: Services, domain: Domain) -> Hsts:

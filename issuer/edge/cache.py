@@ -4,12 +4,15 @@ import threading
 import time
 from collections import OrderedDict
 
-from issuer.edge.bundle import EdgeBundle, bundle_for
+from issuer.edge.bundle import EdgeBundle, Look, look
 from issuer.keys import placeholder_bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
 MAX_BUNDLES = 10_000
+KEPT_AT = frozenset({ProblemType.STORE_UNAVAILABLE, ProblemType.DAMAGED_RECORD, ProblemType.UNDECRYPTABLE})
+"""The problems at which a cached bundle is served."""
+MISSING_SECONDS = 7 * 86400.0
 UNAVAILABLE_SECONDS = 1.0
 """For so long after a failure of the store, cached bundles are served without asking it."""
 TRIAL_SECONDS = 5.0
@@ -23,13 +26,15 @@ class BundleCache:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._bundles: OrderedDict[str, EdgeBundle] = OrderedDict()
+        self._missing_since: dict[str, float] = {}
         self._lock = threading.Lock()
         self._ask_again_at = 0.0
         self.placeholder = placeholder_bundle()
         """The placeholder certificate for names without one, with its key, PEM."""
 
     def bundle_for(self, name: str) -> EdgeBundle | None:
-        """What edges serve for a canonical name. Raises Problem(store-unavailable) if the cache does not have it."""
+        """What edges serve for a canonical name. What is cached is also served if the record is damaged, or has been
+        missing for less than `missing_days`. Raises Problem if the cache does not have it."""
         cached = self._bundles.get(name)
         if cached and self._is_store_unavailable():
             return cached
@@ -38,20 +43,34 @@ class BundleCache:
             self._ask_again_at = 0.0
             if cached and cached.version == version:
                 return cached
-            current = bundle_for(self._services, name) if version else None
+            current = look(self._services, name)
         except Problem as problem:
             if problem.type is ProblemType.STORE_UNAVAILABLE:
                 self._ask_again_at = time.monotonic() + UNAVAILABLE_SECONDS
-                if cached:
-                    return cached
+            if cached and problem.type in KEPT_AT:
+                return cached
             raise
+        if cached and self._is_kept(name, current):
+            return cached
+        self._keep(name, current.bundle)
+        return current.bundle
+
+    def _is_kept(self, name: str, current: Look) -> bool:
+        """Whether a cached bundle is kept although the store has none: a missing record is no withdrawal."""
+        if current.bundle or current.is_withdrawn:
+            return False
+        since = self._missing_since.setdefault(name, self._services.clock())
+        return self._services.clock() < since + MISSING_SECONDS
+
+    def _keep(self, name: str, bundle: EdgeBundle | None) -> None:
         with self._lock:
             self._bundles.pop(name, None)
-            if current:
-                self._bundles[name] = current
+            self._missing_since.pop(name, None)
+            if bundle:
+                self._bundles[name] = bundle
                 if len(self._bundles) > MAX_BUNDLES:
-                    self._bundles.popitem(last=False)
-        return current
+                    oldest, _ = self._bundles.popitem(last=False)
+                    self._missing_since.pop(oldest, None)
 
     def _is_store_unavailable(self) -> bool:
         """Whether the store has just failed, or another caller is finding out whether it answers again."""

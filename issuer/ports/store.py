@@ -96,6 +96,7 @@ class Store(CaAccounts, Protocol):
         now: float,
         quota: Callable[[Record | None], Quota] | None = None,
         requeue_at: float | None = None,
+        repairs: bool = False,
     ) -> Record | None:
         """Load the record of a domain, change it, and save it; again where somebody else came before, within a bound.
         The one way to write a record without a lease. Returns what was saved.
@@ -106,7 +107,18 @@ class Store(CaAccounts, Protocol):
         then, and also where it could not be saved. quota: of the record as it was read, spent in the same write; raises
         OverQuota. requeue_at: when
         `claim` is to return an issuance that this opens, should its message get lost; None: a minute after it is due.
+        repairs: a damaged record is given to `change` as `salvage` returns it, and what it returns takes its place.
         """
+
+    def salvage(self, name: str, *, now: float) -> Record | None:
+        """What can be read of a record, which may be damaged: the account that holds it (empty if that cannot be
+        known), and of the domain what is whole. Its issuance is a closed one. None if there is no record."""
+
+    def report_damage(self, name: str, reason: str) -> None:
+        """Log that a record is damaged, and list it by the code `damaged-record`; once until it is written again."""
+
+    def damaged(self) -> int:
+        """How many records are known to be damaged; they are listed by the code `damaged-record`."""
 
     def lease(self, issuance_id: str, *, now: float, until: float) -> Record | None:
         """Lease an open issuance's domain; None when it is stale, closed, or leased by somebody else."""
@@ -184,11 +196,12 @@ class Store(CaAccounts, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A name for which the edges have something to do. position: its place in the feed."""
+    """A name for which the edges have something to do. position: its place in the feed. is_withdrawn: a tombstone."""
 
     position: str
     name: str
     edge_version: str
+    is_withdrawn: bool = False
 
 
 class Feed(Protocol):

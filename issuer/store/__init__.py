@@ -25,3 +25,4 @@ class RedisStore(RedisReindex, RedisListings, RedisAccounts):
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
+        self._reported = set()

@@ -46,7 +46,7 @@ def redis_errors(name: str = "") -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
-        if not str(error).startswith(WRONG_TYPE):
+        if WRONG_TYPE not in str(error):
             raise _unavailable(error) from None
         detail = f"{name or 'a record'}: its key in Redis has the wrong type"
         raise Problem(ProblemType.DAMAGED_RECORD, detail) from None

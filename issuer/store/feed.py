@@ -40,11 +40,14 @@ class RedisFeed:
         with redis_errors():
             streams = cast("Any", self._redis.xread({CHANGES: position}, count=limit, block=wait))
         entries = streams[0][1] if isinstance(streams, list) and streams else []
-        return [Change(position=at, name=values["name"], edge_version=values["served"]) for at, values in entries]
+        return [
+            Change(at, values["name"], values["served"], is_withdrawn=values.get("withdrawn") == "1")
+            for at, values in entries
+        ]
 
     def edge_version(self, name: str) -> str:
         """See `ports.Feed`."""
-        with redis_errors():
+        with redis_errors(name):
             return cast("str | None", self._redis.hget(record_key(name), "served")) or ""
 
     def names(self) -> Iterator[str]:

@@ -3,21 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-import redis
-
 from issuer.domain import PROCESSING_WITHIN_SECONDS, Due, Listing, Record
 from issuer.ports import DamagedRecord, StatusCounts
 from issuer.problem import Problem
-from issuer.store import keys, texts
+from issuer.store import keys
 from issuer.store.connection import redis_errors
+from issuer.store.damage import RedisDamage
 
 CHUNK = 1000
 
 
-class RedisListings:
+class RedisListings(RedisDamage):
     """Part of `RedisStore`."""
-
-    _redis: redis.Redis
 
     def names(self, due: Due, *, limit: int) -> tuple[int, list[str]]:
         """See `ports.Store`."""
@@ -62,7 +59,16 @@ class RedisListings:
             for name in names:
                 pipeline.hgetall(keys.record_key(name))
             hashes = pipeline.execute(raise_on_error=False)
-        return [_readable(name, values) for name, values in zip(names, hashes, strict=True) if values]
+        return [self._readable(name, values) for name, values in zip(names, hashes, strict=True) if values]
+
+    def _readable(self, name: str, values: dict[str, str] | Exception) -> Record | DamagedRecord:
+        if isinstance(values, Exception):
+            self.report_damage(name, reason := f"{name}: its key in Redis has the wrong type")
+            return DamagedRecord(name, reason)
+        try:
+            return self._decoded(name, values)
+        except Problem as problem:
+            return DamagedRecord(name, problem.detail)
 
     def renewal_run(self, selection: str, *, now: float, seconds: int) -> float:
         """See `ports.Store`."""
@@ -103,12 +109,3 @@ class RedisListings:
                     expired_errors += not is_processing and (at is not None or failed_score is not None)
         errors = opened - processing + failures - expired_errors
         return StatusCounts(processing, sum(owned) - processing - expired - errors, expired, errors)
-
-
-def _readable(name: str, values: dict[str, str] | Exception) -> Record | DamagedRecord:
-    if isinstance(values, Exception):
-        return DamagedRecord(name, f"{name}: its key in Redis has the wrong type")
-    try:
-        return texts.record(name, values)
-    except Problem as problem:
-        return DamagedRecord(name, problem.detail)

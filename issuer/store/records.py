@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-import redis
-
 from issuer import backoff, events
 from issuer.domain import CALLERS_FIELDS, Due, Record, domain_of
 from issuer.metrics import EVENTS
@@ -14,6 +12,7 @@ from issuer.problem import Problem, ProblemType
 from issuer.store import keys, texts
 from issuer.store.connection import redis_errors
 from issuer.store.counters import counter_field
+from issuer.store.damage import RedisDamage
 from issuer.store.scripts import run
 
 PACE_BURST_SECONDS = 60
@@ -24,20 +23,25 @@ MAX_LINE_UPS = 50
 PAGE = 1000
 MAX_CONFLICTS = 20
 """How often a change is tried before the caller gets an error, if others change the record at the same time."""
+COMPARED = ("domain", "issuance", "id", "version")
+"""The fields by which a damaged record is still the same."""
 CHANGED, LEASED = 0, -1
 """What a script that writes a record returns instead of the new version."""
 
 
-class RedisRecords:
+class RedisRecords(RedisDamage):
     """Part of `RedisStore`."""
-
-    _redis: redis.Redis
 
     def load(self, name: str) -> Record | None:
         """See `ports.Store`."""
-        with redis_errors(name):
-            values = cast("dict[str, str]", self._redis.hgetall(keys.record_key(name)))
-        return texts.record(name, values) if values else None
+        try:
+            with redis_errors(name):
+                values = cast("dict[str, str]", self._redis.hgetall(keys.record_key(name)))
+        except Problem as problem:
+            if problem.type is ProblemType.DAMAGED_RECORD:
+                self.report_damage(name, problem.detail)
+            raise
+        return self._decoded(name, values) if values else None
 
     def update(
         self,
@@ -47,14 +51,15 @@ class RedisRecords:
         now: float,
         quota: Callable[[Record | None], Quota] | None = None,
         requeue_at: float | None = None,
+        repairs: bool = False,
     ) -> Record | None:
         """See `ports.Store`."""
         for _ in range(MAX_CONFLICTS):
-            held = self.load(name)
+            held, damaged = self._load_to_change(name, now, repairs=repairs)
             changed = change(held)
             if changed is None:
                 return None
-            answer = self._update(held, changed, now, quota(held) if quota else NO_QUOTA, requeue_at)
+            answer = self._update(held, changed, now, quota(held) if quota else NO_QUOTA, requeue_at, damaged=damaged)
             if isinstance(answer, str):
                 raise OverQuota(float(answer))
             if answer == LEASED:
@@ -63,8 +68,25 @@ class RedisRecords:
                 return _written(changed, answer, lease_until=_lease(held, changed))
         raise Problem(ProblemType.BUSY, hint="nothing was changed; try again in a moment")
 
+    def _load_to_change(self, name: str, now: float, *, repairs: bool) -> tuple[Record | None, dict[str, str] | None]:
+        """A record; or, to be repaired, what can be read of a damaged one, with the fields that it was read from."""
+        try:
+            return self.load(name), None
+        except Problem as problem:
+            if problem.type is not ProblemType.DAMAGED_RECORD or not repairs:
+                raise
+        values = self._readable_fields(name)
+        return (None, None) if values is None else (self._salvaged(name, values, now), values)
+
     def _update(
-        self, held: Record | None, changed: Record, now: float, quota: Quota, requeue_at: float | None
+        self,
+        held: Record | None,
+        changed: Record,
+        now: float,
+        quota: Quota,
+        requeue_at: float | None,
+        *,
+        damaged: dict[str, str] | None,
     ) -> int | str:
         issuance = changed.issuance
         is_other = held is None or held.issuance.id != issuance.id
@@ -78,7 +100,10 @@ class RedisRecords:
             "during_lease": "1" if held and _is_callers_change(held, changed) else "",
             "seconds": quota.seconds,
             "burst": quota.burst,
+            "is_tombstone": "1" if held and held.domain.lost_at is not None and changed.domain.is_withdrawn else "",
         }
+        if damaged is not None:
+            args |= {"repairs": "1"} | {f"damaged_{field}": damaged.get(field, "") for field in COMPARED}
         answer: int | str = run(self._redis, "update", _keys(changed, quota=keys.quota_key(quota.of)), args)
         return answer
 
@@ -90,7 +115,7 @@ class RedisRecords:
         if not values:
             return None
         fields = values if isinstance(values, dict) else dict(zip(values[::2], values[1::2], strict=True))
-        return texts.record(name, fields)
+        return self._decoded(name, fields)
 
     def save(self, record: Record) -> Record:
         """See `ports.Store`."""
@@ -156,9 +181,10 @@ class RedisRecords:
                     pipeline = self._redis.pipeline(transaction=False)
                     for name, _ in entries:
                         pipeline.hget(keys.record_key(name), "ca")
-                    cas = pipeline.execute()
+                    cas = pipeline.execute(raise_on_error=False)
                 for (name, at), ca in zip(entries, cas, strict=True):
-                    yield PlannedRenewal(name, 0 if index == keys.READY_INDEX else at, ca or "")
+                    known = ca if isinstance(ca, str) else ""  # an error, if the record is damaged
+                    yield PlannedRenewal(name, 0 if index == keys.READY_INDEX else at, known)
 
     def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
         """See `ports.Store`."""
@@ -193,6 +219,7 @@ def _args(record: Record, requeue_at: float | None) -> dict[str, Any]:
         "urgent_by": domain.urgent_by,
         "ca": domain.certificate.ca if domain.certificate else "",
         "served": domain.edge_version,
+        "is_lost": "1" if domain.lost_at is not None and domain.certificate is None else "",
         "indexes": "\n".join(f"{keys.index_key(index).removeprefix(keys.ROOT)}={at}" for index, at in indexes),
         "counts": "\n".join(counts),
     }

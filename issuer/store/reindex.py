@@ -34,11 +34,10 @@ class RedisReindex(RedisRecords):
             cursor, found = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
             pipeline = self._redis.pipeline(transaction=False)
             for key in found:
-                pipeline.hmget(key, "indexed", "version")
-            versions = pipeline.execute(raise_on_error=False)
-        pairs = zip(found, versions, strict=True)
-        stale = [key.removeprefix(RECORDS) for key, held in pairs if isinstance(held, Exception) or held[0] != held[1]]
-        failed = sum(not self._is_indexed(name, now) for name in stale)
+                pipeline.hgetall(key)
+            hashes = pipeline.execute(raise_on_error=False)
+        names = [key.removeprefix(RECORDS) for key in found]
+        failed = sum(not self._is_indexed(name, held, now) for name, held in zip(names, hashes, strict=True))
         seen, damaged = int(state.get("seen", 0)) + len(found), int(state.get("damaged", 0)) + failed
         progress = ["cursor", cursor, "seen", seen, "damaged", damaged, "server", server]
         progress += ["done_at", now] if cursor == 0 else []
@@ -56,13 +55,17 @@ class RedisReindex(RedisRecords):
             except redis.ResponseError:
                 return ""
 
-    def _is_indexed(self, name: str, now: float) -> bool:
-        """Write a record unchanged, which gives it its indexes. False if it is damaged."""
+    def _is_indexed(self, name: str, held: dict[str, str] | Exception, now: float) -> bool:
+        """Write a record unchanged, which gives it its indexes, unless it has them. False if it is damaged."""
 
         def unchanged(record: Record | None) -> Record | None:
             return record
 
         try:
+            if isinstance(held, dict) and held:
+                self._decoded(name, held)
+                if held.get("indexed") == held["version"]:
+                    return True
             self.update(name, unchanged, now=now)
         except Problem as problem:
             if problem.type is ProblemType.DAMAGED_RECORD:

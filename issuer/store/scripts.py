@@ -6,7 +6,8 @@ from typing import Any
 
 import redis
 
-from issuer.domain import Due
+from issuer.domain import Due, Listing
+from issuer.problem import ProblemType
 from issuer.store.connection import redis_errors
 from issuer.store.keys import OPEN, ROOT
 
@@ -20,6 +21,7 @@ def _set(members: list[str]) -> str:
 HEADER = (
     f"local ROOT = '{ROOT}'\n"
     f"local DUE = {_set([f'agenda:{due}' for due in Due])}\n"
+    f"local DAMAGED = 'index:{Listing.CODE}:{ProblemType.DAMAGED_RECORD}'\n"
     f"local OPEN = {_set([f'agenda:{due}' for due in OPEN])}\n"
 )
 SHARED = HEADER + (FOLDER / "shared.lua").read_text()

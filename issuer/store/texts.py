@@ -6,7 +6,9 @@ name than their fields.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -20,12 +22,14 @@ from issuer.domain import (
     Domain,
     Hsts,
     Issuance,
+    Listing,
     Plan,
     Reason,
     Record,
     RenewalWindow,
     Revocation,
     Step,
+    domain_of,
 )
 from issuer.events import Event, EventType
 from issuer.ports import CaAccount
@@ -38,9 +42,16 @@ ALWAYS = frozenset({"step"})
 Part = TypeVar("Part")
 LARGEST = 1e13
 """No time or number of a record is as large."""
+INDEXED_ACCOUNT = re.compile(rf"^index:{Listing.ACCOUNT}:([^=\n]+)=", re.MULTILINE)
+NOT_READABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+REPAIR = "its account repairs it: PUT starts a new issuance, DELETE withdraws the domain"
 
 FORMER_EVENTS = "events"
 """The member of an issuance in which releases before the timeline stored their lines."""
+
+
+class InconsistentError(ValueError):
+    """The parts of a record contradict each other."""
 
 
 def domain_text(domain: Domain) -> str:
@@ -71,19 +82,70 @@ def record(name: str, values: Mapping[str, str]) -> Record:
         former = issuance.pop(FORMER_EVENTS, None) or []
         timeline = [_event(event) for event in json.loads(values.get("timeline", "[]"))]
         timeline += _former(former, timeline[-1].id if timeline else 0)
-        return Record(
+        found = Record(
             _domain(json.loads(values["domain"])),
             _issuance(issuance),
-            version=int(values["version"]),
-            lease_until=float(values.get("lease_until", 0)),
-            attempts_started=int(values["begun"]),
+            version=int(_number(values["version"])),
+            lease_until=_number(values.get("lease_until", "0")),
+            attempts_started=int(_number(values["begun"])),
             timeline=tuple(timeline),
-            callers_changes=int(values.get("callers_changes", 0)),
+            callers_changes=int(_number(values.get("callers_changes", "0"))),
             schema=max(int(values.get("schema", 1)), SCHEMA),
         )
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        detail = f"{name}: {type(error).__name__} in its record"
-        raise Problem(ProblemType.DAMAGED_RECORD, detail) from None
+        _require_consistent(name, found, values)
+    except NOT_READABLE as error:
+        what = error.args[0] if isinstance(error, InconsistentError) else f"{type(error).__name__} in its record"
+        raise Problem(ProblemType.DAMAGED_RECORD, f"{name}: {what}", hint=REPAIR) from None
+    return found
+
+
+def readable_domain(name: str, account: str, text: str | None, now: float) -> Domain:
+    """What can be read of a damaged domain, member by member, as the domain of an account."""
+    base: dict[str, Any] = {"created_at": now}
+    try:
+        members = dict(json.loads(text or ""))
+    except NOT_READABLE:
+        members = {}
+    own = {"name": name, "account": account}
+    for member, value in members.items():
+        with suppress(*NOT_READABLE):
+            _domain(base | {member: value} | own)
+            base[member] = value
+    return _domain(base | own)
+
+
+def readable_timeline(text: str | None) -> tuple[Event, ...]:
+    """The events of a damaged record; none if its timeline is damaged too."""
+    with suppress(*NOT_READABLE):
+        return tuple(_event(event) for event in json.loads(text or "[]"))
+    return ()
+
+
+def account_of(text: str | None) -> str:
+    """The account in the JSON of a domain that may be damaged; empty if it cannot be read."""
+    with suppress(*NOT_READABLE):
+        account_id = json.loads(text or "")["account"]
+        return account_id if isinstance(account_id, str) else ""
+    return ""
+
+
+def indexed_account(indexes: str | None) -> str:
+    """The account in the indexes of a record; empty if there is none."""
+    match = INDEXED_ACCOUNT.search(indexes or "")
+    return match[1] if match else ""
+
+
+def _require_consistent(name: str, found: Record, values: Mapping[str, str]) -> None:
+    """Raise InconsistentError unless what the scripts compare, and what edges look at, agrees with the record."""
+    if found.domain.name != name or domain_of(found.issuance.id) != name:
+        raise InconsistentError("the record of another domain")
+    if values.get("id") != found.issuance.id:
+        raise InconsistentError("its issuance has another id")
+    account = indexed_account(values.get("indexes"))
+    if account and values.get("indexed") == values["version"] and account != found.domain.account:
+        raise InconsistentError("it is listed for another account")
+    if values.get("served") and found.domain.certificate is None:
+        raise InconsistentError("its certificate is missing")
 
 
 def account(text: str) -> Account:
@@ -127,6 +189,14 @@ def _value(value: Any) -> Any:
 
 def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _number(text: str) -> float:
+    """A number of a field of the hash. Raises ValueError if it is none, or none that a script can compare."""
+    number = float(text)
+    if not abs(number) < LARGEST:
+        raise ValueError
+    return number
 
 
 def _domain(values: dict[str, Any]) -> Domain:

@@ -54,6 +54,7 @@ DOMAIN = Domain(
     withdrawn_until=NOW + 9,
     confirm_at=NOW + 8,
     revocations=(Revocation("CHAIN\n", "0e", "https://ca.example/d", 4, NOW + 99, NOW + 10, tries=2),),
+    lost_at=NOW - 5,
 )
 BARE = Domain(NAME, "platform", NOW)
 FULL = Issuance(

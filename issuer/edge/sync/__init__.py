@@ -135,10 +135,10 @@ class Sync:
         try:
             version, held = self._feed.edge_version(name), self._folder.held.get(name)
             if not version or held is None or held.edge_version != version:
-                current = bundle.bundle_for(self._services, name) if version else None
-                if current:
-                    self._put(current)
-                elif held:
+                current = bundle.look(self._services, name)
+                if current.bundle and (held is None or held.edge_version != current.bundle.version):
+                    self._put(current.bundle)
+                elif held and current.is_withdrawn:
                     self._withdraw(name)
             self._name_succeeded(name)
         except Problem as problem:

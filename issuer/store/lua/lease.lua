@@ -1,13 +1,18 @@
--- Lease an open issuance. Returns the fields of its record; nothing if the issuance is stale, closed or leased.
+-- Lease an open issuance. Returns the fields of its record; nothing if the issuance is stale, closed or leased. A record
+-- whose numbers are damaged is returned as it is, without a lease, so that the caller finds that out.
 -- args: name, id, now, until
 local fields = redis.call('HGETALL', key.record)
 local held = {}
 for i = 1, #fields, 2 do held[fields[i]] = fields[i + 1] end
+if #fields > 0 and not (tonumber(held.version) and tonumber(held.lease_until or 0)) then return fields end
 if held.id ~= arg.id or tonumber(held.lease_until or 0) > tonumber(arg.now) then return false end
 local indexes, queue = parse(held.indexes), nil
 local is_known = is_current(held)
 for index in pairs(OPEN) do
-  if is_known and indexes[index] or not is_known and redis.call('ZSCORE', ROOT .. index, arg.name) then queue = index end
+  if is_known and indexes[index] then queue = index end
+end
+for index in pairs(OPEN) do -- a process of another release has written it, or its indexes are damaged
+  if not queue and redis.call('ZSCORE', ROOT .. index, arg.name) then queue = index end
 end
 if not queue then return false end
 local version = string.format('%d', tonumber(held.version) + 1)

@@ -13,10 +13,12 @@ local function read(...)
   return held
 end
 
--- The indexes that a name is in, from lines `key=score`.
+-- The indexes that a name is in, from lines `key=score`; without lines that are damaged.
 local function parse(lines)
   local indexes = {}
-  for index, score in string.gmatch(lines or '', '([^=\n]+)=([^\n]+)') do indexes[index] = score end
+  for index, score in string.gmatch(lines or '', '([^=\n]+)=([^\n]+)') do
+    if tonumber(score) and (string.find(index, '^agenda:') or string.find(index, '^index:')) then indexes[index] = score end
+  end
   return indexes
 end
 local function format(indexes)
@@ -51,7 +53,8 @@ local function move(name, held, after, keeps_open)
 end
 
 -- Write a record, first all of it in one HSET: if Redis has no memory, it refuses that, and nothing has been written.
--- Adds to the feed if what the edges serve has changed, and counts events. Returns the new version.
+-- Adds to the feed if what the edges serve has changed (an entry that serves nothing is a tombstone: the name has been
+-- withdrawn), and counts events. Returns the new version.
 local function write(held, more, keeps_open)
   local version, after = string.format('%d', (tonumber(held.version) or 0) + 1), parse(arg.indexes)
   if keeps_open then
@@ -66,8 +69,10 @@ local function write(held, more, keeps_open)
     'urgent_by', arg.urgent_by, 'ca', arg.ca, 'served', arg.served, 'schema', arg.schema, 'timeline', arg.timeline,
     'indexes', format(after), 'indexed', version, unpack(more))
   move(arg.name, held, after, keeps_open)
-  if is_changed then
-    redis.call('XADD', key.changes, 'MAXLEN', '~', 100000, '*', 'name', arg.name, 'served', arg.served)
+  if not after[DAMAGED] then redis.call('ZREM', ROOT .. DAMAGED, arg.name) end
+  if is_changed and arg.is_lost ~= '1' or arg.is_tombstone == '1' then
+    local withdrawn = arg.served == '' and {'withdrawn', '1'} or {}
+    redis.call('XADD', key.changes, 'MAXLEN', '~', 100000, '*', 'name', arg.name, 'served', arg.served, unpack(withdrawn))
   end
   for counter in string.gmatch(arg.counts, '[^\n]+') do redis.call('HINCRBY', key.metrics, counter, 1) end
   return tonumber(version)
