@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from issuer.actions import issued_by
 from issuer.domain import DAY_SECONDS, PROCESSING_WITHIN_SECONDS, Certificate, Domain, Listing, Record
 from issuer.events import By, EventType
-from issuer.names import canonical
+from issuer.names import known
 from issuer.ports import DamagedRecord, Services
 from issuer.problem import Problem, ProblemType
 
@@ -88,7 +88,7 @@ class Tally:
 def begin(services: Services, selection: Selection, *, per_second: float | None = None, anew: bool = False) -> Run:
     """Begin a forced renewal, or go on with one that was interrupted, unless `anew`. Raises Problem(not-found) if one
     of the given names has no certificate: then nothing is marked."""
-    names = tuple(dict.fromkeys(canonical(name, allow_reserved=True) for name in selection.names))
+    names = tuple(dict.fromkeys(known(name) for name in selection.names))
     for name in names:
         record = services.store.load(name)
         if record is None or record.domain.certificate is None:

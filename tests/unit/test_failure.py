@@ -330,31 +330,6 @@ def test_a14_new_names_below_one_registered_domain_are_limited_by_account() -> N
     assert [api_client.post(f"more{number}.evil.example").status_code for number in range(2)] == [202, 429]
 
 
-@pytest.mark.parametrize(
-    ("names", "accepted"),
-    [
-        ([f"shop{number}.uk.com" for number in range(5)], 5),
-        ([f"shop{number}.github.io" for number in range(5)], 5),
-        ([f"{number}.compute.amazonaws.com" for number in range(5)], 5),
-        (["uk.com", "a.uk.com", "b.uk.com", "www.b.uk.com", "x.b.uk.com"], 4),
-        ([f"{number}.shop.uk.com" for number in range(5)], 2),
-        ([f"{number}.city.kobe.jp" for number in range(5)], 2),
-    ],
-)
-def test_n14_names_below_a_private_suffix_are_counted_each_by_itself(names: list[str], accepted: int) -> None:
-    api_client = ApiClient(fake_services(new_names_per_registered_domain=2)).with_accounts()
-    answers = [api_client.post(name) for name in names]
-    assert [answer.status_code for answer in answers] == [202] * accepted + [429] * (len(names) - accepted)
-
-
-@pytest.mark.parametrize("name", ["shop.shop.shop.example.com", "Shop.shop.SHOP.example.com", "a.b.b.b.example.com"])
-def test_n18_a_name_like_a_crawlers_recursion_is_refused_with_the_reason(name: str) -> None:
-    api_client = ApiClient(fake_services()).with_accounts()
-    answer = api_client.post(name)
-    assert (answer.status_code, answer.json["code"]) == (400, "invalid-name")
-    assert "three times in a row" in answer.json["detail"]
-
-
 def test_a14_refused_and_repeated_requests_cost_nothing_of_the_quota() -> None:
     api_client = ApiClient(fake_services(new_names_per_registered_domain=2)).with_accounts()
     api_client.services.resolver.verdicts["away.some.example"] = Verdict.NO
