@@ -60,17 +60,21 @@ def _through_name(
     decides = not is_hidden_proof and (had_certificate or services.settings.accept_proxied_names)
     probe = services.probe.arrives_here_for_caller if is_caller_waiting else services.probe.arrives_here
     answer = probe(name, within_name=not had_certificate)
-    if answer is None:
+    if answer and answer.verdict is Verdict.YES:
+        summary = f"{pointing.summary}, but requests to it arrive here"
+        if decides:
+            return replace(pointing, verdict=Verdict.YES, summary=summary)
+        off = "a proxy (CDN) is on: switch it off for this name"
+        so = f"; {pointing.advice}" if pointing.advice else f", so that DNS shows the record {pointing.required_record}"
+        return replace(pointing, summary=summary, advice=f"{off}{so}")
+    if answer is None or answer.is_by_proxy:
         advice = f"{pointing.hint}; if DNS has it, a proxy (CDN) hides it: switch that off for this name"
-        return replace(pointing, verdict=Verdict.UNKNOWN if decides else Verdict.NO, advice=advice)
-    if answer.verdict is not Verdict.YES:
-        return replace(pointing, summary=f"{pointing.summary}; {answer.summary}") if decides else pointing
-    summary = f"{pointing.summary}, but requests to it arrive here"
-    if decides:
-        return replace(pointing, verdict=Verdict.YES, summary=summary)
-    off = "a proxy (CDN) is on: switch it off for this name"
-    advice = f"; {pointing.advice}" if pointing.advice else f", so that DNS shows the record {pointing.required_record}"
-    return replace(pointing, summary=summary, advice=f"{off}{advice}")
+        pointing = replace(pointing, advice=advice)
+    if not decides:
+        return pointing
+    if answer is None:
+        return replace(pointing, verdict=Verdict.UNKNOWN)
+    return replace(pointing, summary=f"{pointing.summary}; {answer.summary}")
 
 
 def token(services: Services, account: Account | str) -> str:

@@ -92,11 +92,13 @@ class FakeResolver:
 
 class FakeSelfCheck:
     """Gives the verdict that a test has set for a name; yes for all others. redirected: names that are redirected to
-    other ones. before: called with what is fetched; may raise."""
+    other ones. by_proxy: those that a proxy answers by its own account. before: called with what is fetched; may
+    raise."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self.redirected: set[str] = set()
+        self.by_proxy: set[str] = set()
         self.asked: list[str] = []
         self.before: Callable[[str, str, str], None] = lambda *_: None
 
@@ -106,7 +108,7 @@ class FakeSelfCheck:
         verdict = self.verdicts.get(name, Verdict.YES)
         if within_name and name in self.redirected:
             verdict = Verdict.NO
-        return Finding(verdict, f"http://{name} as it shows from outside")
+        return Finding(verdict, f"http://{name} as it shows from outside", is_by_proxy=name in self.by_proxy)
 
 
 class FakeHandshake:

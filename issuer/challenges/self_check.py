@@ -8,7 +8,7 @@ import re
 import ssl
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from ipaddress import ip_address
 from urllib.parse import quote, urljoin, urlsplit
@@ -28,6 +28,8 @@ TOO_MANY_BYTES = 128
 """A body of so many bytes is rejected, unless the expected one is that long."""
 MAX_SHOWN = 120
 """How many characters of a URL a summary shows."""
+PROXY_HEADERS = frozenset({"Via", "Cache-Status", "X-Cache", "X-CDN", "CF-RAY"})
+"""Headers by which proxies make themselves known: RFC 9110 §7.6.3, RFC 9211, and what large CDNs send."""
 URL_SAFE = "/?%:@!$&'()*+,;=~-._"
 
 
@@ -65,7 +67,8 @@ class HttpSelfCheck:
 @dataclass(frozen=True, slots=True)
 class _Fetch:
     """until: the deadline (monotonic seconds). trail: the first URL, then its redirects. hidden: what no summary shows:
-    token and key authorization. within_name: whether redirects must stay at the first URL's host."""
+    token and key authorization. within_name: whether redirects must stay at the first URL's host. proxies: the headers
+    by which proxies before that host have made themselves known."""
 
     queries: Queries
     tls: ssl.SSLContext
@@ -75,19 +78,24 @@ class _Fetch:
     expected: bytes
     hidden: re.Pattern[str]
     within_name: bool
+    proxies: set[str] = field(default_factory=set)
 
     def finding(self) -> Finding:
+        verdict, predicate = self._verdict()
+        return Finding(verdict, self._summary(predicate), is_by_proxy=bool(self.proxies))
+
+    def _verdict(self) -> tuple[Verdict, str]:
         try:
             self._follow()
         except RejectedError as error:
-            return Finding(Verdict.NO, self._summary(str(error)))
+            return Verdict.NO, str(error)
         except InconclusiveError as error:
-            return Finding(Verdict.UNKNOWN, self._summary(str(error)))
+            return Verdict.UNKNOWN, str(error)
         except TimeoutError:
-            return Finding(Verdict.UNKNOWN, self._summary("does not answer in time"))
+            return Verdict.UNKNOWN, "does not answer in time"
         except (OSError, HTTPException, ValueError, OverflowError):
-            return Finding(Verdict.UNKNOWN, self._summary("closes the connection early or sends an invalid answer"))
-        return Finding(Verdict.YES, self._summary("answers the challenge"))
+            return Verdict.UNKNOWN, "closes the connection early or sends an invalid answer"
+        return Verdict.YES, "answers the challenge"
 
     def _follow(self) -> None:
         while (location := self._ask(self.trail[-1])) is not None:
@@ -105,6 +113,8 @@ class _Fetch:
         # As Let's Encrypt does: IPv4 is tried only if origin is no connection over IPv6, and only at the first URL.
         addresses = addresses if url is self.trail[0] else addresses[:1]
         with exchange(url, addresses, self.test_port or url.port, self.tls, self._seconds_left) as answer:
+            if url.host == self.trail[0].host:
+                self.proxies.update(header for header in PROXY_HEADERS if header in answer.headers)
             return self._judge(answer)
 
     def _judge(self, answer: HTTPResponse) -> str | None:

@@ -24,12 +24,14 @@ UNKNOWN_HINT = (
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The result of a check. summary: what was found, in words. advice: what must be done, if that is known. is_bogus:
-    it is unknown because DNSSEC of a zone is broken, so a CA refuses the name."""
+    it is unknown because DNSSEC of a zone is broken, so a CA refuses the name. is_by_proxy: a proxy (CDN) has given or
+    passed on the answer of a web server, by its own account."""
 
     verdict: Verdict
     summary: str
     advice: str = ""
     is_bogus: bool = False
+    is_by_proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """HAProxy as a customer's proxy (CDN): at an address that is not ours, before the port 80 of the platform.
 
 What it does with a request depends on the first label of the Host: `tls` is redirected to HTTPS, which it ends itself,
-`www` to another name; `bots` is refused, `old` is answered by another server, and `echo` with what was asked. All else
-is forwarded to us.
+`www` to another name; `bots` is refused by a CDN that makes itself known, `old` is answered by another server, and
+`echo` with what was asked. All else is forwarded to us.
 """
 
 import shutil
@@ -46,7 +46,7 @@ frontend of_plain
     bind abns@customer-plain-{port}
     http-request redirect scheme https code 301 if {{ hdr(host) -m beg tls. }}
     http-request redirect prefix http://forward.proxied.example code 302 if {{ hdr(host) -m beg www. }}
-    http-request deny deny_status 403 if {{ hdr(host) -m beg bots. }}
+    http-request deny deny_status 403 hdr CF-RAY 1 if {{ hdr(host) -m beg bots. }}
     http-request return status 404 content-type text/plain string "not here" if {{ hdr(host) -m beg old. }}
     acl echo hdr(host) -m beg echo.
     http-request return status 200 content-type text/plain lf-string %[path,regsub(.*/,)] if echo

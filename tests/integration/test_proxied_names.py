@@ -18,6 +18,8 @@ from tests.api_client import ApiClient
 from tests.fakes import TARGET
 from tests.integration import customers_proxy
 from tests.integration.customers_proxy import PROXY
+from tests.integration.fetches import NAME, OTHER, http, redirect, self_check
+from tests.integration.raw_server import Reply
 from tests.real import opened, published, run_to_end, settings_for
 from tests.writes import open_issuance
 from web.app import create_app
@@ -56,6 +58,12 @@ def api_client(services: Services) -> ApiClient:
 def accepting(api_client: ApiClient) -> ApiClient:
     settings = api_client.services.settings.model_copy(update={"accept_proxied_names": True})
     return ApiClient(replace(api_client.services, settings=settings), keys=api_client.keys)
+
+
+def in_turn(*replies: bytes) -> Reply:
+    """Gives the replies one after the other."""
+    left = iter(replies)
+    return lambda _: next(left)
 
 
 def proxied(dns: Dns, label: str, address: str = PROXY) -> str:
@@ -107,9 +115,7 @@ def test_n17_a_first_post_is_told_to_switch_the_proxy_off(api_client: ApiClient,
     assert accepting(api_client).post(name).status_code == 202
 
 
-@pytest.mark.parametrize(
-    ("label", "address"), [("old", PROXY), ("bots", PROXY), ("echo", PROXY), ("www", PROXY), ("dead", NOBODY)]
-)
+@pytest.mark.parametrize(("label", "address"), [("old", PROXY), ("echo", PROXY), ("www", PROXY), ("dead", NOBODY)])
 def test_n17_a_foreign_address_that_does_not_reach_us_is_a_wrong_record(
     api_client: ApiClient, dns: Dns, label: str, address: str
 ) -> None:
@@ -119,6 +125,32 @@ def test_n17_a_foreign_address_that_does_not_reach_us_is_a_wrong_record(
     assert "proxy" not in answer.text
     refused = accepting(api_client).post(name)
     assert (refused.status_code, f"http://{name}" in refused.json["detail"]) == (400, True)
+
+
+def test_n17_a_cdn_that_answers_in_our_place_may_hide_the_record(api_client: ApiClient, dns: Dns) -> None:
+    name = proxied(dns, "bots")
+    answer = api_client.post(name)
+    create = f"create the record {name} CNAME {TARGET}"
+    assert answer.json["hint"] == f"{create}; if DNS has it, a proxy (CDN) hides it: switch that off for this name"
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_by_proxy"),
+    [
+        (http("no", 525, CF_RAY="1"), True),
+        (http("no", 403, via="1.1 4f.cloudfront.net (CloudFront)"), True),
+        (http("no", 404, X_Cache="MISS"), True),
+        (http("no", 503, Cache_Status="cdn.example; fwd=miss"), True),
+        (http("no", 200, X_CDN="Imperva"), True),
+        (http("no", 404), False),
+        (http("no", 404, Server="nginx", X_Powered_By="Via"), False),
+        (in_turn(redirect(f"http://{OTHER}/"), http("no", 404, Via="1.1 cdn.example")), False),
+        (in_turn(redirect(f"https://{NAME}/"), b""), False),
+        (in_turn(http("", 301, Location=f"http://{OTHER}/", Via="1.1 cdn.example"), http()), True),
+    ],
+)
+def test_n17_proxies_make_themselves_known(reply: Reply | bytes, *, is_by_proxy: bool) -> None:
+    assert self_check(reply).is_by_proxy is is_by_proxy
 
 
 def test_n17_posts_at_once_do_not_disturb_each_other(api_client: ApiClient, dns: Dns) -> None:

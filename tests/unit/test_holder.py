@@ -5,10 +5,12 @@ import pytest
 from issuer import ownership, renewal, tasks
 from issuer.actions import accounts
 from issuer.domain import Account, Plan, Step
+from issuer.events import EventType
 from issuer.ports import HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, issued
 from tests.fakes import NAME, TARGET, fake_services, opened, with_settings
+from tests.unit.test_proxied_names import accepting, behind_a_proxy, ordered
 from tests.writes import write
 
 PROOFS = [HolderProof.CNAME, HolderProof.TXT]
@@ -148,3 +150,48 @@ def test_an_account_from_before_gets_its_token_when_it_is_needed(api_client: Api
     services.store.create_account(Account("old", Plan.HTTPS, "0" * 64, 0.0))
     assert ownership.token(services, "old") == ownership.token(services, "old") == services.store.account("old").token
     assert accounts.by_id(services, "old").token == services.store.account("old").token
+
+
+@pytest.fixture
+def of_accounts() -> ApiClient:
+    return ApiClient().with_accounts()
+
+
+def proved(api_client: ApiClient, by: HolderProof) -> ApiClient:
+    """The application with proof required, and given by `txt`; a proxy hides that of `cname`."""
+    api_client = accepting(api_client, holder_proof=by)
+    token = api_client.services.store.account("platform").token
+    api_client.services.resolver.proofs[NAME] = (token, Verdict.YES)
+    return api_client
+
+
+def test_n17_a_probe_is_no_proof_of_the_account(of_accounts: ApiClient) -> None:
+    api_client = proved(of_accounts, HolderProof.CNAME)
+    issued(api_client.services)
+    behind_a_proxy(api_client)
+    finding = ownership.points_here(api_client.services, NAME, "platform", had_certificate=True)
+    token = api_client.services.store.account("platform").token
+    assert finding.verdict is Verdict.NO
+    assert finding.hint.startswith("a proxy (CDN) is on")
+    assert finding.hint.endswith(f"{NAME} CNAME {token}.{TARGET}")
+
+
+def test_n17_with_a_txt_record_as_proof_a_probe_decides_where_the_name_points(of_accounts: ApiClient) -> None:
+    api_client = proved(of_accounts, HolderProof.TXT)
+    behind_a_proxy(api_client)
+    assert api_client.post().status_code == 202
+    (text,) = [event.text for event in ordered(api_client).timeline if event.type == EventType.DOMAIN_PROXIED]
+    assert text == f"behind a proxy: {NAME} as DNS has it, but requests to it arrive here"
+    api_client.services.resolver.proofs.clear()
+    answer = api_client.post("other.example")
+    assert answer.status_code == 400
+    assert f"{NAME} TXT" not in answer.json["hint"]
+
+
+def test_n17_the_txt_record_is_asked_for_beside_switching_the_proxy_off(of_accounts: ApiClient) -> None:
+    services = with_settings(of_accounts.services, holder_proof=HolderProof.TXT)
+    api_client = ApiClient(services, keys=of_accounts.keys)
+    behind_a_proxy(api_client)
+    hint = api_client.post().json["hint"]
+    assert hint.startswith("a proxy (CDN) is on")
+    assert f"and create the record _issuer.{NAME} TXT" in hint

@@ -7,11 +7,11 @@ from threading import Event, Semaphore
 
 import pytest
 
-from issuer import ownership, renewal, tasks
+from issuer import renewal, tasks
 from issuer.challenges.probe import AT_ONCE_FOR_CALLERS
 from issuer.domain import Record, Status, Step
 from issuer.events import EventType
-from issuer.ports import HolderProof, Verdict
+from issuer.ports import Verdict
 from issuer.problem import ProblemType
 from tests.api_client import ApiClient, issued
 from tests.fakes import NAME, TARGET, opened, with_settings
@@ -20,6 +20,7 @@ from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 NAMES = (NAME, "customer.example", "xn--mnchen-3ya.example")
 NOT_HERE = (Verdict.NO, Verdict.UNKNOWN)
 ORDINARY = f"create the record {NAME} CNAME {TARGET}"
+PERHAPS = "; if DNS has it, a proxy (CDN) hides it: switch that off for this name"
 
 
 def behind_a_proxy(api_client: ApiClient, verdict: Verdict = Verdict.YES, name: str = NAME) -> None:
@@ -76,6 +77,18 @@ def test_n17_a_foreign_address_that_does_not_reach_us_is_a_wrong_record(
     behind_a_proxy(api_client, verdict)
     answer = api_client.post()
     assert (answer.status_code, answer.json["detail"], answer.json["hint"]) == (400, f"{NAME} as DNS has it", ORDINARY)
+
+
+@pytest.mark.parametrize("verdict", NOT_HERE)
+@pytest.mark.parametrize("accepts", [False, True])
+def test_n17_where_a_proxy_answers_in_our_place_it_is_named_as_a_possible_cause(
+    api_client: ApiClient, verdict: Verdict, *, accepts: bool
+) -> None:
+    api_client = accepting(api_client) if accepts else api_client
+    behind_a_proxy(api_client, verdict)
+    api_client.services.probe.self_check.by_proxy.add(NAME)
+    answer = api_client.post()
+    assert (answer.status_code, answer.json["hint"]) == (400, f"{ORDINARY}{PERHAPS}")
 
 
 def test_n17_a_name_that_is_redirected_to_another_one_has_no_proxy(api_client: ApiClient) -> None:
@@ -194,46 +207,6 @@ def test_n17_a_whole_life_behind_a_proxy(api_client: ApiClient) -> None:
     assert EventType.DOMAIN_MOVED_AWAY not in events(fleet.record())
 
 
-def proved(api_client: ApiClient, by: HolderProof) -> ApiClient:
-    """The application with proof required, and given by `txt`; a proxy hides that of `cname`."""
-    api_client = accepting(api_client, holder_proof=by)
-    token = api_client.services.store.account("platform").token
-    api_client.services.resolver.proofs[NAME] = (token, Verdict.YES)
-    return api_client
-
-
-def test_n17_a_probe_is_no_proof_of_the_account(api_client: ApiClient) -> None:
-    api_client = proved(api_client, HolderProof.CNAME)
-    issued(api_client.services)
-    behind_a_proxy(api_client)
-    finding = ownership.points_here(api_client.services, NAME, "platform", had_certificate=True)
-    token = api_client.services.store.account("platform").token
-    assert finding.verdict is Verdict.NO
-    assert finding.hint.startswith("a proxy (CDN) is on")
-    assert finding.hint.endswith(f"{NAME} CNAME {token}.{TARGET}")
-
-
-def test_n17_with_a_txt_record_as_proof_a_probe_decides_where_the_name_points(api_client: ApiClient) -> None:
-    api_client = proved(api_client, HolderProof.TXT)
-    behind_a_proxy(api_client)
-    assert api_client.post().status_code == 202
-    (text,) = [event.text for event in ordered(api_client).timeline if event.type == EventType.DOMAIN_PROXIED]
-    assert text == f"behind a proxy: {NAME} as DNS has it, but requests to it arrive here"
-    api_client.services.resolver.proofs.clear()
-    answer = api_client.post("other.example")
-    assert answer.status_code == 400
-    assert f"{NAME} TXT" not in answer.json["hint"]
-
-
-def test_n17_the_txt_record_is_asked_for_beside_switching_the_proxy_off(api_client: ApiClient) -> None:
-    services = with_settings(api_client.services, holder_proof=HolderProof.TXT)
-    api_client = ApiClient(services, keys=api_client.keys)
-    behind_a_proxy(api_client)
-    hint = api_client.post().json["hint"]
-    assert hint.startswith("a proxy (CDN) is on")
-    assert f"and create the record _issuer.{NAME} TXT" in hint
-
-
 @contextmanager
 def slow_probes(api_client: ApiClient) -> Iterator[Semaphore]:
     """Probes that end with the context. Yields a semaphore that each of them raises when it begins."""
@@ -267,7 +240,7 @@ def test_n17_few_threads_of_the_web_wait_for_probes(api_client: ApiClient, *, ac
         assert [post.result().status_code for post in posts] == [answer] * len(waiting)
     assert [one.status_code for one in answers] == [answer] * len(others)
     if not accepts:
-        assert all("; if DNS has it, a proxy (CDN) hides it" in one.json["hint"] for one in answers)
+        assert all(PERHAPS in one.json["hint"] for one in answers)
         assert api_client.post(others[0]).json["hint"].startswith("a proxy (CDN) is on")
 
 
