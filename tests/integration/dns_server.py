@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.name
@@ -19,10 +20,11 @@ import dns.tokenizer
 RCODES = ("NXDOMAIN", "SERVFAIL", "REFUSED", "NOTIMP", "FORMERR", "YXDOMAIN", "NOTAUTH")
 Answers = Sequence[str] | str
 Zone = dict[tuple[str, str], Answers]
-"""(name, type) to records or one of RCODES, EMPTY LAME SILENT GARBAGE TRUNCATED. Type "*" is any.
+"""(name, type) to records or one of RCODES, EMPTY LAME SILENT GARBAGE TRUNCATED BOGUS, or "EDE 7". Type "*" is any.
 
 A name with a CNAME answers other types with it, and no further unless the server follows. A name with other
-types only is EMPTY, any other name NXDOMAIN. TRUNCATED says so over UDP and hangs up over TCP.
+types only is EMPTY, any other name NXDOMAIN. TRUNCATED says so over UDP and hangs up over TCP. BOGUS is SERVFAIL,
+but EMPTY without the check of DNSSEC (CD); EDE is SERVFAIL with an extended error.
 A record that begins with \\# is sent as the bytes it has (RFC 3597 §5).
 """
 
@@ -58,6 +60,11 @@ class DnsServer:
         match self._fill(response, question.name, rdtype):
             case "SILENT":
                 return None
+            case "BOGUS" if not query.flags & dns.flags.CD:
+                response.set_rcode(dns.rcode.SERVFAIL)
+            case failure if failure.startswith("EDE "):
+                response.set_rcode(dns.rcode.SERVFAIL)
+                response.use_edns(0, options=[dns.edns.EDEOption(int(failure.removeprefix("EDE ")))])
             case "GARBAGE":
                 return wire[:2] + b"\xff" * 20
             case "TRUNCATED":
