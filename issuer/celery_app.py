@@ -6,7 +6,7 @@ from celery import Celery
 from celery.signals import setup_logging
 from kombu.entity import Exchange, Queue
 
-from issuer import schedule, tasks
+from issuer import broker, schedule, tasks
 from issuer.config import Settings
 from issuer.domain import CHAIN, Due
 from issuer.ports import Services
@@ -27,7 +27,9 @@ waits."""
 
 def create_celery(settings: Settings, services: Callable[[], Services]) -> Celery:
     """A Celery application with the steps and the beat table. services: called when a task first needs the services."""
-    app = Celery("issuer", broker=settings.celery_broker_url, set_as_current=False)
+    app = Celery(
+        "issuer", amqp=broker.Messaging, task_cls=broker.Task, broker=settings.celery_broker_url, set_as_current=False
+    )
     app.conf.update(
         task_ignore_result=True,
         task_serializer="json",
@@ -42,6 +44,7 @@ def create_celery(settings: Settings, services: Callable[[], Services]) -> Celer
         task_time_limit=settings.hard_limit_seconds,
         task_publish_retry=False,
         worker_prefetch_multiplier=1,
+        worker_enable_prefetch_count_reduction=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -53,7 +56,7 @@ def create_celery(settings: Settings, services: Callable[[], Services]) -> Celer
             "socket_keepalive": True,
             "health_check_interval": 30,
         },
-        beat_scheduler="celery.beat:Scheduler",
+        beat_scheduler=broker.Scheduler,
         beat_max_loop_interval=max(settings.reconcile_seconds, 1),
         timezone="UTC",
     )

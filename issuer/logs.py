@@ -6,9 +6,12 @@ Tracebacks are plain: structlog's rich ones show local variables, which may be k
 
 import logging
 import sys
+import time
 
 import structlog
 from structlog.typing import Processor
+
+log = structlog.get_logger(__name__)
 
 SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -17,6 +20,32 @@ SHARED: list[Processor] = [
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+
+class Outage:
+    """Something that this process needs. One line is written when it becomes unavailable, and one when that ends."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._since: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is unavailable, as far as is known."""
+        return self._since is not None
+
+    def begin(self, reason: object) -> None:
+        """It has failed."""
+        if self._since is None:
+            self._since = time.monotonic()
+            log.warning("unavailable; will be retried automatically", what=self._what, reason=str(reason))
+
+    def end(self) -> None:
+        """It works."""
+        since, self._since = self._since, None
+        if since is not None:
+            log.warning("available again", what=self._what, seconds=round(time.monotonic() - since, 1))
+
 
 CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 """These log every task at INFO; the steps log the same with more detail."""

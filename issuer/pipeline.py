@@ -8,13 +8,9 @@
 The steps are in `steps`, their skin in `tasks`. Starting and resuming are one thing: queue what is left.
 """
 
-import structlog
 from celery import Celery, chain
-from kombu.exceptions import OperationalError
 
 from issuer.domain import CHAIN, Record
-
-log = structlog.get_logger(__name__)
 
 
 class CeleryQueue:
@@ -28,7 +24,4 @@ class CeleryQueue:
         issuance = record.issuance
         steps = CHAIN[CHAIN.index(issuance.step) :]
         tasks = [self.celery.tasks[step.value].si(issuance.id).set(queue=issuance.queue.value) for step in steps]
-        try:
-            chain(*tasks).apply_async()
-        except (OperationalError, OSError) as error:
-            log.warning("not queued, reconcile will do it", issuance=issuance.id, error=type(error).__name__)
+        chain(*tasks).apply_async()  # `broker.Task` raises nothing

@@ -60,5 +60,7 @@ def _unavailable(error: Exception) -> Problem:
 
 def _word(error: Exception) -> str:
     """What kind of error it is: the word with which Redis begins its answer (READONLY, MISCONF, OOM), or its class."""
-    answered = ERROR_WORD.match(str(getattr(error, "status_code", None) or error))
-    return answered[0] if isinstance(error, redis.ResponseError) and answered else type(error).__name__
+    if word := getattr(error, "status_code", None):
+        return str(word)
+    answered = ERROR_WORD.match(str(error)) if isinstance(error, redis.ResponseError) else None
+    return answered[0] if answered else type(error).__name__
