@@ -35,6 +35,7 @@ class EventType(StrEnum):
     RENEWAL_PLANNED = "renewal.planned"
     RENEWAL_STARTED = "renewal.started"
     RENEWAL_FORCED = "renewal.forced"
+    CERTIFICATE_DEVIATES = "certificate.deviates"
     CERTIFICATE_EXPIRED = "certificate.expired"
     CERTIFICATE_REVOKED = "certificate.revoked"
     DOMAIN_MOVED_AWAY = "domain.moved_away"
@@ -85,6 +86,9 @@ TABLE: dict[EventType, Kind] = {
     EventType.RENEWAL_PLANNED: Kind("the next renewal is planned for {at}"),
     EventType.RENEWAL_STARTED: Kind("the renewal has started"),
     EventType.RENEWAL_FORCED: Kind("the operator has asked for a new certificate ({why}); it is planned for {at}"),
+    EventType.CERTIFICATE_DEVIATES: Kind(
+        "certificate {serial} is used as it is, but {deviations}", WARNING, is_kept=True
+    ),
     EventType.CERTIFICATE_EXPIRED: Kind("certificate {serial} has expired", ERROR, is_kept=True),
     EventType.CERTIFICATE_REVOKED: Kind("{ca} has revoked certificate {serial}", is_kept=True),
     EventType.DOMAIN_MOVED_AWAY: Kind("the domain points to other servers", WARNING, is_kept=True),

@@ -120,7 +120,8 @@ def finalize(services: Services, record: Record) -> StepResult:
 
 
 def install(services: Services, record: Record) -> StepResult:
-    """Download the chain, verify it against our key and name, and put it in force with its key in one write."""
+    """Download the chain, build it from the leaf for our key and name up, and put it in force with its key in one
+    write."""
     ca, issuance = _ca(services, record), record.issuance
     assert issuance.certificate_url
     assert issuance.key
@@ -135,6 +136,9 @@ def install(services: Services, record: Record) -> StepResult:
     now = services.clock()
     certificate = replace(certificate, requested_at=issuance.created_at)
     installed = record.install(certificate, confirm_at=now + CONFIRM_SECONDS if services.edges else None)
+    if found := keys.deviations(certificate.chain, record.domain.name):
+        told = {"serial": certificate.serial, "deviations": "; ".join(found)}
+        installed = installed.with_event(now, EventType.CERTIFICATE_DEVIATES, told)
     facts = {"serial": certificate.serial, "ca": certificate.ca, "not_after": certificate.not_after}
     return Advance(installed.with_event(now, EventType.ISSUANCE_SUCCEEDED, facts))
 

@@ -53,7 +53,12 @@ def _imported_with_dates(node: ast.Import | ast.ImportFrom) -> set[str]:
 
 @cache
 def _converts(module: str) -> bool:
+    """Whether one of our modules handles dates, or a package one from which it takes something."""
     package, *rest = module.split(".")
     place = ROOT.joinpath(package, *rest)
     files = (place.with_suffix(".py"), place / "__init__.py") if package in {"issuer", "web"} else ()
-    return any(file.is_file() and CONVERSIONS.search(file.read_text()) for file in files)
+    texts = [file.read_text() for file in files if file.is_file()]
+    if any(CONVERSIONS.search(text) for text in texts):
+        return True
+    taken = re.findall(rf"^from ({re.escape(module)}\.[\w.]+) import", "\n".join(texts), re.MULTILINE)
+    return any(_converts(below) for below in taken)

@@ -172,8 +172,8 @@ class FakeCa:
         self.orders: dict[str, _FakeOrder] = {}
         self.certificates: dict[str, str] = {}
         self.revoked: dict[str, int] = {}
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._root = self._sign(self._key.public_key(), [], is_ca=True)
+        self._key, self._root_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        self._intermediate = self._sign(self._key.public_key(), [], is_ca=True)
 
     def caa_identities(self) -> tuple[str, ...]:
         return self.identities
@@ -213,7 +213,7 @@ class FakeCa:
         self._call("revoke", self._revoke, chain, reason)
 
     def _revoke(self, chain: str, reason: int) -> None:
-        if chain not in self.certificates.values():
+        if not any(issued.startswith(chain) for issued in self.certificates.values()):
             raise Problem(ProblemType.CA_MISUNDERSTOOD, "the certificate is not one of its own")
         self.revoked.setdefault(chain, reason)
 
@@ -278,15 +278,15 @@ class FakeCa:
     def _issue(self, csr: str) -> str:
         public_key, names = self.forge(x509.load_pem_x509_csr(csr.encode()))
         leaf = self._sign(public_key, names)
-        return "".join(one.public_bytes(Encoding.PEM).decode() for one in (leaf, self._root))
+        return "".join(one.public_bytes(Encoding.PEM).decode() for one in (leaf, self._intermediate))
 
     def _sign(self, public_key, names, *, is_ca: bool = False) -> x509.Certificate:
         now = dt.datetime.fromtimestamp(self.clock(), dt.UTC)
-        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
+        issuer, root = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in ("Fake CA", "Fake Root"))
         builder = (
             x509.CertificateBuilder()
             .subject_name(issuer if is_ca else x509.Name([]))
-            .issuer_name(issuer)
+            .issuer_name(root if is_ca else issuer)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + self.not_before)
@@ -299,7 +299,7 @@ class FakeCa:
         if names:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
             builder = builder.add_extension(alternatives, critical=True)  # as the subject is empty: RFC 5280 §4.2.1.6
-        return builder.sign(self._key, hashes.SHA256())
+        return builder.sign(self._root_key if is_ca else self._key, hashes.SHA256())
 
 
 def as_asked(csr: x509.CertificateSigningRequest):

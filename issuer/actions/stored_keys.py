@@ -9,6 +9,7 @@ import math
 import structlog
 
 from issuer.domain import Record
+from issuer.keys import is_token
 from issuer.ports import CaAccount, Services
 from issuer.problem import Problem, ProblemType
 
@@ -65,14 +66,16 @@ def _account(services: Services, url: str) -> CaAccount | None:
 
 def _certificate_keys(services: Services, since: float) -> dict[str, str]:
     """The encrypted keys of some valid certificates by name: of those that were installed since a time, the first that
-    end, as an old key is the likeliest to be missing."""
+    end, as an old key is the likeliest to be missing. One that is cut off tells nothing."""
     now = services.clock()
     pairs = services.store.names_by_expiry(until=math.inf, after=(now, ""), limit=SAMPLE)
     records = [one for one in services.store.records([name for _, name in pairs]) if isinstance(one, Record)]
     return {
         record.domain.name: record.domain.certificate.key
         for record in records
-        if record.domain.certificate and record.domain.certificate.installed_at >= since
+        if record.domain.certificate
+        and is_token(record.domain.certificate.key)
+        and record.domain.certificate.installed_at >= since
     }
 
 

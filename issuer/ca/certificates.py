@@ -14,7 +14,6 @@ from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.ports import RenewalInfo
 from issuer.problem import Problem, ProblemType
 
-PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
 MAX_ALTERNATES = 5
 
 log = structlog.get_logger(__name__)
@@ -70,9 +69,9 @@ class Certificates:
         """A chain, and the URLs of the alternate chains for its leaf."""
         answer = self._session.fetch(url, Resource.CERTIFICATE)
         text = answer.body.decode("ascii", "replace")
-        if PEM_BEGIN not in text:
-            # A page of a proxy in front of the CA: the certificate exists, and a new order would waste it.
-            raise unusable("the CA's certificate is not PEM")
+        if not keys.is_complete(text):
+            # A page of a proxy in front of the CA, or a part of an answer: the certificate exists, and must be fetched.
+            raise unusable("the CA's certificate is not PEM, or was cut off")
         return text, list(answer.links("alternate"))
 
     def _alternate(self, issuer: str, text: str, alternates: list[str]) -> str | None:

@@ -140,7 +140,7 @@ def test_a_certificate_is_revoked_and_a_second_revocation_succeeds(services: Ser
     chain = services.cas[0].chain(done.certificate_url)
     for reason in (1, 4):
         services.cas[0].revoke(chain, reason)
-    foreign = fake_services().cas[0]._root.public_bytes(Encoding.PEM).decode()
+    foreign = fake_services().cas[0]._intermediate.public_bytes(Encoding.PEM).decode()
     with pytest.raises(Problem) as refused:
         services.cas[0].revoke(foreign, 1)
     assert refused.value.detail

@@ -67,7 +67,7 @@ class Certificates:
         headers = {"Content-Type": "application/pem-certificate-chain"}
         if others:
             headers["Link"] = ", ".join(f'<{other}>;rel="alternate"' for other in others)
-        return 200, headers, chains[int(which or 0)].encode()
+        return 200, headers, self._switches.chain_sent(chains[int(which or 0)]).encode()
 
     def renewal_info(self, certificate: str) -> Answer:
         """RFC 9773 §4.1 and §4.2; unsigned."""

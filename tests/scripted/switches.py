@@ -25,6 +25,7 @@ class Switches:
     validations: how often a challenge is fetched, within validation_pause seconds.
     lifetime, not_before: of certificates; not_before counts from the moment of signing.
     foreign_key, foreign_names: sign a different key, or different names, than requested.
+    chain_sent: what it sends in place of a chain (PEM).
     alternates: also offer the chain to the other root (§7.4.2).
     profiles: name and description (draft-ietf-acme-profiles). caa_identities, eab_keys (kid to base64url; an external
     account binding is required with any): as in the directory.
@@ -54,6 +55,7 @@ class Switches:
     not_before: dt.timedelta = dt.timedelta(hours=-1)
     foreign_key: bool = False
     foreign_names: tuple[str, ...] = ()
+    chain_sent: Callable[[str], str] = field(default=str)
     alternates: bool = False
     profiles: dict[str, str] = field(default_factory=dict)
     caa_identities: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from tests.simulated_fleet import DAY, SimulatedFleet
 DATA = {
     "step": "order", "seconds": 0.1, "serial": "0f", "reason": "no", "ca": "https://ca.example/d", "verdict": "yes",
     "summary": "as it should be", "at": NOW, "policy": "max-age=60", "lacking": "edge1 is silent", "text": "seen",
+    "why": "a leaked key", "deviations": "it is also for other.example",
 }  # fmt: skip
 
 

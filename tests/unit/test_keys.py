@@ -4,14 +4,13 @@ import datetime as dt
 import re
 import traceback
 from collections.abc import Sequence
-from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
-from cryptography.x509 import DNSName, IPAddress, RFC822Name, UniformResourceIdentifier
+from cryptography.x509 import DNSName, RFC822Name, UniformResourceIdentifier
 from cryptography.x509.oid import NameOID
 
 from issuer.keys import (
@@ -88,11 +87,12 @@ def read(pem: str, **more: object) -> str:
 
 @pytest.mark.parametrize("name", [NAME, NAME_89, "xn--mnchen-3ya.example"])
 @pytest.mark.parametrize("kind", KeyType)
-def test_a06_a_csr_has_its_name_in_the_san_alone(kind: KeyType, name: str) -> None:
+def test_a06_n34_a_csr_has_its_name_in_the_san_alone(kind: KeyType, name: str) -> None:
     csr = x509.load_pem_x509_csr(new_csr(KEYS[kind], name).encode())
     assert list(csr.subject) == []
     assert [type(one.value) for one in csr.extensions] == [x509.SubjectAlternativeName]  # so no must-staple (C18)
     assert list(csr.extensions[0].value) == [DNSName(name)]
+    assert csr.extensions[0].critical
     assert csr.is_signature_valid
     assert csr.public_key() == load_der_private_key(KEYS[kind], None).public_key()
 
@@ -153,19 +153,15 @@ def test_c01_a_certificate_for_another_key_is_refused(kind: KeyType) -> None:
         [DNSName(f"www.{NAME}")],
         [DNSName("customer.example")],
         [DNSName("*.customer.example")],
-        [DNSName(NAME), DNSName("other.example")],
-        [DNSName("other.example"), DNSName(NAME)],
-        [DNSName(NAME), DNSName(NAME)],
+        [DNSName("other.example"), DNSName("*.customer.example")],
         [DNSName(f"{NAME}.")],
-        [DNSName(NAME), IPAddress(ip_address("192.0.2.1"))],
-        [DNSName(NAME), RFC822Name(f"root@{NAME}")],
         [UniformResourceIdentifier(NAME)],
         [RFC822Name(NAME)],
     ],
     ids=lambda sans: " ".join(f"{type(one).__name__}={one.value}" for one in sans),
 )
-def test_c01_other_names_are_refused(sans: list[x509.GeneralName]) -> None:
-    assert f"not for {NAME} alone" in refused(sign(*sans))
+def test_c01_n10_without_the_name_itself_it_is_refused(sans: list[x509.GeneralName]) -> None:
+    assert refused(sign(*sans)) == f"the certificate is not for {NAME}"
 
 
 def test_a_name_in_the_cn_alone_is_refused() -> None:
@@ -216,11 +212,6 @@ GARBAGE = {
     "cut off": LEAF[: len(LEAF) // 2],
     "no end": LEAF.replace("-----END CERTIFICATE-----\n", ""),
     "leaf, then garbage": f"{LEAF}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    "wrong signature above": LEAF + ROOT,
-    "wrong issuer name above": LEAF + INTERMEDIATE,
-    "root first": INTERMEDIATE + LEAF_BELOW,
-    "the leaf twice": LEAF + LEAF,
-    "more than the chain": LEAF_BELOW + INTERMEDIATE + LEAF,
     "no names": sign(subject="Test CA"),
     "key that is no point": spoilt(Y, bytes([Y[0] ^ 1]) + Y[1:]),
     "key of an unknown kind": spoilt(KIND, KIND[:-1] + b"\x7f"),
@@ -334,11 +325,12 @@ def test_the_renewal_info_id_of_a_certificate(serial: int, authority: bytes | No
     ("chain", "name"),
     [
         (LEAF, "Test CA"),
-        (LEAF + ROOT, ""),
+        (LEAF + ROOT, "Test CA"),
         (LEAF_BELOW, "Middle CA"),
         (LEAF_BELOW + INTERMEDIATE, "Test CA"),
-        (LEAF_BELOW + ROOT, ""),
-        (INTERMEDIATE + LEAF_BELOW, ""),
+        (LEAF_BELOW + ROOT, "Middle CA"),
+        (INTERMEDIATE + LEAF_BELOW, "Test CA"),
+        (LEAF_BELOW + INTERMEDIATE + LEAF_BELOW + INTERMEDIATE, "Test CA"),
         (sign(DNSName(NAME), issuer="Zoë"), "Zoë"),
         (LEAF.replace("MII", "AII", 1), ""),
         ("-----BEGIN CERTIFICATE-----", ""),
@@ -351,8 +343,9 @@ def test_the_top_issuer_of_a_chain(chain: str, name: str) -> None:
 
 def test_chains_for_one_certificate() -> None:
     assert is_same_leaf(LEAF_BELOW, LEAF_BELOW + INTERMEDIATE)
+    assert is_same_leaf(LEAF_BELOW + INTERMEDIATE, INTERMEDIATE + LEAF_BELOW)
     assert not is_same_leaf(LEAF, LEAF_BELOW)
-    assert not is_same_leaf(LEAF_BELOW + INTERMEDIATE, INTERMEDIATE + LEAF_BELOW)
+    assert not is_same_leaf(LEAF, "no certificate")
 
 
 def bundle(chain: str, key: bytes = KEY) -> str:

@@ -6,12 +6,13 @@ import pytest
 from cryptography import x509
 
 from issuer import keys, renewal
+from issuer.domain import Status, status
 from issuer.ports import Services
 from issuer.problem import ProblemType
 from tests.fakes import NAME, FakeClock, with_settings
-from tests.real import verified
+from tests.real import opened, verified
 from tests.scripted import ScriptedCa
-from tests.scripted.chains import pem
+from tests.scripted.chains import Signing, pem
 from tests.time_travel import DAY, issued, lived, renewed, shown
 
 
@@ -30,13 +31,47 @@ def test_of_two_chains_the_first_is_installed_whole(services: Services, ca: Scri
     assert ca.count("/certificate/") == 1
 
 
+STRANGER = Signing().root
+SENT = {
+    "an intermediate twice": lambda leaf, above: leaf + above + above,
+    "upside down": lambda leaf, above: above + leaf,
+    "the leaf twice, and a stranger": lambda leaf, above: leaf + STRANGER + leaf + above,
+}
+
+
+@pytest.mark.parametrize("order", SENT.values(), ids=SENT)
+def test_n10_n11_a_usable_certificate_is_used(services: Services, ca: ScriptedCa, order) -> None:
+    ca.chain_sent = lambda chain: order(*map(pem, x509.load_pem_x509_certificates(chain.encode())))
+    ca.foreign_names = (NAME, f"www.{NAME}")
+    record = issued(services)
+    chain = record.domain.certificate.chain
+    assert len(verified(chain, ca.certificates.signing.root, NAME)) == 3
+    assert chain.count("BEGIN") == 2
+    assert len(ca.certificates.log) == 1
+    assert [event.data["deviations"] for event in record.timeline if event.type == "certificate.deviates"] == [
+        f"it is also for www.{NAME}"
+    ]
+
+
+def test_n11_a_chain_that_is_cut_off_is_fetched_again_and_no_other_is_bought(
+    services: Services, ca: ScriptedCa
+) -> None:
+    answers = [lambda chain: chain[:-30], lambda chain: chain[:100], lambda _: "<html>"]
+
+    def chain_sent(chain: str) -> str:
+        return answers.pop()(chain) if answers else chain
+
+    ca.chain_sent = chain_sent
+    opened(services, NAME)
+    assert status(lived(services, DAY), services.clock()) is Status.ACTIVE
+    assert len(ca.certificates.log) == 1
+
+
 @pytest.mark.parametrize(
     ("switches", "words"),
     [
         ({"foreign_key": True}, "another key"),
-        ({"foreign_names": ("other.customer.example",)}, f"not for {NAME} alone"),
-        ({"foreign_names": (NAME, "other.customer.example")}, f"not for {NAME} alone"),
-        ({"not_before": dt.timedelta(days=200)}, "not valid yet"),
+        ({"foreign_names": ("other.customer.example",)}, f"not for {NAME}"),
         ({"lifetime": dt.timedelta(minutes=59)}, "already expired"),
     ],
 )
