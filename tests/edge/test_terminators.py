@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Self
 
 import pytest
+from cryptography import x509
 
 from issuer.config import Settings
 from issuer.domain import Hsts
@@ -75,9 +76,41 @@ def test_b05_names_in_any_case_are_one(terminator: Terminator, records: Records,
     assert (redirect.status, redirect.headers["Location"]) == (308, f"https://{name}/a?b=c")
 
 
+SPELLINGS = ["{0}.", "{1}.", "{1}", "{2}", "{2}.", "tRaCk.CUSTOMER-With-A-Long-Name.ExAmPlE", "{0}"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_n30_the_name_of_a_handshake_in_any_spelling_gets_its_certificate(
+    terminator: Terminator, records: Records, services: Services, spelling: str
+) -> None:
+    name = "track.customer-with-a-long-name.example"
+    serial = install(terminator, records, name)
+    sni = spelling.format(name, name.upper(), name.title()).encode()
+    services.store.put_token("spelled", "spelled.thumbprint", seconds=60)
+    for host, path, expected in (
+        (name, "/", (200, f"https {name} {LOOPBACK}".encode())),
+        (sni.decode(), "/", (200, f"https {host_of(terminator, sni.decode())} {LOOPBACK}".encode())),
+        (sni.decode(), f"{CHALLENGE}spelled", (200, b"spelled.thumbprint")),
+        ("b.customer.example", "/", (421, None)),
+        (f"{name}.example", "/", (421, None)),
+    ):
+        with terminator.connect(sni, terminator.context(is_checked=False)) as connection:
+            served = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
+            answer = ask(connection, host, path)
+        assert f"{served.serial_number:x}" == serial
+        assert (answer.status, answer.body if expected[1] else None) == expected
+
+
+def test_n30_a_name_of_capitals_alone_is_found_up_to_64_of_them(terminator: Terminator, records: Records) -> None:
+    name = f"{'a' * 33}.{'z' * 24}.{terminator.kind[:7]}"
+    serial = install(terminator, records, name)
+    assert sum(letter.isupper() for letter in name.upper()) in {62, 64}
+    assert terminator.serial(name.upper()) == serial
+
+
 def host_of(terminator: Terminator, asked: str) -> str:
     """The Host that the platform gets: nginx sends only the name, HAProxy the header unchanged."""
-    return asked.removesuffix(":443").lower() if terminator.kind == "nginx" else asked
+    return asked.removesuffix(":443").removesuffix(".").lower() if terminator.kind == "nginx" else asked
 
 
 NO_NAMES = [None, LOOPBACK, "com", b"x/../tenant.customer.example", b"a..b.example", b"/etc/passwd", b"versions/x"]

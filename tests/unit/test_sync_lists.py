@@ -49,4 +49,7 @@ def test_a_new_name_of_the_default_policy_changes_no_list_of_headers() -> None:
 def test_names_and_files_in_order() -> None:
     names = held(b=None, a=None)
     assert lists.names_for_haproxy(names) == "a.example valid\nb.example valid\n"
-    assert lists.crt_list(FOLDER, names) == "/edge/a.example.pem a.example\n/edge/b.example.pem b.example\n"
+    assert (
+        lists.crt_list(FOLDER, names)
+        == "/edge/a.example.pem a.example a.example.\n/edge/b.example.pem b.example b.example.\n"
+    )

@@ -139,7 +139,7 @@ class HAProxy:
         if int(serial or "0", 16) != int(held.serial, 16):
             self._set(file)
         if state != "Used":
-            self._do(f"add ssl crt-list {self._crt_list} <<\n{file} {name}\n", "Success!")
+            self._do(f"add ssl crt-list {self._crt_list} <<\n{lists.crt_list_line(self._folder, name)}\n", "Success!")
 
     def _set(self, file: Path) -> None:
         """Make HAProxy use what is in a file of ours."""

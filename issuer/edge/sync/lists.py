@@ -68,4 +68,9 @@ def names_for_haproxy(held: Mapping[str, Held]) -> str:
 
 def crt_list(folder: Path, names: Iterable[str]) -> str:
     """HAProxy's list of certificate files, each for only its own name."""
-    return "".join(f"{pem_of(folder, name)} {name}\n" for name in sorted(names))
+    return "".join(f"{crt_list_line(folder, name)}\n" for name in sorted(names))
+
+
+def crt_list_line(folder: Path, name: str) -> str:
+    """The line of a name in that list. Some clients send the name with a dot at its end."""
+    return f"{pem_of(folder, name)} {name} {name}."

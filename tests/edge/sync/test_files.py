@@ -29,7 +29,7 @@ def test_chain_and_key_in_one_and_the_lists(records: Records, services: Services
     assert marks(path) == {NAME: "5184000"}
     assert lists["hsts.haproxy"] == "default max-age=5184000\n"
     assert lists["names.haproxy"] == f"{NAME} valid\n"
-    assert lists["crt-list.haproxy"] == f"{path}/{NAME}.pem {NAME}\n"
+    assert lists["crt-list.haproxy"] == f"{path}/{NAME}.pem {NAME} {NAME}.\n"
 
 
 def test_h03_policies_are_in_the_file_names_and_those_that_differ_from_the_default_in_haproxys_list(
