@@ -48,7 +48,10 @@ class Row(NamedTuple):
     other: Meaning
 
 
-POINTING = "point the domain's CNAME here, remove its other A and AAAA records, and require no login on port 80"
+POINTING = (
+    "point the domain here alone, by its CNAME, or an apex by its addresses: remove other A and AAAA records, and "
+    "require no login on port 80"
+)
 REACHABLE = "make port 80 reachable from the internet, over IPv6 too if the domain has an AAAA record"
 ANSWERING = (
     "make all name servers of the domain answer, also for record types that the domain does not have, and repair DNSSEC"
