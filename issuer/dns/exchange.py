@@ -4,13 +4,13 @@ from dns import flags
 from dns.message import Message, Truncated, make_query
 from dns.name import Name
 from dns.nameserver import Nameserver
-from dns.rcode import BADVERS, FORMERR, NOTIMP
+from dns.rcode import BADVERS, FORMERR, NOTIMP, SERVFAIL
 from dns.rdatatype import RdataType
 
 PAYLOAD = 1232
 """The largest answer over UDP that no network splits."""
 WITHOUT_EDNS = frozenset({BADVERS, FORMERR, NOTIMP})
-"""What servers answer that do not know EDNS (RFC 6891 §7); some do not answer at all."""
+"""What servers answer that do not know EDNS (RFC 6891 §7). Some say SERVFAIL, without EDNS; some nothing at all."""
 
 
 def ask(
@@ -30,6 +30,6 @@ def ask(
         response = server.query(request, seconds, None, 0, max_size=False)
     except Truncated:
         response = server.query(request, seconds, None, 0, max_size=True)
-    if edns and response.rcode() in WITHOUT_EDNS:
+    if edns and (response.rcode() in WITHOUT_EDNS or (response.rcode() == SERVFAIL and response.edns < 0)):
         return ask(server, name, rdtype, seconds=seconds, edns=False, unchecked=unchecked)
     return response

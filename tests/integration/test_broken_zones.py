@@ -1,6 +1,7 @@
 """N15, N43: zones whose DNSSEC is broken, on a real BIND behind real validating servers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import dns.flags
 import dns.message
@@ -8,9 +9,13 @@ import dns.query
 import dns.rcode
 import pytest
 
+from issuer import tasks
 from issuer.dns import DnsResolver
+from issuer.domain import Step
 from issuer.ports import Finding, Verdict
+from issuer.presenters import status_body
 from issuer.sandbox import Sandbox
+from tests.fakes import fake_services, opened
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.pointing import NO, UNKNOWN, YES
 from tests.integration.signed_zones import LAME, SignedZones
@@ -65,6 +70,23 @@ def test_n15_the_broken_zone_is_named(zones: SignedZones, validator: str, name: 
 def test_n15_a_sound_zone_is_not_accused(zones: SignedZones, validator: str, name: str, verdict: Verdict) -> None:
     finding = resolver(zones.validators[validator]).points_here(name)
     assert (finding.verdict, finding.is_bogus) == (verdict, False)
+
+
+@pytest.mark.parametrize(("name", "zone"), [BROKEN[0], BROKEN[4], BROKEN[5]])
+def test_n15_the_status_says_who_must_do_what(zones: SignedZones, name: str, zone: str) -> None:
+    services = replace(fake_services(), resolver=resolver(zones.validators["unbound"]))
+    issuance = opened(services, name).issuance
+    for _ in range(2):
+        _, seconds = tasks.attempt(services, Step.ORDER, issuance.id)
+        services.clock.forward(seconds)
+    record = services.store.load(name)
+    assert record.issuance.tries == 1
+    body = status_body(record, services.clock())
+    assert (body["code"], body["must_act"]) == ("dns-unknown", "owner")
+    assert body["message"].startswith("DNSSEC of the zone is broken: ")
+    assert f"DNSSEC of the zone {zone} is broken" in body["message"]
+    assert "every CA must refuse it" in body["message"]
+    assert services.cas[0].calls == []
 
 
 @pytest.mark.parametrize(("name", "zone"), [("shop.expired.example", "expired.example"), *BROKEN[1:7]])

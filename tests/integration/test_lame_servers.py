@@ -61,7 +61,7 @@ def test_b03_if_all_servers_are_lame_each_reason_is_named(failures: tuple[str, s
     assert (finding.verdict, finding.summary) == (UNKNOWN, f"DNS has no clear answer for {NAME} CNAME ({reason})")
 
 
-@pytest.mark.parametrize("refusal", ["FORMERR", "NOTIMP", "SILENT"])
+@pytest.mark.parametrize("refusal", ["FORMERR", "NOTIMP", "SERVFAIL", "SILENT"])
 def test_n43_a_server_without_edns_is_asked_without(refusal: str) -> None:
     with dns_server(GOOD, without_edns=refusal) as server:
         assert DnsResolver([EDGE], [server.address], seconds=3).points_here(NAME).verdict is YES
