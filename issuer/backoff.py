@@ -18,6 +18,13 @@ PATIENT_POLLS = 40
 MAX_POLLS = 184
 """If a CA is not ready after this many polls in a row, about a day, that is a problem. After PATIENT_POLLS, about half
 an hour, the polls are rarer."""
+LONGEST_ADVICE, INSTEAD_OF_ADVICE = 120.0, 10.0
+"""A Retry-After of up to two minutes delays the next look at what a CA is working on. A longer one does not: some CAs
+say a day and are done in a minute."""
+ANSWER_AGAIN = 60.0
+"""A challenge that a CA has not begun to validate after this time, or has failed to, is answered again."""
+GIVE_UP = 2700.0
+"""After this time an order is given up if all that its CA shows is an error, or that it has not begun to validate."""
 SELF_CHECK_AGAIN = 5.0
 LONGEST_TENFOLD = 7200
 """Up to this pause, in seconds, each pause is ten times as long as the last; then it is the longest one allowed."""
@@ -77,10 +84,24 @@ def passes_at(problem: Problem, tries: int, now: float) -> float:
 
 
 def poll_at(now: float, *, waits: int, not_before: float | None) -> float:
-    """When to poll an order again that the CA is still processing: after longer each time, never before the time of
-    its Retry-After."""
+    """When to poll an order again that the CA is still processing: after longer each time. not_before: the time of its
+    Retry-After, which is only advice here."""
     longest = LONGEST_POLL if waits < PATIENT_POLLS else LONG_POLL
-    return max(now + min(FIRST_POLL * 2.0**waits, longest), not_before or 0)
+    advice = not_before or 0
+    if advice > now + LONGEST_ADVICE:
+        advice = now + INSTEAD_OF_ADVICE
+    return max(now + min(FIRST_POLL * 2.0**waits, longest), advice)
+
+
+def is_answer_due(answered_at: float | None, now: float) -> bool:
+    """Whether a challenge must be answered again, as its CA shows no validation. answered_at None: an older release
+    has answered it."""
+    return answered_at is None or now - answered_at >= ANSWER_AGAIN
+
+
+def is_given_up(waiting_since: float | None, now: float) -> bool:
+    """Whether an order has been waited for long enough that shows an error, or no beginning."""
+    return waiting_since is not None and now - waiting_since >= GIVE_UP
 
 
 def requeue_at(next_try_at: float | None, now: float, *, is_queued: bool) -> float:

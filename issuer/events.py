@@ -25,6 +25,7 @@ class EventType(StrEnum):
 
     ISSUANCE_STARTED = "issuance.started"
     ISSUANCE_STEP_DONE = "issuance.step_done"
+    ISSUANCE_WAITING = "issuance.waiting"
     ISSUANCE_SUCCEEDED = "issuance.succeeded"
     ISSUANCE_RETRY_PLANNED = "issuance.retry_planned"
     ISSUANCE_FAILED = "issuance.failed"
@@ -76,6 +77,7 @@ WARNING, ERROR = logging.WARNING, logging.ERROR
 TABLE: dict[EventType, Kind] = {
     EventType.ISSUANCE_STARTED: Kind("the account asked for a certificate"),
     EventType.ISSUANCE_STEP_DONE: Kind("{step} done in {seconds} s"),
+    EventType.ISSUANCE_WAITING: Kind("{step} waits for the CA: {reason}; it is asked again at {at}", WARNING),
     EventType.ISSUANCE_SUCCEEDED: Kind("certificate {serial} is in force"),
     EventType.ISSUANCE_RETRY_PLANNED: Kind("{step} failed: {reason}; will be retried at {at}", WARNING, is_kept=True),
     EventType.ISSUANCE_FAILED: Kind("{step} failed for good: {reason}", WARNING, is_kept=True),

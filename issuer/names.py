@@ -29,6 +29,14 @@ NO_HOST_NAMES = (
     (re.compile(r"_"), "has an underscore, and CA policy forbids it", "use a name without '_'"),
 )
 
+COMMON_LABEL = (
+    "(?:www|web|mail|webmail|smtp|imap|pop|ftp|ns|mx|cpanel|whm|webdisk|autodiscover|autoconfig|cpcalendars|cpcontacts"
+    "|m|api|app|blog|shop|dev|test|staging|admin)"
+)
+CRAWLED = re.compile(rf"(?:\A|\.)(?:([^.]+)\.\1|{COMMON_LABEL}\.{COMMON_LABEL}\.{COMMON_LABEL})(?:\.|\Z)")
+CRAWLED_LABELS = 4
+"""A name that looks like a crawler's has at least as many labels."""
+
 LABEL_REASONS = {
     "empty_label": "is empty: the name has two dots in a row, or one at the start",
     "input_too_long": "is longer than 63 octets",
@@ -62,6 +70,13 @@ def known(text: str) -> str:
     name = _in_a_labels(text)
     _require_public_name(name, allow_reserved=True)
     return name
+
+
+def looks_crawled(name: str) -> bool:
+    """Whether a name looks as if a crawler had followed a wildcard record into itself: with a label twice in a row, or
+    with three common ones in a row. CAs refuse some of these, by lists of labels that they do not publish; so this only
+    explains a refusal."""
+    return name.count(".") + 1 >= CRAWLED_LABELS and CRAWLED.search(name) is not None
 
 
 def _in_a_labels(text: str) -> str:

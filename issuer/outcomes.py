@@ -6,11 +6,12 @@ of a retry.
 """
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from issuer import backoff, renewal
 from issuer.authorities import health, limits, selection
-from issuer.domain import Issuance, Record, Step
+from issuer.domain import PROCESSING_WITHIN_SECONDS, Issuance, Record, Step
 from issuer.events import EventType
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -18,6 +19,7 @@ from issuer.steps import StepResult, Wait
 
 MAX_TRIES = 10
 """Of an issuance for a name without a certificate. If the name has a certificate, the tries have no limit."""
+SLOW = "no action is needed: the CA is asked again automatically, also before the time that it may name"
 MAX_ATTEMPTS_STARTED = 5
 """A step that was started this often and never ended kills its worker, so it is not started again."""
 
@@ -51,8 +53,7 @@ def success(services: Services, record: Record, result: StepResult, *, seconds: 
         if waits >= backoff.MAX_POLLS:
             slow = Problem(ProblemType.CA_SLOW, f"polled {waits} times at the step {after.issuance.step}")
             return failure(services, record, slow)
-        at = backoff.poll_at(now, waits=waits, not_before=result.not_before)
-        after = after.with_issuance(after.issuance.wait(at))
+        after = _waiting(after, result, now)
     else:
         facts = {"step": record.issuance.step.value, "seconds": round(seconds, 4)}
         after = after.with_event(now, EventType.ISSUANCE_STEP_DONE, facts)
@@ -61,9 +62,33 @@ def success(services: Services, record: Record, result: StepResult, *, seconds: 
     return renewal.with_next_renewal(after, now)
 
 
+def _waiting(record: Record, result: Wait, now: float) -> Record:
+    """The record that waits for its CA. What the CA shows of the reason is added to the timeline, once."""
+    issuance, asked_for = record.issuance, result.not_before or 0
+    at = backoff.poll_at(now, waits=issuance.waits, not_before=asked_for)
+    problem = result.problem
+    if problem is None and max(asked_for, at) > now + PROCESSING_WITHIN_SECONDS:
+        until = datetime.fromtimestamp(asked_for, UTC)
+        detail = f"it asks to wait until {until:%Y-%m-%d %H:%M} UTC" if asked_for > at else f"at {issuance.step}"
+        problem = Problem(ProblemType.CA_SLOW, detail, hint=SLOW)
+    waiting = record.with_issuance(issuance.wait(at, problem=problem or issuance.problem))
+    former = issuance.problem
+    if problem is None or (former and _is_same(former, problem)):
+        return waiting
+    facts = {"step": issuance.step.value, "reason": str(problem), "at": at, "ca": issuance.ca}
+    return waiting.with_event(now, EventType.ISSUANCE_WAITING, facts, code=problem.type.value)
+
+
+def _is_same(former: Problem, problem: Problem) -> bool:
+    """Whether a waiting record shows this problem already; of a slow CA, the time that it names may change."""
+    return former.type is problem.type and (former.detail == problem.detail or problem.type is ProblemType.CA_SLOW)
+
+
 def failure(services: Services, record: Record, problem: Problem) -> Record:
     """The record after a problem: moved on to another CA, to be retried, or failed for good."""
     now, ca = services.clock(), services.ca_at(record.issuance.ca)
+    if ca and problem.type is ProblemType.CA_REFUSED:
+        record = record.with_issuance(record.issuance.refused(ca.directory_url))
     if problem.type is ProblemType.INVALID_CNAME:
         record = renewal.moved_away(record, now)
     if ca:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from issuer import keys, ownership
 from issuer.authorities import limits
-from issuer.backoff import SELF_CHECK_AGAIN
+from issuer.backoff import ANSWER_AGAIN, SELF_CHECK_AGAIN, is_answer_due, is_given_up
 from issuer.domain import Record, Step
 from issuer.events import EventType
-from issuer.ports import CertificateAuthority, Challenge, HolderProof, Services, Verdict
+from issuer.ports import CertificateAuthority, Challenge, HolderProof, Order, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
 CONFIRM_SECONDS = 2.0
@@ -32,10 +32,12 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The step must be called again later: not before `not_before` (epoch seconds), if that is given."""
+    """The step must be called again later: not before `not_before` (epoch seconds), if that is given. problem: what has
+    failed so far, to be shown meanwhile."""
 
     record: Record
     not_before: float | None = None
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,12 @@ def challenge(services: Services, record: Record) -> StepResult:
         record, is_visible = _checked(services, record, challenges)
         if not is_visible:
             return Wait(record, services.clock() + SELF_CHECK_AGAIN)
-        for each in challenges:
-            ca.answer(each)
-    not_before = max(authorization.ask_again_at or 0 for authorization in pending)
-    return Wait(record.with_issuance(replace(issuance, is_answered=True)), not_before)
+        return _answered(services, record, ca, challenges)
+    error = next((authorization.error for authorization in pending if authorization.error), None)
+    if is_answer_due(issuance.answered_at, services.clock()):
+        error = _require_hope(services, record, ca.order(issuance.order_url or ""), challenges, error)
+        return _answered(services, record, ca, challenges, error)
+    return Wait(record, max(authorization.ask_again_at or 0 for authorization in pending), error)
 
 
 def finalize(services: Services, record: Record) -> StepResult:
@@ -116,7 +120,13 @@ def finalize(services: Services, record: Record) -> StepResult:
         raise placed.problem
     if placed.certificate_url:
         return Advance(record.with_issuance(issuance.advance(Step.INSTALL, certificate_url=placed.certificate_url)))
-    return Wait(record, placed.ask_again_at)
+    now = services.clock()
+    waiting = replace(issuance, waiting_since=issuance.waiting_since or now)
+    if placed.error and is_given_up(waiting.waiting_since, now):
+        raise placed.error
+    # The CSR is sent again if the CA still waits for it, but not at once if it has just failed with it.
+    not_before = now + ANSWER_AGAIN if placed.error else placed.ask_again_at
+    return Wait(record.with_issuance(waiting), not_before, placed.error)
 
 
 def install(services: Services, record: Record) -> StepResult:
@@ -206,6 +216,44 @@ def _checked(services: Services, record: Record, challenges: list[Challenge]) ->
         facts = {"verdict": finding.verdict.value, "summary": finding.summary}
         record = record.with_event(services.clock(), EventType.CHALLENGE_CHECKED, facts)
     return record, is_visible or record.issuance.waits >= SELF_CHECKS - 1
+
+
+def _answered(
+    services: Services,
+    record: Record,
+    ca: CertificateAuthority,
+    challenges: list[Challenge],
+    error: Problem | None = None,
+) -> Wait:
+    """Tell the CA that the responses are ready, and wait for it. error: why it is told again, if it is. When to look
+    next, as the CA said it before, no longer counts."""
+    now, issuance = services.clock(), record.issuance
+    undelivered = [problem for problem in map(ca.answer, challenges) if problem]
+    # A CA may refuse an answer because an interrupted run has given it; that is no problem before it lasts.
+    is_again = issuance.is_answered
+    told = [problem for problem in undelivered if is_again or problem.type is ProblemType.CA_UNAVAILABLE]
+    answered = replace(issuance, is_answered=True, answered_at=now, waiting_since=issuance.waiting_since or now)
+    return Wait(record.with_issuance(answered), problem=next(iter(told), error))
+
+
+def _require_hope(
+    services: Services, record: Record, placed: Order, challenges: list[Challenge], error: Problem | None
+) -> Problem | None:
+    """What has failed so far, as the CA shows it in an authorization (error) or in the order; None while the CA is
+    validating. Raises Problem if the order is lost, or if nothing has come of it for too long."""
+    if placed.problem:
+        raise placed.problem
+    error = error or placed.error
+    if is_given_up(record.issuance.waiting_since, services.clock()) and (error or challenges):
+        raise error or Problem(
+            ProblemType.ORDER_LOST,
+            "it was told several times that the response is ready",
+            message="the CA has not begun to validate the domain",
+            leaves_ca=True,
+        )
+    if error or not challenges:
+        return error
+    return Problem(ProblemType.CA_SLOW, "it has not begun to validate the domain, so it is told again")
 
 
 def _replaced(ca: CertificateAuthority, record: Record) -> str | None:

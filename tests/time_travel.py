@@ -13,11 +13,11 @@ HOUR = 3600
 DAY = 86400
 
 
-def lived(services: Services, seconds: float = HOUR, until: Step = Step.DONE) -> Record:
+def lived(services: Services, seconds: float = HOUR, until: Step = Step.DONE, name: str = NAME) -> Record:
     """Do what queue and beat do with an open record, over a clock that jumps to when it is due, for `seconds` at
     most."""
     end = services.clock() + seconds
-    while (record := services.store.load(NAME)).issuance.is_open and record.issuance.step is not until:
+    while (record := services.store.load(name)).issuance.is_open and record.issuance.step is not until:
         due_at = record.issuance.next_try_at or 0
         services.clock.now = max(services.clock(), min(due_at, end))
         if due_at > end:

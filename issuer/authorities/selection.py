@@ -31,7 +31,9 @@ def preferred(services: Services, domain: Domain) -> list[CertificateAuthority]:
 def select(services: Services, record: Record) -> str:
     """The directory URL of the CA for a new order. Raises Problem if no CA may be asked now."""
     cooldowns: list[Pause] = []
-    for ca in _remaining(services, record.domain, record.issuance.passed_over):
+    issuance = record.issuance
+    remaining = _remaining(services, record.domain, (*issuance.passed_over, *issuance.refused_by))
+    for ca in remaining or _remaining(services, record.domain, issuance.passed_over):
         pause = pause_of(services, ca)
         if pause is None:
             return ca.directory_url
@@ -50,7 +52,7 @@ def failover(services: Services, record: Record, problem: Problem) -> Issuance |
     leads_on = problem.leaves_ca or problem.type in reasons.get(issuance.step, REFUSALS)
     if issuance.ca is None or not leads_on:
         return None
-    if not _remaining(services, record.domain, (*issuance.passed_over, issuance.ca)):
+    if not _remaining(services, record.domain, (*issuance.passed_over, *issuance.refused_by, issuance.ca)):
         return None
     now = services.clock()
     return issuance.failover(_most_hopeful(issuance, problem, now), now)
@@ -63,7 +65,8 @@ def most_hopeful_problem(services: Services, record: Record, problem: Problem) -
 
 
 def _most_hopeful(issuance: Issuance, problem: Problem, now: float) -> Problem:
-    former = issuance.problem if issuance.passed_over else None
+    # A release before failover_problem has only the last problem.
+    former = issuance.failover_problem or issuance.problem if issuance.passed_over else None
     problems = [candidate for candidate in (former, problem) if candidate]
     return min(
         problems,

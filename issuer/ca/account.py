@@ -128,7 +128,7 @@ class AccountKeeper:
         try:
             return self.signed(request)
         except Refusal as refusal:
-            if refusal.type not in ACCOUNT_ERRORS or not self._is_registered_again(url):
+            if refusal.type not in ACCOUNT_ERRORS or not self.is_registered_again(url):
                 raise problems.from_refusal(refusal, self._clock(), resource) from None
         try:
             return request(self.signer())
@@ -146,7 +146,7 @@ class AccountKeeper:
                     self._finish_roll_over(stored)
         return self.signer() != signer
 
-    def _is_registered_again(self, url: str | None) -> bool:
+    def is_registered_again(self, url: str | None) -> bool:
         """Ask the CA for the account, unless another worker has done so. True if its URL is no longer `url`."""
         stored = self._accounts.ca_account(self._directory_url)
         with self._thread_lock:

@@ -14,6 +14,7 @@ from issuer.ca.transport import Transport
 from issuer.ca.wishes import Profiles
 from issuer.keys import Vault
 from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
+from issuer.problem import Problem
 
 
 class AcmeAuthority:
@@ -90,9 +91,9 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         return self._authorizations.look(url, name)
 
-    def answer(self, challenge: Challenge) -> None:
+    def answer(self, challenge: Challenge) -> Problem | None:
         """See `ports.CertificateAuthority`."""
-        self._authorizations.answer(challenge)
+        return self._authorizations.answer(challenge)
 
     def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
         """See `ports.CertificateAuthority`."""

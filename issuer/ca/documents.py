@@ -4,19 +4,20 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from acme import challenges, messages
 from josepy.errors import Error as JoseError
 
 from issuer.ca import problems
-from issuer.ca.transport import unusable
+from issuer.ca.transport import Answer, unusable
 from issuer.domain import RenewalWindow
 from issuer.problem import Problem, ProblemType
 
 UNFINISHED = frozenset({"pending", "processing"})
 """States of an authorization whose validation is not over. Only drafts of RFC 8555 had `processing`."""
 AUTHORIZATION_STATES = UNFINISHED | {"valid", "invalid", "deactivated", "expired", "revoked"}
+CHALLENGE_STATES = ("pending", "processing", "valid", "invalid")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 """The tokens that are published (§8.3). A token is opaque: it is never decoded."""
 MAX_AUTHORIZATIONS = 10
@@ -24,11 +25,12 @@ MAX_AUTHORIZATIONS = 10
 
 
 class HttpChallenge(NamedTuple):
-    """An HTTP-01 challenge, its URL and token as the CA wrote them. is_pending: it waits for our answer."""
+    """An HTTP-01 challenge, its URL and token as the CA wrote them. error: its own, or that of its authorization."""
 
     url: str
     token: str
-    is_pending: bool
+    status: str
+    error: dict[str, Any] | None = None
 
 
 def body(value: object) -> bytes:
@@ -89,7 +91,8 @@ def challenge(authorization: dict[str, Any]) -> HttpChallenge | None:
                 raise unusable("the CA's challenge has no token of base64url letters")
             if not isinstance(status, str):
                 raise unusable("the CA's challenge has no known status")
-            return HttpChallenge(url, token, is_pending=status == "pending")
+            error = next((each for each in (member.get("error"), authorization.get("error")) if _is_error(each)), None)
+            return HttpChallenge(url, token, status, error)
     return None
 
 
@@ -105,16 +108,31 @@ def parsed(
         raise unusable(f"the CA's {kind.__name__} cannot be read ({type(error).__name__})") from None
 
 
-def failure(authorization: dict[str, Any], state: str) -> Problem:
-    """Why an authorization is no longer valid."""
-    no_reason = {"detail": f"the authorization is {state}"}
+def failure(authorization: dict[str, Any], found: str) -> Problem:
+    """Why an authorization cannot be used. found: what to say if it gives no reason."""
+    no_reason = {"detail": found}
     return problems.from_document(next(iter(errors(authorization)), no_reason), ProblemType.VALIDATION_FAILED)
 
 
 def errors(authorization: dict[str, Any]) -> list[dict[str, Any]]:
-    """The errors of its challenges, where a CA gives the reason (§8)."""
-    members = [challenge.get("error") for challenge in _challenges(authorization)]
-    return [error for error in members if isinstance(error, dict) and error]
+    """The errors of its challenges, where a CA gives the reason (§8), that of HTTP-01 first; last its own, which some
+    CAs have."""
+    ours_first = sorted(_challenges(authorization), key=lambda each: each.get("type") != challenges.HTTP01.typ)
+    return [error for error in (each.get("error") for each in (*ours_first, authorization)) if _is_error(error)]
+
+
+def is_challenge(answer: Answer) -> bool:
+    """Whether an answer to a POST to a challenge can come from the CA: a challenge (§7.5.1), or nothing at all. A page
+    of a proxy that has not passed the POST on is neither."""
+    try:
+        document = json.loads(answer.body) if answer.body.strip() else {"status": "pending"}
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and (document.get("status") in CHALLENGE_STATES or "token" in document)
+
+
+def _is_error(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and bool(value)
 
 
 def _challenges(authorization: dict[str, Any]) -> list[dict[str, Any]]:

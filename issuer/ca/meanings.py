@@ -64,9 +64,9 @@ CONTACT = "the operator must set another ISSUER_ACME_CONTACT"
 TERMS = "the operator must agree to the CA's terms of service, as the CA says"
 PROFILE = "the operator must set a profile that the CA offers"
 NAME = "the domain owner does not need to do anything; the operator may set another CA for this domain"
+CRAWLED = "use a name in which no label is repeated, or ask the operator to set another CA for this domain"
 
 T = ProblemType
-OUR_ACCOUNT = Meaning(T.CA_ACCOUNT, ACCOUNT)
 NOT_ALLOWED = Meaning(T.CA_ACCOUNT, ALLOWED, is_of_one_order=True)
 BAD_KEY = Meaning(T.CA_REFUSED, "the operator may set another ISSUER_KEY_TYPE")
 BAD_ACCOUNT_KEY = Meaning(T.CA_ACCOUNT, ACCOUNT_KEY)
@@ -92,8 +92,14 @@ def _anywhere(meaning: Meaning) -> Row:
     return Row(Meaning(T.ORDER_LOST, meaning.hint), meaning, meaning, meaning)
 
 
+def _ours(hint: str) -> Row:
+    """A type that is about our account in any answer. If it is the answer to a CSR, another CA may take one."""
+    row = _anywhere(Meaning(T.CA_ACCOUNT, hint))
+    return row._replace(finalize=row.finalize._replace(leaves_ca=True))
+
+
 TYPES: dict[str, Row] = {
-    "accountDoesNotExist": _anywhere(OUR_ACCOUNT),
+    "accountDoesNotExist": _ours(ACCOUNT),
     "alreadyReplaced": _anywhere(NOT_ACCEPTED),
     "alreadyRevoked": _anywhere(NOT_ACCEPTED),
     "badCSR": Row(BAD_KEY, NOT_ACCEPTED, BAD_KEY, NOT_ACCEPTED),
@@ -106,9 +112,9 @@ TYPES: dict[str, Row] = {
     "conflict": _anywhere(SLOW),
     "connection": _validation(REACHABLE),
     "dns": Row(Meaning(T.VALIDATION_FAILED, ANSWERING), UNRESOLVED, UNRESOLVED, NOT_ACCEPTED),
-    "externalAccountRequired": _anywhere(Meaning(T.CA_ACCOUNT, BINDING)),
+    "externalAccountRequired": _ours(BINDING),
     "incorrectResponse": _validation(POINTING),
-    "invalidContact": _anywhere(Meaning(T.CA_ACCOUNT, CONTACT)),
+    "invalidContact": _ours(CONTACT),
     "invalidProfile": Row(LOST, BAD_PROFILE, BAD_PROFILE._replace(leaves_ca=True), NOT_ACCEPTED),
     "malformed": Row(None, NOT_ACCEPTED, NOT_ACCEPTED, NOT_ACCEPTED),
     "orderNotReady": _anywhere(SLOW),
@@ -120,11 +126,11 @@ TYPES: dict[str, Row] = {
         Meaning(T.VALIDATION_FAILED, POINTING),
         NOT_ALLOWED,
         NOT_ALLOWED._replace(leaves_ca=True),
-        OUR_ACCOUNT._replace(is_of_one_order=True),
+        Meaning(T.CA_ACCOUNT, ACCOUNT, is_of_one_order=True),
     ),
-    "unsupportedContact": _anywhere(Meaning(T.CA_ACCOUNT, CONTACT)),
+    "unsupportedContact": _ours(CONTACT),
     "unsupportedIdentifier": Row(BAD_NAME, BAD_NAME, BAD_NAME, NOT_ACCEPTED),
-    "userActionRequired": _anywhere(Meaning(T.CA_ACCOUNT, TERMS)),
+    "userActionRequired": _ours(TERMS),
 }
 """By the last part of the URN: RFC 8555 §6.7, RFC 9773 §7.4, and the draft on profiles; «conflict» is Boulder's."""
 
@@ -142,6 +148,12 @@ def of_request(type_: str, resource: Resource) -> Meaning:
             return row.finalize
         case _:
             return row.other
+
+
+def is_of_validation(type_: str) -> bool:
+    """Whether a type says that a validation has failed, wherever it is said."""
+    meaning = of_document(type_)
+    return meaning is not None and meaning.type in {T.VALIDATION_FAILED, T.CAA} and type_ != "unauthorized"
 
 
 def of_document(type_: str) -> Meaning | None:

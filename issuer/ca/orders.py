@@ -8,9 +8,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
 
-from issuer.ca import documents, problems, wishes
+from issuer import names
+from issuer.ca import documents, meanings, problems, wishes
 from issuer.ca.meanings import Resource
-from issuer.ca.session import POST_AS_GET, Session, is_forgotten
+from issuer.ca.session import POST_AS_GET, Session
 from issuer.ca.signing import Signer
 from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.ca.wishes import Profiles
@@ -43,28 +44,34 @@ class Orders:
 
             return wishes.ask(post, required, optional)
 
-        answer = self._session.keeper.with_account(Resource.NEW_ORDER, ask)
+        try:
+            answer = self._session.keeper.with_account(Resource.NEW_ORDER, ask)
+        except Problem as problem:
+            raise _explained(problem, name) from None
         if not answer.location:
             raise unusable("the CA gave the new order no URL")
         return self._order(answer.location, answer, is_new=True)
 
     def look(self, url: str) -> Order:
         """See `ports.CertificateAuthority.order`."""
+        account_url = self._session.keeper.signer().url
         try:
             return self._order(url, self._session.post(url, POST_AS_GET))
         except Refusal as refusal:
-            if refusal.type == "orderNotReady" or is_forgotten(refusal):
-                lost = Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
-                return Order(url, finalize_url="", authorization_urls=(), problem=lost)
+            if refusal.type == "orderNotReady" or self._session.is_lost(refusal, account_url):
+                return _lost(url, refusal)
             raise problems.from_refusal(refusal, self._session.clock(), Resource.ORDER) from None
 
     def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
         """See `ports.CertificateAuthority`."""
         der = x509.load_pem_x509_csr(csr.encode()).public_bytes(Encoding.DER)
         body = json.dumps({"csr": encode_b64jose(der)}).encode()
+        account_url = self._session.keeper.signer().url
         try:
             answer = self._session.post(finalize_url, body)
         except Refusal as refusal:
+            if self._session.is_lost(refusal, account_url):
+                return _lost(order_url, refusal)
             refused = problems.from_refusal(refusal, self._session.clock(), Resource.FINALIZE)
             return self._after_refusal(order_url, refused, is_early=refusal.type == "orderNotReady")
         try:
@@ -78,7 +85,10 @@ class Orders:
         the second one. Raises Problem for any other refusal. is_early: the CA says that the order is not ready."""
         if refused.type in problems.OF_ANY_REQUEST and not refused.leaves_ca:
             raise refused
-        placed = self.look(order_url)
+        try:
+            placed = self.look(order_url)
+        except Problem:
+            raise refused from None
         if not is_early and (placed.needs_csr or placed.problem):
             raise refused
         return placed
@@ -94,10 +104,11 @@ class Orders:
         authorization_urls = tuple(answer.absolute(each) for each in order.authorizations or ())
         for order_url in filter(None, (url, finalize_url, *authorization_urls, certificate_url)):
             self._session.transport.require_own(order_url)
-        lost = None
+        error, lost = document.get("error"), None
+        failed = problems.from_document(error, ProblemType.ORDER_LOST) if isinstance(error, dict) and error else None
         if order.status == messages.STATUS_INVALID:
-            error = document.get("error") or self._error_below(authorization_urls)
-            lost = problems.from_document(error, ProblemType.ORDER_LOST)
+            below = None if failed else self._error_below(authorization_urls)
+            lost = failed or problems.from_document(below, ProblemType.ORDER_LOST)
         return Order(
             url,
             finalize_url=finalize_url,
@@ -106,6 +117,7 @@ class Orders:
             certificate_url=certificate_url or None if order.status == messages.STATUS_VALID else None,
             problem=lost,
             ask_again_at=problems.retry_after(answer.headers, self._session.clock()),
+            error=failed,
         )
 
     def _error_below(self, authorization_urls: tuple[str, ...]) -> Any:
@@ -118,3 +130,17 @@ class Orders:
             if errors:
                 return errors[0]
         return None
+
+
+def _lost(url: str, refusal: Refusal) -> Order:
+    """An order that the CA no longer has for us."""
+    problem = Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem))
+    return Order(url, finalize_url="", authorization_urls=(), problem=problem)
+
+
+def _explained(problem: Problem, name: str) -> Problem:
+    """The same problem; if the name may be refused for what it looks like, with that as the first thing to read."""
+    if problem.type is not ProblemType.CA_REFUSED or not names.looks_crawled(name):
+        return problem
+    why = "the name looks as if a crawler had followed a wildcard record into itself, and CAs refuse such names"
+    return Problem(problem.type, f"{why}: {problem.detail}", hint=meanings.CRAWLED)

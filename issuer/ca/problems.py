@@ -23,6 +23,7 @@ MAX_CHARACTERS = 1000
 """How many characters of a CA's text are kept."""
 MAX_DEPTH = 4
 """How many levels of subproblems are read."""
+CONFLICT = 409
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
 LATER = frozenset({TOO_MANY_REQUESTS, 503})
@@ -69,7 +70,8 @@ def from_document(document: Any, default: ProblemType) -> Problem:
     document = document if isinstance(document, dict) else {}
     hint = f"{meanings.POINTING}; {meanings.REACHABLE}" if default is ProblemType.VALIDATION_FAILED else ""
     meaning = meanings.of_document(_deciding_type(document)) or Meaning(default, hint)
-    return _problem(meaning, words(document) or "the CA gave no reason")
+    message = "the CA could not complete the order" if meaning.type is ProblemType.ORDER_LOST and document else ""
+    return _problem(meaning, words(document) or "the CA gave no reason", message=message)
 
 
 def words(document: dict[str, Any]) -> str:
@@ -95,10 +97,11 @@ def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
     return min(max(*times, now + MIN_WAIT_SECONDS), now + MAX_WAIT_SECONDS) if times else None
 
 
-def _problem(meaning: Meaning, detail: str, retry_at: float | None = None) -> Problem:
+def _problem(meaning: Meaning, detail: str, retry_at: float | None = None, message: str = "") -> Problem:
     return Problem(
         meaning.type,
         detail,
+        message=message,
         hint=meaning.hint,
         retry_at=retry_at,
         is_of_one_order=meaning.is_of_one_order,

@@ -1,7 +1,7 @@
 """Our conversation with one CA: requests that our account signs, to a URL or to a resource of the CA's directory."""
 
 from issuer.ca import problems
-from issuer.ca.account import AccountKeeper
+from issuer.ca.account import ACCOUNT_ERRORS, AccountKeeper
 from issuer.ca.directory import Directory
 from issuer.ca.meanings import Resource
 from issuer.ca.signing import Signer
@@ -48,12 +48,20 @@ class Session:
 
     def fetch(self, url: str, resource: Resource) -> Answer:
         """A POST-as-GET (§6.3). Raises Problem, Problem(order-lost) if the CA does not know the URL."""
+        account_url = self.keeper.signer().url
         try:
             return self.post(url, POST_AS_GET)
         except Refusal as refusal:
-            if is_forgotten(refusal):
+            if self.is_lost(refusal, account_url):
                 raise Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem)) from None
             raise problems.from_refusal(refusal, self.clock(), resource) from None
+
+    def is_lost(self, refusal: Refusal, account_url: str | None) -> bool:
+        """Whether the CA no longer has for us what was asked for: it does not know it, or it no longer knew the account
+        (account_url), which has just been registered again. Raises Problem."""
+        if is_forgotten(refusal):
+            return True
+        return refusal.type in ACCOUNT_ERRORS and self.keeper.is_registered_again(account_url)
 
     def post(self, url: str, payload: bytes) -> Answer:
         """A signed POST to a URL. Raises Refusal, Problem."""

@@ -49,6 +49,8 @@ WITHOUT_ORDER: dict[str, Any] = {
     "authorization_urls": (),
     "is_charged": False,
     "is_answered": False,
+    "answered_at": None,
+    "waiting_since": None,
     "certificate_url": None,
     "waits": 0,
 }
@@ -62,11 +64,15 @@ class Issuance:
     is_bulk: its account has recently started many issuances.
     ca: the directory URL of the selected CA.
     passed_over: the CAs that have failed since the last try.
+    failover_problem: of the problems at these CAs the one that may pass soonest.
+    refused_by: the CAs that have refused the domain; they are not asked again.
     key: the private key, encrypted; saved before the CA gets any request.
     csr: PEM; saved before the CA gets any request.
     is_charged: its order has been counted against the CA's rate limits.
     order_url, finalize_url, authorization_urls, certificate_url: of the order (RFC 8555 §7.1.3).
     is_answered: the CA has been told to validate the challenges (RFC 8555 §7.5.1).
+    answered_at: when it was told last, or needed no telling.
+    waiting_since: since when the step waits for the CA.
     tries: failed tries of this issuance.
     waits: how often in a row the CA was polled and was not ready.
     pauses: how often in a row it was put off by a problem that does not count as a try.
@@ -82,6 +88,8 @@ class Issuance:
     is_bulk: bool = False
     ca: str | None = None
     passed_over: tuple[str, ...] = ()
+    failover_problem: Problem | None = None
+    refused_by: tuple[str, ...] = ()
     key: str | None = field(default=None, repr=False)
     csr: str | None = None
     is_charged: bool = False
@@ -89,6 +97,8 @@ class Issuance:
     finalize_url: str | None = None
     authorization_urls: tuple[str, ...] = ()
     is_answered: bool = False
+    answered_at: float | None = None
+    waiting_since: float | None = None
     certificate_url: str | None = None
     tries: int = 0
     waits: int = 0
@@ -114,10 +124,11 @@ class Issuance:
         for an illegal move."""
         if step not in MOVES[self.step]:
             raise ValueError(f"no move from {self.step} to {step}")
-        return replace(self, step=step, waits=0, pauses=0, next_try_at=None, problem=None, **results)
+        former: dict[str, Any] = {"waits": 0, "pauses": 0, "next_try_at": None, "problem": None, "waiting_since": None}
+        return replace(self, **former | {"step": step} | results)
 
     def wait(self, until: float, **results: Any) -> Self:
-        """The issuance at the same step, due at `until`, as the CA is not ready."""
+        """The issuance at the same step, due at `until`, as the CA is not ready. results: what the step has found."""
         return replace(self, waits=self.waits + 1, pauses=0, next_try_at=until, **results)
 
     def retry(self, problem: Problem, at: float) -> Self:
@@ -134,6 +145,7 @@ class Issuance:
             problem=problem,
             is_answered=False,
             passed_over=(),
+            failover_problem=None,
         )
         if problem.drops_order:
             return replace(retried, **WITHOUT_ORDER, key=None, csr=None)
@@ -151,8 +163,13 @@ class Issuance:
             pauses=0,
             next_try_at=now,
             problem=problem,
+            failover_problem=problem,
             passed_over=passed_over,
         )
+
+    def refused(self, ca: str) -> Self:
+        """The issuance after a CA has refused the domain: it does not ask this CA again."""
+        return self if ca in self.refused_by else replace(self, refused_by=(*self.refused_by, ca))
 
     def fail(self, problem: Problem) -> Self:
         """The issuance after a permanent problem: closed and without its key. Raises ValueError if it was closed
@@ -172,7 +189,8 @@ class Issuance:
 
     def wake(self, now: float, reason: Reason) -> Self:
         """The issuance due now instead of at next_try_at, with another reason, and with its counters reset."""
-        return replace(self, tries=0, waits=0, pauses=0, next_try_at=now, reason=reason, passed_over=())
+        former: dict[str, Any] = {"passed_over": (), "failover_problem": None, "refused_by": ()}
+        return replace(self, tries=0, waits=0, pauses=0, next_try_at=now, reason=reason, **former)
 
 
 def new_issuance(name: str, reason: Reason, now: float) -> Issuance:

@@ -84,8 +84,9 @@ class Order:
     """An order as the steps need it (RFC 8555 §7.1.3); the CA's own status words stay in `ca`.
 
     needs_csr: every authorization is valid, so finalize may be sent. certificate_url: the certificate is issued and can
-    be fetched. problem: why the order is lost. If none of these is set, the CA is still working: ask again at
-    ask_again_at (epoch seconds; None: at any time).
+    be fetched. problem: why the order is lost. If none of these is set, the CA is still working: it asks to be asked
+    again at ask_again_at (epoch seconds; None: at any time). error: what the CA says has failed so far, while the order
+    is not lost.
     """
 
     url: str
@@ -95,6 +96,7 @@ class Order:
     certificate_url: str | None = None
     problem: Problem | None = None
     ask_again_at: float | None = None
+    error: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +112,15 @@ class Challenge:
 class Authorization:
     """The CA's view of whether we control a name (RFC 8555 §7.1.4): valid, failed with a problem, or pending.
 
-    challenge: the one to answer; None while the CA is validating it. ask_again_at: epoch seconds.
+    challenge: the one to answer, also again; None while the CA is validating it. ask_again_at: epoch seconds. error:
+    what the CA says has failed so far, while the authorization is pending.
     """
 
     is_valid: bool = False
     problem: Problem | None = None
     challenge: Challenge | None = None
     ask_again_at: float | None = None
+    error: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,9 @@ class CertificateAuthority(Protocol):
     def authorization(self, url: str, name: str) -> Authorization:
         """Fetch an authorization for `name` (§7.5)."""
 
-    def answer(self, challenge: Challenge) -> None:
-        """Tell the CA that the response to a challenge is ready (§7.5.1)."""
+    def answer(self, challenge: Challenge) -> Problem | None:
+        """Tell the CA that the response to a challenge is ready (§7.5.1). Returns why it may not know that now; then it
+        must be told again, if the challenge stays as it is."""
 
     def finalize(self, order_url: str, finalize_url: str, csr: str) -> Order:
         """Send the CSR (PEM); if the order is past that point, fetch it instead (§7.4)."""

@@ -210,10 +210,11 @@ def _domain(values: dict[str, Any]) -> Domain:
 
 def _issuance(values: dict[str, Any]) -> Issuance:
     parts = _parts(Issuance, values)
-    if problem := parts.get("problem"):
-        parts["problem"] = Problem.from_dict(problem)
+    for name in ("problem", "failover_problem"):
+        if problem := parts.get(name):
+            parts[name] = Problem.from_dict(problem)
     parts |= {"step": Step(parts["step"]), "reason": Reason(parts["reason"])}
-    parts |= {name: tuple(parts.get(name) or ()) for name in ("authorization_urls", "passed_over")}
+    parts |= {name: tuple(parts.get(name) or ()) for name in ("authorization_urls", "passed_over", "refused_by")}
     return _checked(Issuance(**parts))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import urllib3
 from josepy.json_util import encode_b64jose
 
-from tests.scripted.answers import json_answer, malformed, problem
+from tests.scripted.answers import Refused, json_answer, malformed, problem
 from tests.scripted.records import Account, Authorization, Challenge, owned
 from tests.scripted.signed import Jws, thumbprint
 from tests.scripted.switches import Switches
@@ -49,6 +49,8 @@ class Authorizations:
         document, status = authorization.document(), authorization.status
         if status == "pending":
             document["status"] = self._switches.unfinished_word
+        if self._switches.hides_processing and authorization.challenge.status == "processing":
+            document["challenges"][0]["status"] = "pending"
         return json_answer(document, headers=self._switches.while_unfinished(status))
 
     def challenge(self, account: Account, jws: Jws, number: str) -> Answer:
@@ -57,19 +59,25 @@ class Authorizations:
         if jws.payload:
             if (jws.json(), authorization.status) != ({}, "pending"):
                 raise malformed(f"the authorization is {authorization.status}, and an answer to its challenge is {{}}")
-            if authorization.challenge.status == "pending":
-                authorization.challenge.status = "processing"
+            challenge = authorization.challenge
+            if self._switches.hides_processing and challenge.status == "processing":
+                raise Refused(409, "conflict", "the challenge is being validated")
+            if self._switches.takes_answers and (challenge.status == "pending" or challenge.error):
+                challenge.status, challenge.error = "processing", None
                 threading.Thread(target=self._validate, args=(authorization,), daemon=True).start()
         return json_answer(authorization.challenge.document(), headers={"Link": f'<{authorization.url}>;rel="up"'})
 
     def _validate(self, authorization: Authorization) -> None:
+        self._switches.may_validate.wait(60)
         times, error = self._switches.validations, self._switches.authorization_error
         for turn in range(times):
             if turn:
                 time.sleep(self._switches.validation_pause / (times - 1))
             error = error or self._fetch_problem(authorization)
         with self._lock:
-            if authorization.status == "pending":
+            if error and self._switches.soft_failure:
+                authorization.challenge.status, authorization.challenge.error = self._switches.soft_failure, error
+            elif authorization.status == "pending":
                 authorization.end("invalid" if error else "valid", error)
 
     def _fetch_problem(self, authorization: Authorization) -> dict[str, Any] | None:

@@ -100,6 +100,8 @@ class Orders:
         )
         if order.status == "invalid" and self._switches.order_error:
             document["error"] = self._switches.order_error
+        elif order.status != "invalid" and self._switches.order_note:
+            document["error"] = self._switches.order_note
         return json_answer(document, status, (headers or {}) | self._switches.while_unfinished(order.status))
 
 

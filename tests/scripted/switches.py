@@ -1,6 +1,7 @@
 """What a test may change about the scripted CA at any time: its attributes."""
 
 import datetime as dt
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,12 @@ from typing import Any
 from cryptography import x509
 
 Window = tuple[float, float]
+
+
+def set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 @dataclass
@@ -18,6 +25,13 @@ class Switches:
     reuse_authorizations: so is a valid authorization.
     authorization_status: the first state of a new authorization.
     authorization_error: every validation fails for this reason.
+    soft_failure: the state of a challenge after a failed validation, with its error, while its authorization stays
+    pending (smallstep); empty: both are invalid.
+    takes_answers: False: an answer to a challenge changes nothing.
+    hides_processing: a challenge that is being validated is shown as pending, and a second answer is a conflict
+    (Boulder).
+    may_validate: validations wait for it, in real time.
+    order_note: an error in an order that is not invalid.
     order_error: the error of an invalid order; every finalized order becomes invalid. {}: it has no error.
     looks_until_ready: how many requests find an order still pending although its authorizations are valid.
     looks_until_valid: how many find it processing after finalize; looks_until_certificate: valid without a certificate.
@@ -44,6 +58,11 @@ class Switches:
     reuse_authorizations: bool = False
     authorization_status: str = "pending"
     authorization_error: dict[str, Any] | None = None
+    soft_failure: str = ""
+    takes_answers: bool = True
+    hides_processing: bool = False
+    may_validate: threading.Event = field(default_factory=set_event)
+    order_note: dict[str, Any] | None = None
     order_error: dict[str, Any] | None = None
     looks_until_ready: int = 0
     looks_until_valid: int = 0

@@ -73,12 +73,36 @@ def test_near_the_end_of_a_certificate_it_is_tried_more_often_and_ever_more_rare
 
 @pytest.mark.parametrize(
     ("waits", "not_before", "seconds"),
-    [(0, None, 0.1), (1, None, 0.2), (9, None, 51.2), (10, None, 60), (39, None, 60), (40, None, 600), (0, NOW + 9, 9)],
+    [
+        (0, None, 0.1),
+        (1, None, 0.2),
+        (9, None, 51.2),
+        (10, None, 60),
+        (39, None, 60),
+        (40, None, 600),
+        (0, NOW + 9, 9),
+        (0, NOW - 9, 0.1),
+        (0, NOW + 120, 120),
+        (0, NOW + 121, 10),
+        (0, NOW + DAY, 10),
+        (9, NOW + DAY, 51.2),
+        (40, NOW + DAY, 600),
+    ],
 )
-def test_a_ca_that_works_on_an_order_is_asked_ever_more_rarely(
+def test_n01_a_ca_that_works_on_an_order_is_asked_ever_more_rarely_and_its_retry_after_is_advice(
     waits: int, not_before: float | None, seconds: float
 ) -> None:
     assert backoff.poll_at(NOW, waits=waits, not_before=not_before) == NOW + seconds
+
+
+@pytest.mark.parametrize(("answered", "is_due"), [(None, True), (0, False), (59, False), (60, True), (DAY, True)])
+def test_n03_a_challenge_is_answered_again_after_a_minute(answered: float | None, *, is_due: bool) -> None:
+    assert backoff.is_answer_due(None if answered is None else NOW - answered, NOW) is is_due
+
+
+@pytest.mark.parametrize(("waited", "is_over"), [(None, False), (0, False), (44 * 60, False), (45 * 60, True)])
+def test_n02_an_order_without_hope_is_given_up_within_the_hour(waited: float | None, *, is_over: bool) -> None:
+    assert backoff.is_given_up(None if waited is None else NOW - waited, NOW) is is_over
 
 
 def test_the_polls_of_a_slow_ca_take_about_a_day_in_all() -> None:

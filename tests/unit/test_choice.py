@@ -96,40 +96,6 @@ def test_from_the_csr_on_its_ca_is_waited_for_and_finishes_it(services: Services
     assert (len(first.orders), len(first.certificates), second.calls) == (1, 1, [])
 
 
-@pytest.mark.parametrize("step", CHAIN)
-def test_n04_a_ca_that_will_not_finish_the_order_is_left_at_any_step(services: Services, step: Step) -> None:
-    first, second = services.cas
-    record = reach(services, step)
-    first.before = fails(Problem(ProblemType.CA_ACCOUNT, "not for this profile", leaves_ca=True, is_of_one_order=True))
-    tasks.attempt(services, step, record.issuance.id)
-    left = services.store.load(NAME).issuance
-    assert (left.step, left.passed_over, left.tries) == (Step.ORDER, (first.directory_url,), 0)
-    SimulatedFleet(services).run(A_WHILE)
-    assert services.store.load(NAME).domain.certificate.ca == second.directory_url
-
-
-@pytest.mark.parametrize(("is_of_one_order", "asked"), [(True, [A, B, A]), (False, [A, B, B])])
-def test_n04_what_is_about_one_order_stops_no_other(
-    services: Services, fleet: SimulatedFleet, asked: list[str], *, is_of_one_order: bool
-) -> None:
-    seen: list[str] = []
-    for ca in services.cas:
-        ca.before = lambda method, host=ca.identities[0]: seen.append(host) if method == "new_order" else None
-    note, refused = services.cas[0].before, Problem(ProblemType.CA_ACCOUNT, is_of_one_order=is_of_one_order)
-
-    def refuse_once(method: str) -> None:
-        note(method)
-        if method == "new_order":
-            services.cas[0].before = note
-            raise refused
-
-    services.cas[0].before = refuse_once
-    for name in (NAME, "other.customer.example"):
-        opened(services, name)
-        fleet.run(A_WHILE)
-    assert seen == asked
-
-
 def test_a_failed_validation_is_tried_again_where_it_failed(fleet: SimulatedFleet, services: Services) -> None:
     services.cas[0].published = lambda _: None
     opened(services)

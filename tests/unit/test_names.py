@@ -5,7 +5,7 @@ import time
 import pytest
 
 from issuer import names
-from issuer.names import canonical, registered_domain
+from issuer.names import canonical, looks_crawled, registered_domain
 from issuer.problem import Problem, ProblemType
 
 MUENCHEN = "xn--mnchen-3ya.example"
@@ -299,6 +299,26 @@ def test_n18_three_identical_labels_in_a_row_are_refused(typed, label):
 )
 def test_n18_two_identical_labels_in_a_row_are_allowed(name):
     assert canonical(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "is_crawled"),
+    [
+        ("asdf.asdf.example.com", True),
+        ("www.www.shop.example.com", True),
+        ("a.shop.shop.example.com", True),
+        ("www.mail.cpanel.example.com", True),
+        ("x.www.mail.ftp.example.com", True),
+        ("asdf.asdf.com", False),  # three labels
+        ("asdf.x.asdf.example.com", False),
+        ("shop.shop2.example.com", False),
+        ("xshop.shop.example.com", False),
+        ("www.mail.example.com", False),
+        ("track.customer.example.com", False),
+    ],
+)
+def test_n18_a_name_that_looks_like_a_crawlers_is_known_as_such(name: str, *, is_crawled: bool) -> None:
+    assert looks_crawled(name) is is_crawled
 
 
 @pytest.mark.parametrize("name", ["shop.shop.shop.example.com", "a.a.a.a.test", "www.www.www.uk.com"])

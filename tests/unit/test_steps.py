@@ -124,7 +124,7 @@ def test_c09_a_ca_that_is_slow_is_asked_again_and_finalize_is_sent_once(services
     assert services.cas[0].calls.count("order") == 6
 
 
-def test_waits_grow_and_never_come_before_the_ca_said(services: Services) -> None:
+def test_n01_waits_grow_and_the_ca_may_delay_one_by_two_minutes(services: Services) -> None:
     services.cas[0].looks_until_ready = 10**6
     record = reach(services, Step.CHALLENGE)
     pauses = []
@@ -133,9 +133,11 @@ def test_waits_grow_and_never_come_before_the_ca_said(services: Services) -> Non
         pauses.append(round(seconds, 1))
         services.clock.forward(seconds)
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
-    later = services.clock() + 1000
-    leased = services.store.load(NAME)
-    assert outcomes.success(services, leased, steps.Wait(leased, later)).issuance.next_try_at == later
+    leased, now = services.store.load(NAME), services.clock()
+    for asked_for, waited in ((100, 100), (120, 120), (1000, 60), (86400, 60)):
+        waiting = outcomes.success(services, leased, steps.Wait(leased, now + asked_for)).issuance
+        assert waiting.next_try_at == now + waited
+        assert (waiting.problem is not None) is (asked_for > 120)
 
 
 def test_a_ca_that_is_slow_for_too_long_is_a_problem(services: Services) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from issuer.domain import Status, Step, status
 from issuer.ports import Services
+from issuer.presenters import status_body
 from issuer.problem import Actor, ProblemType
 from issuer.sandbox import LOOPBACK, Dns
 from issuer.wiring import build_services
@@ -54,6 +55,8 @@ def refusing(type_: str = "unauthorized", status_code: int = 403, **more: object
         ("/newOrder", "invalidProfile"),
         ("/finalize/", "unauthorized"),
         ("/finalize/", "invalidProfile"),
+        ("/finalize/", "userActionRequired"),
+        ("/finalize/", "externalAccountRequired"),
     ],
 )
 def test_n04_who_may_order_is_the_operators_and_the_next_ca_is_asked(
@@ -70,6 +73,18 @@ def test_n04_who_may_order_is_the_operators_and_the_next_ca_is_asked(
     assert WORDS in refused.text
     assert "CNAME" not in refused.text
     assert ca.certificates.log == []
+
+
+@pytest.mark.parametrize("type_", ["unauthorized", "accountDoesNotExist", "userActionRequired"])
+def test_n04_an_account_that_is_refused_everywhere_from_the_csr_on_is_left(
+    of_two: Services, ca: ScriptedCa, second: ScriptedCa, type_: str
+) -> None:
+    for path in ("/finalize/", "/order/"):
+        ca.add(Fault(path, FOR_GOOD, before=refusing(type_)))
+    opened(of_two, NAME)
+    record = lived(of_two)
+    assert status(record, of_two.clock()) is Status.ACTIVE
+    assert record.domain.certificate.ca == second.directory_url
 
 
 @pytest.mark.parametrize("path", ["/newOrder", "/finalize/", "/order/", "/authorization/", "/certificate/"])
@@ -146,3 +161,56 @@ def test_n04_a_refusal_of_a_csr_that_the_ca_has_is_no_refusal(
     record = lived(of_two)
     assert (status(record, of_two.clock()), record.issuance.tries) == (Status.ACTIVE, 0)
     assert (len(ca.orders.made), len(ca.certificates.log), second.seen) == (1, 1, [])
+
+
+EXPLAINED = "looks as if a crawler had followed a wildcard record"
+
+
+@pytest.mark.parametrize("type_", ["rejectedIdentifier", "unsupportedIdentifier", "compound"])
+@pytest.mark.parametrize(
+    ("name", "is_explained"),
+    [
+        ("asdf.asdf.customer.example", True),
+        ("www.mail.blog.customer.example", True),
+        ("shop.customer.example", False),
+    ],
+)
+def test_n18_a_name_that_looks_like_a_crawlers_is_refused_with_that_reason_and_the_next_ca_is_asked(
+    of_two: Services, ca: ScriptedCa, second: ScriptedCa, dns: Dns, name: str, type_: str, *, is_explained: bool
+) -> None:
+    below = {"subproblems": [problem("rejectedIdentifier", "policy")]} if type_ == "compound" else {}
+    ca.add(Fault("/newOrder", FOR_GOOD, before=refusing(type_, 400, **below)))
+    opened(of_two, published(dns, name))
+    record = lived(of_two, name=name)
+    assert status(record, of_two.clock()) is Status.ACTIVE
+    assert record.domain.certificate.ca == second.directory_url
+    (refused,) = [event for event in record.timeline if event.type == "ca.refused"]
+    assert refused.code == "ca-refused"
+    assert WORDS in refused.text
+    assert (EXPLAINED in refused.text) is is_explained
+    assert ca.count("/newOrder") == 1
+
+
+@pytest.mark.parametrize("name", ["asdf.asdf.customer.example", "www.mail.blog.customer.example"])
+def test_n18_with_one_ca_the_owner_reads_why(services: Services, ca: ScriptedCa, dns: Dns, name: str) -> None:
+    ca.add(Fault("/newOrder", FOR_GOOD, before=refusing("rejectedIdentifier", 400)))
+    opened(services, published(dns, name))
+    record = lived(services, name=name)
+    body = status_body(record, services.clock())
+    assert (body["status"], body["code"]) == ("error", "ca-refused")
+    assert EXPLAINED in body["error"]
+    assert "no label is repeated" in body["error"]
+    assert ca.count("/newOrder") == 1
+
+
+@pytest.mark.parametrize("step", [Step.CHALLENGE, Step.FINALIZE, Step.INSTALL])
+def test_n04_an_order_of_an_account_that_the_ca_has_lost_is_placed_again_by_a_new_one(
+    services: Services, ca: ScriptedCa, step: Step
+) -> None:
+    ca.looks_until_valid = 1
+    opened(services, NAME)
+    lived(services, until=step)
+    ca.accounts.made.clear()
+    record = lived(services, HOUR)
+    assert status(record, services.clock()) is Status.ACTIVE
+    assert (len(ca.accounts.made), len(ca.orders.made), record.issuance.tries) == (1, 2, 1)
