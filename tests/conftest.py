@@ -13,6 +13,7 @@ from issuer.sandbox import LOOPBACK, Dns, Pebble, Sandbox, free_port
 from issuer.store import RedisStore, connect
 from tests.acme2certifier import NEEDS_ROOT
 from tests.clocks import with_dates
+from tests.databases import one_server
 from tests.parallel import PORTS, WORKERS, Once, own, spread
 from tests.wire import Wire
 
@@ -58,6 +59,12 @@ def module_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
     """What runs for one module: a fresh CA each."""
     with Sandbox(tmp_path_factory.mktemp("module")) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases(sandbox: Sandbox) -> Iterator[None]:
+    with one_server(sandbox):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ from issuer.ports import (
 )
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisServers, RedisStore
+from tests.databases import empty_store
 from tests.writes import open_issuance
 
 NOW = 1_790_000_000.0
@@ -326,9 +327,9 @@ def fake_services(
     hosts: Sequence[str] = ("ca.example",),
     **settings: object,
 ) -> Services:
-    """Services over fakes; `services.clock`, `.resolver` and those in `.cas` are the fakes themselves. settings: those
-    that differ from the defaults; names below `.example` are allowed, without a limit on new names."""
-    clock, store = FakeClock(), store or fake_store()
+    """Services over fakes and a real Redis; `services.clock`, `.resolver` and those in `.cas` are the fakes themselves.
+    settings: those that differ from the defaults; names below `.example` are allowed, without a limit on new names."""
+    clock, store = FakeClock(), store or empty_store()
     needed = {"encryption_keys": new_encryption_key(), "cname_targets": TARGET}
     liberal = {"allow_reserved_names": True, "new_names_per_registered_domain": 0}
     return Services(

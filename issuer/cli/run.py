@@ -1,6 +1,6 @@
 """`issuer run`: the one definition of each process of the product, which Procfile, image and systemd units use."""
 
-import os
+import runpy
 import sys
 from importlib.util import find_spec
 
@@ -17,7 +17,7 @@ PROCESSES = ("web", "worker", "renewals", "beat", "edge-sync")
 @click.command("run")
 @click.argument("process", type=click.Choice(PROCESSES))
 def run(process: str) -> None:
-    """Run one process of the product. It replaces this process and keeps its process id, so signals reach it directly.
+    """Run one process of the product, in this process: signals reach it directly.
 
     \b
     web        HTTP: the API, challenges, and requests of TLS terminators (gunicorn)
@@ -29,19 +29,18 @@ def run(process: str) -> None:
     'issuer settings' shows all settings.
     """  # noqa: D301 - click's mark for lines that are not rewrapped
     settings = load_settings()
-    command = command_line(process, load_process_settings())
-    module = command[command.index("-m") + 1]
+    module, *arguments = command_line(process, load_process_settings())
     if find_spec(module) is None:
         raise click.ClickException(f"the Python package {module} is not installed")
     configure_logs(settings.log_format, settings.log_level)
     # `web` starts without Redis, and answers 503.
     await_startable(build_services(settings), is_patient=process != "web")
-    sys.stdout.flush()
-    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+    sys.argv[1:] = arguments
+    runpy.run_module(module, run_name="__main__", alter_sys=True)  # as `python -m` does
 
 
 def command_line(process: str, settings: ProcessSettings) -> list[str]:
-    """The command line of a process. Raises KeyError if there is no such process."""
+    """A process as `python -m` takes it: a module and its arguments. Raises KeyError if there is no such process."""
     lines = {
         "web": _web(settings),
         "worker": _consumer("worker", "interactive,housekeeping", settings.worker_concurrency),
@@ -49,7 +48,7 @@ def command_line(process: str, settings: ProcessSettings) -> list[str]:
         "beat": ["celery", "-A", "issuer.worker", "beat"],
         "edge-sync": _edge_sync(settings),
     }
-    return [sys.executable, "-m", *lines[process]]
+    return lines[process]
 
 
 def _web(settings: ProcessSettings) -> list[str]:

@@ -136,13 +136,14 @@ class Sandbox:
         for part in reversed(self._parts):
             part.stop()
 
-    def redis(self, *, port: int | None = None) -> str:
-        """Start redis-server, configured like deploy/redis.conf, with its data in the folder. Returns its URL."""
+    def redis(self, *options: str, port: int | None = None) -> str:
+        """Start redis-server, configured like deploy/redis.conf, with its data in the folder. options: for its command
+        line. Returns its URL."""
         program = self._program("redis-server")
         port = port or free_port()
         data = self.folder / "redis"
         data.mkdir(parents=True, exist_ok=True)
-        part = self.start("redis", [program, str(REDIS_CONF), "--port", str(port), "--dir", str(data)])
+        part = self.start("redis", [program, str(REDIS_CONF), "--port", str(port), "--dir", str(data), *options])
         self._ready(part, lambda: _redis_answers(port))
         return f"redis://{LOOPBACK}:{port}"
 

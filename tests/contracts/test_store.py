@@ -32,7 +32,9 @@ KEY = f"issuer:domain:{NAME}"
 UNTIL = NOW + 70
 SAID = Problem(ProblemType.CAA, "said «no»", message="in short", hint="do this", retry_at=NOW + 0.125)
 CA = "https://ca.example/d"
-CERTIFICATE = Certificate("CHAIN\n", "encrypted old key", "0f", NOW - 3600, NOW + 7_776_000, CA, installed_at=NOW - 0.5)
+CERTIFICATE = Certificate(
+    "CHAIN\n", "encrypted old key", "0f", NOW - 3600, NOW + 7_776_000, CA, installed_at=NOW - 0.5, requested_at=NOW - 9
+)
 WINDOW = RenewalWindow("aki.serial", NOW + 100, NOW + 200, "https://ca.example/why")
 HSTS = Hsts(63, includes_subdomains=True, is_preload=True, off_until=NOW + 3)
 DOMAIN = Domain(

@@ -164,10 +164,10 @@ def test_f06_a_name_that_is_looked_up_meanwhile_is_not_woken(fleet: SimulatedFle
     left: list[Record] = []
 
     class Meanwhile:
-        def points_here(self, name: str):
+        def points_here(self, name: str, own: str = ""):
             left.append(give_up(services))
             services.resolver.verdicts[NAME] = back
-            return services.resolver.points_here(name)
+            return services.resolver.points_here(name, own)
 
     assert renewal.recheck(replace(services, resolver=Meanwhile()), NAME) is None
     assert_gone(fleet, left[0])

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
 
 from issuer import keys, renewal
-from issuer.actions import renew
 from issuer.domain import Certificate, Reason, Record, Status, new_issuance, status
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -141,31 +140,13 @@ def test_it_takes_any_replaces_and_minds_none(services: Services, other_ca: Seco
     assert "alreadyReplaced" not in other_ca.part.log.read_text()
 
 
-@pytest.mark.parametrize("named_by", ["directory", "common name", "serial number"])
-def test_n45_a_revoked_certificate_keeps_its_window_and_is_renewed_by_force(
-    services: Services, other_ca: SecondCa, issue, named_by: str
-) -> None:
-    name = f"revoked-by-{named_by.replace(' ', '-')}.customer.example"
-    certificate = issue(name)
-    renewal.refresh(services, name)
-    planned = services.store.load(name).domain
+def test_a_revoked_certificate_keeps_its_window(services: Services, other_ca: SecondCa, issue) -> None:
+    certificate = issue("revoked.customer.example")
     before = window(asked(other_ca, certificate_id(certificate)))
     der = x509.load_pem_x509_certificate(certificate.chain.encode()).public_bytes(Encoding.DER)
     body = json.dumps({"certificate": encode_b64jose(der), "reason": 1}).encode()
     assert services.cas[0]._session.post_as("revokeCert", body, services.cas[0]._session.keeper.signer()).status == 200
     assert window(asked(other_ca, certificate_id(certificate))) == before
-    renewal.refresh(services, name)
-    assert services.store.load(name).domain.renew_at == planned.renew_at > services.clock() + DAY
-    assert renewal.start(services, name) is None
-    issuing = x509.load_pem_x509_certificates(certificate.chain.encode())[1]
-    common_name = str(issuing.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
-    words = {"directory": other_ca.directory_url, "common name": common_name}
-    selection = renew.Selection(issued_by=words.get(named_by, f"{issuing.serial_number:X}"))
-    *_, tally = renew.mark(services, renew.begin(services, selection))
-    assert tally.selected == [name]
-    renewed = active(services, renewal.start(services, name))
-    assert renewed.serial != certificate.serial
-    assert services.vault.decrypt(renewed.key) != services.vault.decrypt(certificate.key)
 
 
 def test_a_window_that_has_passed_puts_the_renewal_as_early_as_may_be(

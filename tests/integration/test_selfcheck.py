@@ -12,7 +12,8 @@ from issuer.challenges import HttpSelfCheck
 from issuer.ports import SelfCheck
 from issuer.sandbox import LOOPBACK, free_port
 from issuer.sandbox.processes import _own_tls
-from tests.fakes import fake_services, fake_store
+from tests.databases import empty_store
+from tests.fakes import fake_services
 from tests.integration.dns_server import dns_server
 from tests.integration.fetches import (
     HERE,
@@ -50,7 +51,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 
 def test_the_product_s_own_answer_is_yes_and_without_it_no(serve: Callable[..., None]) -> None:
-    port, store = free_port(), fake_store()
+    port, store = free_port(), empty_store()
     serve(create_app(fake_services(store)), port)
     with dns_server(HERE) as dns:
         check: SelfCheck = HttpSelfCheck([dns.address], test_port=port)

@@ -18,7 +18,8 @@ from issuer.keys import KeyType, Vault, new_encryption_key
 from issuer.ports import CaPolicy, Challenge
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisStore
-from tests.fakes import NAME, NOW, FakeClock, fake_store
+from tests.databases import empty_store
+from tests.fakes import NAME, NOW, FakeClock
 
 CA = "https://ca.example"
 ERROR = "urn:ietf:params:acme:error:"
@@ -111,7 +112,7 @@ class Scripted:
 
 @pytest.fixture
 def scripted() -> Scripted:
-    return Scripted(Script(), fake_store())
+    return Scripted(Script(), empty_store())
 
 
 def challenge_of(ca: AcmeAuthority) -> Challenge:

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-import fakeredis
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from issuer.store import RedisStore
+from issuer.store import RedisStore, connect
 from tests.api_client import ApiClient
+from tests.databases import empty_store
 from tests.fakes import fake_services
 from web.app import create_app
 
@@ -19,7 +19,7 @@ ANSWER = f"{TOKEN}.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
 
 @pytest.fixture
 def store() -> RedisStore:
-    return RedisStore(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True))
+    return empty_store()
 
 
 @pytest.fixture
@@ -166,11 +166,9 @@ def test_d02_a_token_answers_nowhere_else(app: Flask) -> None:
     assert ApiClient().call("GET", PATH + TOKEN).status_code == 404
 
 
-def test_d04_a_token_put_by_one_process_is_served_by_all() -> None:
-    server = fakeredis.FakeServer()
-
+def test_d04_a_token_put_by_one_process_is_served_by_all(redis_url: str) -> None:
     def process() -> RedisStore:
-        return RedisStore(fakeredis.FakeRedis(server=server, decode_responses=True))
+        return RedisStore(connect(redis_url))
 
     apps = [create_app(fake_services(process())) for _ in range(2)]
     assert [get(app, PATH + TOKEN).status_code for app in apps] == [404, 404]

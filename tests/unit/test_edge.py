@@ -15,6 +15,7 @@ from issuer.keys import PLACEHOLDER_NAME, is_placeholder, verify_bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from tests.api_client import issued
+from tests.databases import take_away
 from tests.fakes import EDGE_TOKEN, NAME, with_settings
 from tests.writes import write
 from web.app import create_app
@@ -100,7 +101,7 @@ def test_h02_a_renewal_is_served_at_once(services: Services, edge: Edge) -> None
 def test_without_redis_cached_certificates_are_still_served(services: Services, edge: Edge) -> None:
     issued(services)
     before = edge.get(f"certificate?server_name={NAME}").data
-    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    take_away(services.store)
     assert edge.get(f"certificate?server_name={NAME}").data == before
     assert edge.get(f"ask?domain={NAME}").status_code == 200
     assert edge.get("certificate?server_name=other.customer.example").status_code == 503
@@ -226,7 +227,7 @@ def test_d01_on_request_there_is_a_placeholder_certificate(services: Services, e
     assert edge.get("certificate?otherwise=x&server_name=other.example").status_code == 404
     assert edge.get("ask?otherwise=neutral&domain=other.example").status_code == 404
     assert edge.get("certificate?otherwise=neutral&server_name=other.example", None).status_code == 401
-    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    take_away(services.store)
     assert edge.get("certificate?otherwise=neutral&server_name=unseen.example").status_code == 503
 
 

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from issuer.metrics import EDGE_CONFIRMED, EDGE_LOOKS, exposition
 from issuer.ports import Services
 from tests.api_client import issued
+from tests.databases import take_away
 from tests.fakes import NAME, fake_services
 from tests.simulated_fleet import DAY, SimulatedFleet
 from web.app import create_app
@@ -83,7 +84,7 @@ def test_no_metric_names_a_domain(fleet: SimulatedFleet, services: Services) -> 
 
 
 def test_without_redis_it_is_503_and_json(services: Services) -> None:
-    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    take_away(services.store)
     with create_app(services).test_client() as client:
         answer = client.get("/metrics")
     assert (answer.status_code, answer.json["code"]) == (503, "store-unavailable")

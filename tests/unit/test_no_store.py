@@ -4,6 +4,7 @@ import pytest
 
 from issuer.ports import Services
 from tests.api_client import ApiClient, issued
+from tests.databases import take_away
 from tests.fakes import EDGE_TOKEN, NAME
 
 CHALLENGE = "/.well-known/acme-challenge/"
@@ -41,7 +42,7 @@ def test_n31_no_answer_is_stored(services: Services, path: str, status: int, met
 
 @pytest.mark.parametrize("path", [path for path, _ in ANSWERS if "known" in path or "/edge/" in path])
 def test_n31_nor_one_without_the_store(services: Services, path: str) -> None:
-    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    take_away(services.store)
     with ApiClient(services).app.test_client() as client:
         answer = client.get(path)
         assert answer.headers.getlist("Cache-Control") == ["no-store"]

@@ -5,15 +5,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import fakeredis
 import pytest
 
 from issuer.challenges import HttpProbe
 from issuer.challenges.probe import NONCE_SECONDS
 from issuer.ports import Finding, SelfCheck, Verdict
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisStore
 from tests.api_client import ApiClient
+from tests.databases import empty_store, take_away
 from tests.fakes import NAME, fake_services
 
 PATH = "/.well-known/acme-challenge/"
@@ -93,10 +92,9 @@ def test_n17_a_nonce_is_short_lived(probe: HttpProbe, web: ThroughWeb, api_clien
 
 
 def test_n17_without_the_store_there_is_no_probe(web: ThroughWeb) -> None:
-    server = fakeredis.FakeServer()
-    server.connected = False
+    take_away(store := empty_store())
     with pytest.raises(Problem) as caught:
-        HttpProbe(RedisStore(fakeredis.FakeRedis(server=server)), web).arrives_here(NAME, within_name=True)
+        HttpProbe(store, web).arrives_here(NAME, within_name=True)
     assert caught.value.type is ProblemType.STORE_UNAVAILABLE
     assert web.seen == []
 

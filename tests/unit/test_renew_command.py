@@ -11,6 +11,7 @@ from issuer.cli import main
 from issuer.cli import renew as command
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
+from tests.databases import give_back, take_away
 from tests.fakes import NAME, below
 from tests.faults import fails
 from tests.simulated_fleet import HOUR, SimulatedFleet
@@ -99,14 +100,13 @@ def test_n22_what_is_delayed_is_told_with_its_reason(issuer, services: Services)
 
 
 def test_n22_without_the_store_it_waits(issuer, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = services.store._redis.connection_pool.connection_kwargs["server"]
-    server.connected = False
+    take_away(services.store)
     run = action.Run(action.Selection(), asked_at=services.clock() + 1, is_resumed=False, per_second=None)
     monkeypatch.setattr(action, "begin", lambda *_, **__: run)
     sleep = command.time.sleep
 
     def come_back(seconds: float) -> None:
-        server.connected = True
+        give_back(services.store)
         sleep(seconds)
 
     monkeypatch.setattr(command.time, "sleep", come_back)

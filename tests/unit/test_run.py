@@ -18,33 +18,33 @@ __all__ = ["environment"]
 
 
 class Started(Exception):  # noqa: N818 - no error
-    """What would have taken the place of this process."""
+    """What would run in this process."""
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
-    """Run a process; returns its command line."""
+    """Run a process; returns its module and arguments."""
 
-    def start(program: str, arguments: list[str]) -> None:
-        raise Started(program, arguments)
+    def start(module: str, *, run_name: str, alter_sys: bool) -> None:
+        raise Started(module, *sys.argv[1:], run_name, alter_sys)
 
     def run(process: str) -> list[str]:
         with pytest.raises(Started) as caught:
             CliRunner().invoke(main, ["run", process], catch_exceptions=False)
-        program, arguments = caught.value.args
-        assert program == arguments[0] == sys.executable
-        return arguments[2:]
+        *command, run_name, alter_sys = caught.value.args
+        assert (run_name, alter_sys) == ("__main__", True)
+        return command
 
-    monkeypatch.setattr(command.os, "execvp", start)
+    monkeypatch.setattr(sys, "argv", ["issuer", "run", "what is not passed on"])
+    monkeypatch.setattr(command.runpy, "run_module", start)
     monkeypatch.setattr(command, "configure_logs", lambda *_: None)
     monkeypatch.setattr(command, "await_startable", lambda *_, **__: None)
     return run
 
 
-def test_each_process_is_one_command_line_of_a_module_that_there_is() -> None:
+def test_each_process_is_a_module_that_can_be_run() -> None:
     for process in PROCESSES:
-        program, dash, module, *_ = command_line(process, ProcessSettings())
-        assert (program, dash) == (sys.executable, "-m")
+        module, *_ = command_line(process, ProcessSettings())
         assert module in {"gunicorn", "celery", "issuer.cli"}
         assert find_spec(f"{module}.__main__"), f"python -m {module} runs nothing"
 

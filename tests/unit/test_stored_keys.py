@@ -13,6 +13,7 @@ from issuer.domain import Step
 from issuer.ports import CaAccount, Services
 from issuer.problem import Problem
 from tests.api_client import ApiClient, issued, reach
+from tests.databases import take_away
 from tests.fakes import EDGE_TOKEN, NAME, FakeCa, below, fake_services
 
 STRANGER = keys.Vault([keys.new_encryption_key()])
@@ -105,7 +106,7 @@ def test_n21_right_keys_are_ready(store, later: str) -> None:
 
 def test_n21_a_process_that_starts_without_redis_goes_on(services: Services) -> None:
     with_account(services, vault=STRANGER)
-    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    take_away(services.store)
     with capture_logs() as logs:
         stored_keys.refuse_wrong_keys(services)
     assert [(line["log_level"], line["problem"]) for line in logs] == [("warning", "store-unavailable")]
@@ -154,7 +155,7 @@ def _raise_unexpected(services: Services) -> None:
 
 
 def _away(services: Services) -> None:
-    services.store._redis.connection_pool.connection_kwargs["server"].connected = False
+    take_away(services.store)
 
 
 def _damage(services: Services) -> None:

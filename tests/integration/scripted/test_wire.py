@@ -13,7 +13,8 @@ from issuer.domain import Record, Status, status
 from issuer.keys import Vault, new_encryption_key
 from issuer.ports import CaPolicy, Services
 from issuer.problem import ProblemType
-from tests.fakes import NAME, NOW, FakeClock, fake_store
+from tests.databases import empty_store
+from tests.fakes import NAME, NOW, FakeClock
 from tests.integration.answers import KEY, problem_of, refusing
 from tests.real import opened
 from tests.scripted import ScriptedCa
@@ -32,7 +33,7 @@ def client(ca: ScriptedCa) -> AcmeAuthority:
     ca.authorization_status = "valid"
     return AcmeAuthority(
         ca.directory_url,
-        fake_store(),
+        empty_store(),
         policy=CaPolicy(),
         vault=Vault([new_encryption_key()]),
         clock=FakeClock(NOW),
