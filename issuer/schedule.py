@@ -92,7 +92,7 @@ def expire_due(services: Services) -> int:
 
 
 def recheck_away(services: Services) -> int:
-    """Ask DNS for names that have moved away. An issuance for a name that points here again is tried at once."""
+    """Ask whether names that have moved away point here again. An issuance for one that does is tried at once."""
 
     def ask(name: str) -> None:
         _resume(services, renewal.recheck(services, name))
