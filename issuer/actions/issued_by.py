@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 
 from issuer.domain import Certificate
 from issuer.keys import INVALID_INPUT_ERRORS
+from issuer.problem import Problem, ProblemType
 
 PREFIX = re.compile(r"^(subject|issuer|serial(?: ?number)?|keyid|sha-?(?:1|256)(?: fingerprint)?) ?[:=] ?")
 """What `openssl x509` prints before a value."""
@@ -25,6 +26,15 @@ def is_issued_by(certificate: Certificate, text: str) -> bool:
     """Whether a text names the CA, or one of the issuers in the certificate's chain. Upper and lower case are the same,
     and so are a number with and without colons."""
     return bool(_spellings(text) & (_of_ca(certificate.ca) | _of_chain(certificate.chain)))
+
+
+def fingerprint(pem: str) -> str:
+    """The SHA-256 fingerprint of the first certificate in a PEM, which names it as an issuer. Raises
+    Problem(invalid-request) if there is none."""
+    try:
+        return x509.load_pem_x509_certificate(pem.encode()).fingerprint(hashes.SHA256()).hex()
+    except INVALID_INPUT_ERRORS:
+        raise Problem(ProblemType.INVALID_REQUEST, "the file has no certificate in PEM") from None
 
 
 def is_directory(directory_url: str, text: str) -> bool:

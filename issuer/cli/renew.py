@@ -3,11 +3,13 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from issuer.actions import renew as action
+from issuer.actions.issued_by import fingerprint
 from issuer.actions.renew import Run, Selection, Tally
 from issuer.cli.context import format_time, load_services
 from issuer.ports import Services
@@ -29,7 +31,7 @@ T = TypeVar("T")
     "--issued-by",
     metavar="ISSUER",
     help="All certificates of an issuer: the directory URL or host of a CA; or the common name, subject, serial "
-    "number, fingerprint or key identifier of a certificate in the chain above them.",
+    "number, fingerprint, key identifier or PEM file of a certificate in the chain above them.",
 )
 @click.option("--all", "is_all", is_flag=True, help="All certificates.")
 @click.option("--pace", type=click.FloatRange(min=0, min_open=True), help="Start at most so many a second.")
@@ -49,6 +51,8 @@ def renew(
         raise click.UsageError("give either names, or --issued-by, or --all")
     if issued_by is not None and not issued_by.strip():
         raise click.UsageError("--issued-by needs a value")
+    if issued_by and Path(issued_by).is_file():
+        issued_by = fingerprint(Path(issued_by).read_text(errors="replace"))
     services = load_services()
     run = action.begin(services, Selection(names, issued_by or ""), per_second=pace, anew=anew)
     if run.is_resumed:

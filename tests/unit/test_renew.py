@@ -133,8 +133,10 @@ def test_n22_it_keeps_the_limits_of_the_ca(fleet: SimulatedFleet, services: Serv
     assert services.cas[0].calls.count("new_order") == 6
 
 
-@pytest.mark.parametrize("step", [Step.ORDER, Step.CHALLENGE, Step.FINALIZE, Step.INSTALL])
-@pytest.mark.parametrize("is_leased", [False, True])
+@pytest.mark.parametrize(
+    ("step", "is_leased"),
+    [(Step.ORDER, False), (Step.CHALLENGE, True), (Step.FINALIZE, True), (Step.INSTALL, False)],
+)
 def test_n22_an_issuance_that_was_open_is_replaced_as_its_key_may_be_known(
     fleet: SimulatedFleet, services: Services, step: Step, *, is_leased: bool
 ) -> None:
@@ -203,18 +205,18 @@ def test_n22_clocks_that_differ_do_no_harm(fleet: SimulatedFleet, services: Serv
 def test_n45_the_cas_window_neither_delays_it_nor_moves(fleet: SimulatedFleet, services: Services) -> None:
     """A CA that has revoked certificates need not move their windows: acme2certifier does not."""
     services.cas[0].renewal_infos = window(NOW + 50 * DAY, NOW + 52 * DAY)
-    fleet.issued(*NAMES)
+    fleet.issued(*NAMES[:2])
     fleet.run(60)
-    before = certificates(fleet, *NAMES)
+    before = certificates(fleet, *NAMES[:2])
     fleet.run(DAY)
-    assert certificates(fleet, *NAMES) == before
+    assert certificates(fleet, *NAMES[:2]) == before
     marked(services, OF_ISSUER)
     services.cas[0].renewal_infos = window(NOW + 60 * DAY, NOW + 62 * DAY)
-    for name in NAMES:
+    for name in NAMES[:2]:
         record = fleet.record(name).with_domain(ask_at=services.clock())
         write(services.store, record, now=services.clock())
     fleet.run(HOUR)
-    assert not set(before.values()) & set(certificates(fleet, *NAMES).values())
+    assert not set(before.values()) & set(certificates(fleet, *NAMES[:2]).values())
 
 
 def test_n22_the_most_urgent_are_first(services: Services) -> None:

@@ -182,10 +182,9 @@ class HAProxy:
                 self._ask(f"abort ssl cert {file}")
             if file == self._blocked_by or time.monotonic() >= end:
                 self._blocked_by = "" if is_ours else file
-                raise Blocked(
-                    f"the transaction on {file} is open, begun by another program (`set ssl cert` without `commit ssl "
-                    "cert`); until it ends, no certificate can be changed; will be retried automatically"
-                )
+                whose = "and cannot be aborted" if is_ours else "begun by another program: `set ssl cert` alone"
+                until = "until it ends, no certificate can be changed; will be retried automatically"
+                raise Blocked(f"the transaction on {file} is open, {whose}; {until}")
             time.sleep(0 if is_ours else LOOK_SECONDS)
 
     def _map(self, file: Path) -> dict[str, str]:
