@@ -2,17 +2,21 @@
 
 A scan may run twice at once, as the store gives each name to only one caller. Names that a scan does not finish become
 due again by themselves, as a claim only postpones them.
+
+Scans that wait for other servers take turns of a few seconds: of all of them, one runs at a time in the whole fleet, so
+that they never occupy more than one process of `renewals`, however slow those servers are.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from celery import Celery
+from celery import Celery, Task
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.schedules import schedule
 
@@ -21,6 +25,7 @@ from issuer.actions import withdraw
 from issuer.authorities import revocation
 from issuer.domain import Due, Record
 from issuer.edge import confirm
+from issuer.logs import Outage
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 
@@ -34,17 +39,24 @@ AGAIN_SECONDS = 300
 ASK_AGAIN_SECONDS = 3600
 """The same for queries to a CA or to DNS."""
 CONFIRM_AGAIN_SECONDS = 60
-CONFIRM_WITHIN_SECONDS = 6
 THREADS = 8
+TURN_SECONDS = 4
+"""After this time a slow scan asks for no more names, and leaves them for its next turn."""
+TURN_AGAIN_SECONDS = 1
+"""After this time a slow scan asks again for its turn, until its message expires."""
+LOCK_SECONDS = 15
+"""How long the turn lasts if its process is killed. While that lives, it extends the lock."""
+TURN = "lookup"
 SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 UNAVAILABLE = frozenset({ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
 
 log = structlog.get_logger(__name__)
+outage = Outage("the store")
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A beat entry. is_slow: it waits for other servers, so it has a queue of its own and delays nobody."""
+    """A beat entry. is_slow: it waits for other servers, so it has a queue of its own, and waits for its turn."""
 
     name: str
     run: Callable[[Services], int]
@@ -97,33 +109,26 @@ def recheck_away(services: Services) -> int:
     def ask(name: str) -> None:
         _resume(services, renewal.recheck(services, name))
 
-    return _each(ask, _claim(services, Due.DNS_RECHECK, ASK_AGAIN_SECONDS), threads=THREADS)
+    return _each_in_turn(services, Due.DNS_RECHECK, ASK_AGAIN_SECONDS, ask)
 
 
 def refresh_renewal_info(services: Services) -> int:
     """Ask the CAs that support ARI when they want certificates to be renewed."""
-    names = _claim(services, Due.RENEWAL_INFO, ASK_AGAIN_SECONDS)
-    return _each(lambda name: renewal.refresh(services, name), names, threads=THREADS)
+    return _each_in_turn(services, Due.RENEWAL_INFO, ASK_AGAIN_SECONDS, lambda name: renewal.refresh(services, name))
 
 
 def confirm_served(services: Services) -> int:
-    """Ask the edges whether they serve new certificates. As it may wait for each edge, it ends before it is started
-    again, so that it never occupies more than one process."""
+    """Ask the edges whether they serve new certificates."""
     if not services.edges:
         return 0
-    until = time.monotonic() + CONFIRM_WITHIN_SECONDS
-
-    def ask(name: str) -> None:
-        if time.monotonic() < until:
-            confirm.confirm(services, name)
-
-    return _each(ask, _claim(services, Due.EDGE_CONFIRMATION, CONFIRM_AGAIN_SECONDS), threads=THREADS)
+    return _each_in_turn(
+        services, Due.EDGE_CONFIRMATION, CONFIRM_AGAIN_SECONDS, lambda name: confirm.confirm(services, name)
+    )
 
 
 def revoke_due(services: Services) -> int:
     """Ask CAs to revoke certificates of withdrawn names."""
-    names = _claim(services, Due.REVOCATION, AGAIN_SECONDS)
-    return _each(lambda name: revocation.revoke_due(services, name), names, threads=THREADS)
+    return _each_in_turn(services, Due.REVOCATION, AGAIN_SECONDS, lambda name: revocation.revoke_due(services, name))
 
 
 def forget_withdrawn(services: Services) -> int:
@@ -146,7 +151,7 @@ SCANS = (
 def register(app: Celery, services: Callable[[], Services], every_seconds: float) -> None:
     """Register a task for each scan, which beat sends periodically. A message expires after one interval."""
     for scan in SCANS:
-        app.task(_body(scan, services), name=scan.name, shared=False)
+        app.task(_body(scan, services), name=scan.name, bind=True, shared=False, max_retries=None)
     every = schedule(every_seconds, nowfun=steady_now, app=app)
     app.conf.beat_schedule = {
         scan.name: {"task": scan.name, "schedule": every, "options": {"expires": max(every_seconds, 1)}}
@@ -159,13 +164,19 @@ def steady_now() -> datetime:
     return SOME_DAY + timedelta(seconds=time.monotonic())
 
 
-def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[], None]:
-    def body() -> None:
+def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[Task], None]:
+    def body(task: Task) -> None:
         structlog.contextvars.clear_contextvars()
         try:
-            count = scan.run(services())
+            with _turn(services()) if scan.is_slow else nullcontext(enter_result=True) as is_ours:
+                if not is_ours:
+                    raise task.retry(countdown=TURN_AGAIN_SECONDS)
+                count = scan.run(services())
+            if outage.is_open:
+                services().servers.require_writable()
+                outage.end()
         except Problem as problem:
-            log.warning("scan failed", scan=scan.name, problem=problem.type.value, reason=str(problem))
+            _report("scan failed", problem, scan=scan.name)
             return
         except SoftTimeLimitExceeded:
             log.warning("scan interrupted: its other names will be claimed again automatically", scan=scan.name)
@@ -174,6 +185,39 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[], None]:
             log.info("scanned", scan=scan.name, names=count)
 
     return body
+
+
+def _report(event: str, problem: Problem, **where: str) -> None:
+    """Log a problem. That the store is unavailable is one line for all scans of this process."""
+    if problem.type is ProblemType.STORE_UNAVAILABLE:
+        outage.begin(problem.detail)
+    else:
+        log.warning(event, problem=problem.type.value, reason=str(problem), **where)
+
+
+@contextmanager
+def _turn(services: Services) -> Iterator[bool]:
+    """Whether it is this process' turn. If so, nobody else's begins before this one is over."""
+    holder = services.locks.take(TURN, seconds=LOCK_SECONDS)
+    if holder is None:
+        yield False
+        return
+    is_over = threading.Event()
+
+    def keep() -> None:
+        while not is_over.wait(LOCK_SECONDS / 3):
+            with suppress(Problem):
+                services.locks.extend(TURN, holder, seconds=LOCK_SECONDS)
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+    try:
+        yield True
+    finally:
+        is_over.set()
+        keeper.join()
+        with suppress(Problem):  # then it ends by itself
+            services.locks.give_back(TURN, holder)
 
 
 def _claim(services: Services, due_index: Due, put_off_seconds: float, limit: int = BATCH) -> list[str]:
@@ -186,10 +230,24 @@ def _resume(services: Services, record: Record | None) -> None:
         services.queue.enqueue(record)
 
 
-def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> int:
+def _each_in_turn(services: Services, due_index: Due, put_off_seconds: float, work: Callable[[str], None]) -> int:
+    """Claim a few names and do the work for them, again and again, as long as there are some and the turn lasts."""
+    until, is_over, done = time.monotonic() + TURN_SECONDS, threading.Event(), 0
+    for _ in range(0, BATCH, THREADS):
+        names = _claim(services, due_index, put_off_seconds, THREADS)
+        done += _each(work, names, threads=THREADS, is_over=is_over)
+        if not names or is_over.is_set() or time.monotonic() >= until:
+            break
+    return done
+
+
+def _each(
+    work: Callable[[str], None], names: list[str], threads: int = 1, is_over: threading.Event | None = None
+) -> int:
     """Do the work for every name. Returns for how many names it succeeded. A failure for one name does not stop the
-    others, but if the store is unavailable or a rate limit is reached, the other names are left for later."""
-    is_over = threading.Event()
+    others, but if the store is unavailable or a rate limit is reached, the other names are left for later, and is_over
+    is set."""
+    is_over = is_over or threading.Event()
 
     def try_work(name: str) -> bool:
         if is_over.is_set():
@@ -203,7 +261,7 @@ def _each(work: Callable[[str], None], names: list[str], threads: int = 1) -> in
                 log.info("skipped: leased by another worker", domain=name)
                 return False
             if problem.type is not ProblemType.DAMAGED_RECORD:  # the store has reported that, once
-                log.warning("skipped", domain=name, problem=problem.type.value, reason=str(problem))
+                _report("skipped", problem, domain=name)
             if problem.type in UNAVAILABLE:
                 is_over.set()
         except Exception:  # whatever is wrong with one record must not stop the others

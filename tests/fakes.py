@@ -30,7 +30,7 @@ from issuer.ports import (
     Verdict,
 )
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisServers, RedisStore
+from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisLocks, RedisServers, RedisStore
 from tests.databases import empty_store
 from tests.writes import open_issuance
 
@@ -340,6 +340,7 @@ def fake_services(
         feed=RedisFeed(store._redis),
         counters=RedisCounters(store._redis),
         limits=RedisLimits(store._redis),
+        locks=RedisLocks(store._redis),
         cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),
         solver=Http01(store, FakeSelfCheck()),

@@ -20,6 +20,7 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
+from issuer.ports.locks import Locks
 from issuer.ports.outside import (
     DnsFinding,
     Finding,
@@ -75,6 +76,7 @@ __all__ = [
     "HolderProof",
     "KnownAccount",
     "Limits",
+    "Locks",
     "Order",
     "OverQuota",
     "Pause",
@@ -111,6 +113,7 @@ class Services:
     queue: TaskQueue
     feed: Feed
     limits: Limits
+    locks: Locks
     counters: Counters
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver

@@ -3,7 +3,7 @@
 `keys` has the name of every key. `records` stores the domains with their issuances, `listings` lists them by facts,
 `accounts` stores the accounts of customers and ours at the CAs, `ca_state` what all workers know of each CA, `feed` the
 changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records. `servers` is about the
-Redis servers themselves.
+Redis servers themselves, `locks` about what only one process does at a time.
 """
 
 import redis
@@ -14,10 +14,11 @@ from issuer.store.connection import connect
 from issuer.store.counters import RedisCounters
 from issuer.store.feed import RedisFeed
 from issuer.store.listings import RedisListings
+from issuer.store.locks import RedisLocks
 from issuer.store.reindex import RedisReindex
 from issuer.store.servers import RedisServers
 
-__all__ = ["RedisCounters", "RedisFeed", "RedisLimits", "RedisServers", "RedisStore", "connect"]
+__all__ = ["RedisCounters", "RedisFeed", "RedisLimits", "RedisLocks", "RedisServers", "RedisStore", "connect"]
 
 
 class RedisStore(RedisReindex, RedisListings, RedisAccounts):

@@ -15,6 +15,7 @@ ca-account:{hash}    string: our account at a CA (JSON), by the SHA-256 of its d
 ca:{hash}:…          the state of a CA, see `ca_state`
 metrics              hash: the counters, see `counters`
 reindex              hash: the progress of `reindex`
+lock:{name}          string that expires: who has a lock, see `locks`
 probe                never there: what is written to it to see whether Redis accepts writes is empty
 """
 
@@ -72,6 +73,11 @@ def ca_account_key(directory_url: str) -> str:
 def ca_lock_key(directory_url: str) -> str:
     """The key of the lock of our account at a CA."""
     return f"{ROOT}ca-lock:{_hash(directory_url)}"
+
+
+def lock_key(name: str) -> str:
+    """The key of a lock of the whole fleet."""
+    return f"{ROOT}lock:{name}"
 
 
 def ca_key(directory_url: str, part: str) -> str:
