@@ -73,6 +73,7 @@ class Rule:
 
 
 OWNER, PLATFORM, NOBODY = Actor
+ACTORS = tuple(Actor)
 TABLE: dict[ProblemType, Rule] = {
     ProblemType.INVALID_NAME: Rule("no certificate can be had for this name", OWNER, is_permanent=True),
     ProblemType.INVALID_CNAME: Rule("invalid CNAME record", OWNER),
@@ -119,7 +120,7 @@ TABLE: dict[ProblemType, Rule] = {
 }
 
 
-MEMBERS = ("type", "detail", "message", "hint", "retry_at")
+MEMBERS = ("type", "detail", "message", "hint", "retry_at", "must_act")
 """Of a stored problem."""
 
 
@@ -127,8 +128,8 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     """Something that went wrong, in words its reader can act on.
 
     detail: what was found. hint: what the reader can do. retry_at: epoch seconds before which asking again is
-    of no use, or None. message: the short sentence; the table's when not given. extra: members of a stored one that a
-    newer release has written.
+    of no use, or None. message: the short sentence; the table's when not given. actor: who must act before it ends; the
+    table's when not given. extra: members of a stored one that a newer release has written.
 
     Two members are not stored, and only matter while a step's result is decided on. is_of_one_order: it may concern one
     order alone, so it does not yet say that its CA serves nobody. leaves_ca: the CA will not finish the order, so the
@@ -143,6 +144,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         message: str = "",
         hint: str = "",
         retry_at: float | None = None,
+        actor: Actor | None = None,
         extra: tuple[tuple[str, Any], ...] = (),
         is_of_one_order: bool = False,
         leaves_ca: bool = False,
@@ -153,6 +155,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         self.message = message or TABLE[type_].message
         self.hint = hint
         self.retry_at = retry_at
+        self.actor = actor or TABLE[type_].actor
         self.extra = extra
         self.is_of_one_order = is_of_one_order
         self.leaves_ca = leaves_ca
@@ -166,11 +169,6 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     def is_permanent(self) -> bool:
         """True when no retry can help."""
         return TABLE[self.type].is_permanent
-
-    @property
-    def actor(self) -> Actor:
-        """Who must act before it ends."""
-        return TABLE[self.type].actor
 
     @property
     def is_counted(self) -> bool:
@@ -195,8 +193,10 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, for the record."""
+        found = {} if self.actor is TABLE[self.type].actor else {"must_act": self.actor.value}
         return {
             **dict(self.extra),
+            **found,
             "type": self.type.value,
             "detail": self.detail,
             "message": self.message,
@@ -213,5 +213,6 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
             message=values["message"],
             hint=values["hint"],
             retry_at=values["retry_at"],
+            actor=Actor(values["must_act"]) if values.get("must_act") in ACTORS else None,
             extra=tuple((name, value) for name, value in values.items() if name not in MEMBERS),
         )

@@ -12,7 +12,7 @@ from issuer.authorities import limits
 from issuer.backoff import ANSWER_AGAIN, SELF_CHECK_AGAIN, is_answer_due, is_given_up
 from issuer.domain import Record, Step
 from issuer.events import EventType
-from issuer.ports import CertificateAuthority, Challenge, HolderProof, Order, Services, Verdict
+from issuer.ports import CertificateAuthority, Challenge, DnsFinding, Finding, HolderProof, Order, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
 CONFIRM_SECONDS = 2.0
@@ -176,7 +176,7 @@ def _require_points_here(services: Services, record: Record) -> Record | None:
     is_unproved = services.settings.holder_proof is not HolderProof.NONE and not had_certificate
     is_refused = finding.is_bogus and not had_certificate
     if issuance.tries == 0 or domain.moved_away_since or is_unproved or is_refused:
-        raise _dns_unknown(finding.summary, finding.hint, is_bogus=finding.is_bogus)
+        raise _dns_unknown(finding, finding.hint)
     return record
 
 
@@ -187,14 +187,14 @@ def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.CAA, finding.summary, hint="allow the CA in the domain's CAA records, or remove them")
     if finding.is_bogus and (record.domain.certificate is None or record.issuance.tries == 0):
-        raise _dns_unknown(finding.summary, finding.advice, is_bogus=True)
+        raise _dns_unknown(finding, finding.advice)
     facts = {"verdict": finding.verdict.value, "summary": finding.summary}
     return record.with_event(services.clock(), EventType.CAA_CHECKED, facts)
 
 
-def _dns_unknown(summary: str, hint: str, *, is_bogus: bool) -> Problem:
-    message = DNSSEC_BROKEN if is_bogus else ""
-    return Problem(ProblemType.DNS_UNKNOWN, summary, message=message, hint=hint)
+def _dns_unknown(finding: Finding | DnsFinding, hint: str) -> Problem:
+    message = DNSSEC_BROKEN if finding.is_bogus else ""
+    return Problem(ProblemType.DNS_UNKNOWN, finding.summary, message=message, hint=hint, actor=finding.must_act)
 
 
 def _ca(services: Services, record: Record) -> CertificateAuthority:

@@ -7,10 +7,11 @@ clear answer, even an empty one, from no answer; `dnssec` finds out whether that
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from dns.exception import DNSException
 
-from issuer.dns.advice import TARGET_ADVICE, after_no, after_unknown
+from issuer.dns.advice import Reason, after_no, after_target_error, after_unknown
 from issuer.dns.caa import permission
 from issuer.dns.caa_rules import Applicant
 from issuer.dns.cname import CnameLookup, TargetError, listed
@@ -62,8 +63,7 @@ class DnsResolver:
             queries = self._nameservers.queries()
             return DnsFinding(*proof(queries, owner, token), record)
         except UnansweredError as error:
-            summary, advice, is_bogus = after_unknown(queries, error)
-            return DnsFinding(Verdict.UNKNOWN, summary, record, advice, is_bogus=is_bogus)
+            return _unknown(after_unknown(queries, error, name_of(name), self._targets), record)
         except (DNSException, OSError, ValueError) as error:
             return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 
@@ -79,7 +79,8 @@ class DnsResolver:
             queries = self._nameservers.queries()
             return permission(queries, name_of(name), applicant)
         except UnansweredError as error:
-            return Finding(Verdict.UNKNOWN, *after_unknown(queries, error))
+            reason = after_unknown(queries, error, name_of(name), self._targets)
+            return Finding(Verdict.UNKNOWN, reason.summary, reason.advice, reason.is_bogus, reason.must_act)
         except (DNSException, OSError, ValueError) as error:
             return Finding(Verdict.UNKNOWN, f"DNS could not be queried: {error}")
 
@@ -90,9 +91,13 @@ def _pointing(lookup: CnameLookup, record: str) -> DnsFinding:
         advice = after_no(lookup) if verdict is Verdict.NO else ""
         return DnsFinding(verdict, summary, record, advice, lookup.is_elsewhere)
     except TargetError as error:
-        if error.error is None:
-            return DnsFinding(Verdict.UNKNOWN, lookup.unknown(str(error)), record, TARGET_ADVICE)
-        reason, advice, is_bogus = after_unknown(lookup.queries, error.error, is_ours=True)
+        reason = after_target_error(lookup, error)
     except UnansweredError as error:
-        reason, advice, is_bogus = after_unknown(lookup.queries, error)
-    return DnsFinding(Verdict.UNKNOWN, lookup.unknown(reason), record, advice, is_bogus=is_bogus)
+        reason = after_unknown(lookup.queries, error, lookup.chain[0], lookup.targets)
+    return _unknown(replace(reason, summary=lookup.unknown(reason.summary)), record)
+
+
+def _unknown(reason: Reason, record: str) -> DnsFinding:
+    return DnsFinding(
+        Verdict.UNKNOWN, reason.summary, record, reason.advice, is_bogus=reason.is_bogus, must_act=reason.must_act
+    )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from issuer.ports.ca import Challenge
+from issuer.problem import Actor
 
 
 class Verdict(StrEnum):
@@ -24,13 +25,14 @@ UNKNOWN_HINT = (
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The result of a check. summary: what was found, in words. advice: what must be done, if that is known. is_bogus:
-    it is unknown because DNSSEC of a zone is broken, so a CA refuses the name. is_by_proxy: a proxy (CDN) has given or
-    passed on the answer of a web server, by its own account."""
+    it is unknown because DNSSEC of a zone is broken, so a CA refuses the name. must_act: who must do it. is_by_proxy: a
+    proxy (CDN) has given or passed on the answer of a web server, by its own account."""
 
     verdict: Verdict
     summary: str
     advice: str = ""
     is_bogus: bool = False
+    must_act: Actor = Actor.OWNER
     is_by_proxy: bool = False
 
 
@@ -38,7 +40,8 @@ class Finding:
 class DnsFinding:
     """Whether a name points here, or proves which account it belongs to. summary: what was found, in words.
     required_record: the record that it must have. advice: what must be done, if not create that record. is_elsewhere:
-    it has addresses, and none is ours: those of other servers, or of a proxy before ours. is_bogus: as in `Finding`."""
+    it has addresses, and none is ours: those of other servers, or of a proxy before ours. is_bogus, must_act: as in
+    `Finding`."""
 
     verdict: Verdict
     summary: str
@@ -46,6 +49,7 @@ class DnsFinding:
     advice: str = ""
     is_elsewhere: bool = False
     is_bogus: bool = False
+    must_act: Actor = Actor.OWNER
 
     @property
     def hint(self) -> str:

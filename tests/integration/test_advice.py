@@ -4,6 +4,7 @@ import pytest
 
 from issuer.dns import DnsResolver
 from issuer.ports import DnsFinding, Verdict
+from issuer.problem import Actor
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.pointing import (
     EDGE,
@@ -132,6 +133,7 @@ def test_n24_while_it_is_unknown_nobody_is_told_to_create_a_record(zone: Zone, i
     assert finding.verdict is UNKNOWN
     assert "create" not in finding.hint
     assert (OWNER_NEED_DO_NOTHING in finding.hint) is is_ours
+    assert finding.must_act is (Actor.PLATFORM if is_ours else Actor.OWNER)
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

@@ -14,6 +14,7 @@ from issuer.dns import DnsResolver
 from issuer.domain import Step
 from issuer.ports import Finding, Verdict
 from issuer.presenters import status_body
+from issuer.problem import Actor
 from issuer.sandbox import Sandbox
 from tests.fakes import fake_services, opened
 from tests.integration.dns_server import Zone, dns_server
@@ -59,7 +60,7 @@ def resolver(server: str, target: str = EDGE) -> DnsResolver:
 @pytest.mark.parametrize(("name", "zone"), BROKEN)
 def test_n15_the_broken_zone_is_named(zones: SignedZones, validator: str, name: str, zone: str) -> None:
     finding = resolver(zones.validators[validator]).points_here(name)
-    assert (finding.verdict, finding.is_bogus) == (UNKNOWN, True)
+    assert (finding.verdict, finding.is_bogus, finding.must_act) == (UNKNOWN, True, Actor.OWNER)
     assert finding.summary.endswith(f"(SERVFAIL), as DNSSEC of the zone {zone} is broken")
     assert finding.hint.startswith(f"whoever runs its DNS must sign the zone {zone} anew, or remove its DS record")
     assert "since 2026-03-15 every CA must refuse it" in finding.hint
@@ -72,9 +73,19 @@ def test_n15_a_sound_zone_is_not_accused(zones: SignedZones, validator: str, nam
     assert (finding.verdict, finding.is_bogus) == (verdict, False)
 
 
-@pytest.mark.parametrize(("name", "zone"), [BROKEN[0], BROKEN[4], BROKEN[5]])
-def test_n15_the_status_says_who_must_do_what(zones: SignedZones, name: str, zone: str) -> None:
-    services = replace(fake_services(), resolver=resolver(zones.validators["unbound"]))
+@pytest.mark.parametrize(
+    ("name", "zone", "target", "must_act"),
+    [
+        (*BROKEN[0], EDGE, "owner"),
+        (*BROKEN[4], EDGE, "owner"),
+        (*BROKEN[5], EDGE, "owner"),
+        ("to-our-expired.sound.example", "expired.example", "edge.expired.example", "platform"),
+    ],
+)
+def test_n15_the_status_says_who_must_do_what(
+    zones: SignedZones, name: str, zone: str, target: str, must_act: str
+) -> None:
+    services = replace(fake_services(), resolver=resolver(zones.validators["unbound"], target))
     issuance = opened(services, name).issuance
     for _ in range(2):
         _, seconds = tasks.attempt(services, Step.ORDER, issuance.id)
@@ -82,7 +93,7 @@ def test_n15_the_status_says_who_must_do_what(zones: SignedZones, name: str, zon
     record = services.store.load(name)
     assert record.issuance.tries == 1
     body = status_body(record, services.clock())
-    assert (body["code"], body["must_act"]) == ("dns-unknown", "owner")
+    assert (body["code"], body["must_act"]) == ("dns-unknown", must_act)
     assert body["message"].startswith("DNSSEC of the zone is broken: ")
     assert f"DNSSEC of the zone {zone} is broken" in body["message"]
     assert "every CA must refuse it" in body["message"]
@@ -104,10 +115,17 @@ def test_n15_a_broken_denial_of_caa_alone_lets_the_site_work(zones: SignedZones)
     assert finding.summary.endswith("as DNSSEC of the zone denial.example is broken")
 
 
+def test_n15_caa_in_our_own_broken_zone_is_nothing_for_the_owner(zones: SignedZones) -> None:
+    by_unbound = resolver(zones.validators["unbound"], "edge.expired.example")
+    finding = by_unbound.caa("to-our-expired.sound.example", [CA], "")
+    assert (finding.verdict, finding.is_bogus, finding.must_act) == (UNKNOWN, True, Actor.PLATFORM)
+    assert finding.advice.endswith("the owner of the domain need do nothing")
+
+
 @VALIDATORS
 def test_n15_our_own_broken_zone_is_nothing_for_the_owner(zones: SignedZones, validator: str) -> None:
     finding = resolver(zones.validators[validator], "edge.expired.example").points_here("to-our-expired.sound.example")
-    assert (finding.verdict, finding.is_bogus) == (UNKNOWN, True)
+    assert (finding.verdict, finding.is_bogus, finding.must_act) == (UNKNOWN, True, Actor.PLATFORM)
     assert finding.hint.startswith("the platform must sign the zone expired.example anew")
     assert finding.hint.endswith("the owner of the domain need do nothing")
 
@@ -115,7 +133,7 @@ def test_n15_our_own_broken_zone_is_nothing_for_the_owner(zones: SignedZones, va
 @pytest.mark.parametrize("name", ["shop.sound.example", "shop.unsigned.example", "shop.expired.example"])
 def test_n15_a_server_that_mistrusts_the_root_accuses_no_zone(zones: SignedZones, name: str) -> None:
     finding = resolver(zones.mistrusting).points_here(name)
-    assert (finding.verdict, finding.is_bogus) == (UNKNOWN, False)
+    assert (finding.verdict, finding.is_bogus, finding.must_act) == (UNKNOWN, False, Actor.PLATFORM)
     assert finding.hint.startswith("the operator must check the servers in ISSUER_DNS_SERVERS, their clock")
 
 

@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 
-from issuer.problem import TABLE, Problem, ProblemType
+from issuer.problem import TABLE, Actor, Problem, ProblemType
 
 FULL = Problem(
     ProblemType.CAA, "found «letsencrypt.org» ✓", message="in short", hint="do this", retry_at=1_790_000_000.25
@@ -130,3 +130,18 @@ def test_the_whole_story_in_one_line(problem: Problem, line: str) -> None:
 )
 def test_the_contracts_own_sentences(type_: ProblemType, message: str) -> None:
     assert Problem(type_).message == message
+
+
+@pytest.mark.parametrize("actor", list(Actor))
+@pytest.mark.parametrize("type_", [ProblemType.DNS_UNKNOWN, ProblemType.CA_SLOW, ProblemType.CA_ACCOUNT])
+def test_n15_who_must_act_depends_on_what_was_found(type_: ProblemType, actor: Actor) -> None:
+    problem = Problem(type_, actor=actor)
+    again = Problem.from_dict(json.loads(json.dumps(problem.as_dict())))
+    assert (problem.actor, again.actor, copy.copy(problem).actor) == (actor, actor, actor)
+    assert ("must_act" in problem.as_dict()) is (actor is not TABLE[type_].actor)
+
+
+@pytest.mark.parametrize("stored", [{}, {"must_act": "somebody"}, {"must_act": None}, {"must_act": []}])
+def test_n15_without_a_known_actor_the_type_says_who(stored: dict[str, object]) -> None:
+    values = {**Problem(ProblemType.DNS_UNKNOWN, "d", hint="h").as_dict(), **stored}
+    assert Problem.from_dict(values).actor is Actor.OWNER
