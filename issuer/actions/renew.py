@@ -110,9 +110,11 @@ def mark(services: Services, run: Run, names: Sequence[str] | None = None) -> It
     """Look at the selected certificates (or at those of `names`), and mark those that are neither renewed nor marked
     yet. Yields the same tally after each page; the last one is complete. May be called again at any time."""
     services.store.renewal_run(str(run.selection), now=run.asked_at, seconds=KEPT_SECONDS)
-    tally = Tally()
+    tally, seen = Tally(), set[str]()
     for page in _pages(services, run.selection) if names is None else _cut(names):
-        for record in services.store.records(page):
+        new = [name for name in page if name not in seen]  # what is renewed meanwhile comes again, by its new expiry
+        seen.update(new)
+        for record in services.store.records(new):
             if isinstance(record, DamagedRecord):
                 tally.skipped[record.name] = record.reason
             elif record.domain.certificate and (names is not None or _is_selected(run, record.domain, tally)):
@@ -168,7 +170,7 @@ def _mark(services: Services, run: Run, name: str, tally: Tally, now: float) -> 
             return None
         if (record.domain.forced_since or 0) >= run.asked_at:
             return None
-        facts = {"why": str(run.selection), "at": at}
+        facts = {"why": "by name" if run.selection.names else str(run.selection), "at": at}
         marked = record.with_domain(forced_since=run.asked_at, forced_at=at)
         return marked.with_event(now, EventType.RENEWAL_FORCED, facts, by=By.OPERATOR)
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
 
 from issuer import keys, renewal
+from issuer.actions import renew
 from issuer.domain import Certificate, Reason, Record, Status, new_issuance, status
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -140,13 +141,34 @@ def test_it_takes_any_replaces_and_minds_none(services: Services, other_ca: Seco
     assert "alreadyReplaced" not in other_ca.part.log.read_text()
 
 
-def test_a_revoked_certificate_keeps_its_window(services: Services, other_ca: SecondCa, issue) -> None:
-    certificate = issue("revoked.customer.example")
+def test_n45_a_revoked_certificate_keeps_its_window_and_is_renewed_by_force(
+    services: Services, other_ca: SecondCa, issue
+) -> None:
+    name = "revoked.customer.example"
+    certificate = issue(name)
+    renewal.refresh(services, name)
+    planned = services.store.load(name).domain
     before = window(asked(other_ca, certificate_id(certificate)))
     der = x509.load_pem_x509_certificate(certificate.chain.encode()).public_bytes(Encoding.DER)
     body = json.dumps({"certificate": encode_b64jose(der), "reason": 1}).encode()
     assert services.cas[0]._session.post_as("revokeCert", body, services.cas[0]._session.keeper.signer()).status == 200
     assert window(asked(other_ca, certificate_id(certificate))) == before
+    renewal.refresh(services, name)
+    assert services.store.load(name).domain.renew_at == planned.renew_at > services.clock() + DAY
+    assert renewal.start(services, name) is None
+    issuing = x509.load_pem_x509_certificates(certificate.chain.encode())[1]
+    common_name = str(issuing.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
+    for named_by in (
+        other_ca.directory_url,
+        common_name,
+        f"{issuing.serial_number:X}",
+        issuing.subject.rfc4514_string(),
+    ):
+        *_, tally = renew.mark(services, renew.begin(services, renew.Selection(issued_by=named_by)))
+        assert tally.selected == [name]
+    renewed = active(services, renewal.start(services, name))
+    assert renewed.serial != certificate.serial
+    assert services.vault.decrypt(renewed.key) != services.vault.decrypt(certificate.key)
 
 
 def test_a_window_that_has_passed_puts_the_renewal_as_early_as_may_be(

@@ -80,6 +80,20 @@ def test_n22_a_call_that_was_killed_goes_on_and_does_nothing_twice(
     assert (later.asked_at, later.is_resumed) == (services.clock(), False)
 
 
+def test_n22_what_is_renewed_while_all_are_looked_at_is_counted_once(
+    fleet: SimulatedFleet, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renew, "PAGE", 1)
+    fleet.issued(*NAMES)
+    tallies = []
+    for tally in renew.mark(services, renew.begin(services, ALL)):
+        tallies.append(tally)
+        fleet.run(60)  # its next expiry puts it at the end of the list
+    tally = tallies[-1]
+    assert (sorted(tally.selected), tally.marked) == (sorted(NAMES), 4)
+    assert services.cas[0].calls.count("new_order") == 8
+
+
 def test_n22_it_may_be_begun_anew(fleet: SimulatedFleet, services: Services) -> None:
     fleet.issued(NAME)
     assert marked(services).marked == 1
