@@ -56,12 +56,14 @@ class FakeClock:
 
 class FakeResolver:
     """Gives the verdict that a test has set for a name; yes for all others. elsewhere: names with foreign addresses
-    alone. proofs: the token that a name shows; none for all others. bogus, bogus_caa: names in zones whose DNSSEC is
-    broken, and those for whose CAA records alone it is."""
+    alone. advice: what is to be done about a name, if not create its record. proofs: the token that a name shows; none
+    for all others. bogus, bogus_caa: names in zones whose DNSSEC is broken, and those whose CAA records alone fail by
+    it."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self.elsewhere: set[str] = set()
+        self.advice: dict[str, str] = {}
         self.caa_verdicts: dict[str, Verdict] = {}
         self.asked: list[str] = []
         self.proofs: dict[str, tuple[str, Verdict]] = {}
@@ -76,7 +78,7 @@ class FakeResolver:
         record = f"{name} CNAME {f'{below}.' if below else ''}{TARGET}"
         if name in self.bogus:
             return DnsFinding(Verdict.UNKNOWN, f"{name} is bogus", record, "mend DNSSEC", is_bogus=True)
-        return DnsFinding(verdict, f"{name} as DNS has it", record, is_elsewhere=is_elsewhere)
+        return DnsFinding(verdict, f"{name} as DNS has it", record, self.advice.get(name, ""), is_elsewhere)
 
     def has_proof(self, name: str, token: str) -> DnsFinding:
         return DnsFinding(self._proved(name, token), f"_issuer.{name} as DNS has it", f"_issuer.{name} TXT {token}")

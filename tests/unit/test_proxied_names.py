@@ -70,6 +70,14 @@ def test_n17_a_first_post_is_told_to_switch_the_proxy_off(api_client: ApiClient,
     assert api_client.load(name) is None
 
 
+@pytest.mark.parametrize("name", ["customer.example", "example.co.uk", "xn--mnchen-3ya.example"])
+def test_n24_an_apex_behind_a_proxy_is_not_told_to_show_a_cname(api_client: ApiClient, name: str) -> None:
+    behind_a_proxy(api_client, name=name)
+    api_client.services.resolver.advice[name] = "it is an apex: create an ALIAS"
+    hint = api_client.post(name).json["hint"]
+    assert hint == "a proxy (CDN) is on: switch it off for this name; it is an apex: create an ALIAS"
+
+
 @pytest.mark.parametrize("verdict", NOT_HERE)
 def test_n17_a_foreign_address_that_does_not_reach_us_is_a_wrong_record(
     api_client: ApiClient, verdict: Verdict
