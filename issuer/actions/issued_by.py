@@ -28,13 +28,14 @@ def is_issued_by(certificate: Certificate, text: str) -> bool:
     return bool(_spellings(text) & (_of_ca(certificate.ca) | _of_chain(certificate.chain)))
 
 
-def fingerprint(pem: str) -> str:
-    """The SHA-256 fingerprint of the first certificate in a PEM, which names it as an issuer. Raises
+def fingerprint(data: bytes) -> str:
+    """The SHA-256 fingerprint of the (first) certificate in a file, PEM or DER, which names it as an issuer. Raises
     Problem(invalid-request) if there is none."""
+    load = x509.load_pem_x509_certificate if b"-----BEGIN" in data else x509.load_der_x509_certificate
     try:
-        return x509.load_pem_x509_certificate(pem.encode()).fingerprint(hashes.SHA256()).hex()
+        return load(data).fingerprint(hashes.SHA256()).hex()
     except INVALID_INPUT_ERRORS:
-        raise Problem(ProblemType.INVALID_REQUEST, "the file has no certificate in PEM") from None
+        raise Problem(ProblemType.INVALID_REQUEST, "the file has no certificate, neither PEM nor DER") from None
 
 
 def is_directory(directory_url: str, text: str) -> bool:

@@ -88,7 +88,7 @@ class Tally:
 def begin(services: Services, selection: Selection, *, per_second: float | None = None, anew: bool = False) -> Run:
     """Begin a forced renewal, or go on with one that was interrupted, unless `anew`. Raises Problem(not-found) if one
     of the given names has no certificate: then nothing is marked."""
-    names = tuple(dict.fromkeys(known(name) for name in selection.names))
+    names = tuple(sorted({known(name) for name in selection.names}))
     for name in names:
         record = services.store.load(name)
         if record is None or record.domain.certificate is None:
@@ -192,26 +192,22 @@ def _is_delayed(record: Record, now: float) -> bool:
 
 
 def _pages(services: Services, selection: Selection) -> Iterator[Sequence[str]]:
-    """The names of all certificates that may be selected."""
+    """The names of all certificates that may be selected: by the index of their CA, if that has any."""
     if selection.names:
         yield from _cut(selection.names)
-    elif selection.issued_by.startswith(("https://", "http://")):
-        yield from _of_ca(services, selection.issued_by)
-    else:
-        last: tuple[float, str] | None = None
-        while pairs := services.store.names_by_expiry(until=math.inf, after=last, limit=PAGE):
-            yield [name for _, name in pairs]
-            last = pairs[-1]
-
-
-def _of_ca(services: Services, text: str) -> Iterator[Sequence[str]]:
-    """The names with a certificate of the CA with a directory URL, which may be spelled a little differently."""
-    known = {ca.directory_url for ca in services.cas if issued_by.is_directory(ca.directory_url, text)}
-    for url in sorted(known | {text}):
-        last = ""
-        while names := services.store.names_of(Listing.CA, url, after=last, limit=PAGE):
+        return
+    is_found = False
+    for url in [
+        ca.directory_url for ca in services.cas if issued_by.is_directory(ca.directory_url, selection.issued_by)
+    ]:
+        name = ""
+        while names := services.store.names_of(Listing.CA, url, after=name, limit=PAGE):
             yield names
-            last = names[-1]
+            name, is_found = names[-1], True
+    last: tuple[float, str] | None = None
+    while not is_found and (pairs := services.store.names_by_expiry(until=math.inf, after=last, limit=PAGE)):
+        yield [name for _, name in pairs]
+        last = pairs[-1]
 
 
 def _cut(names: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -31,7 +31,7 @@ T = TypeVar("T")
     "--issued-by",
     metavar="ISSUER",
     help="All certificates of an issuer: the directory URL or host of a CA; or the common name, subject, serial "
-    "number, fingerprint, key identifier or PEM file of a certificate in the chain above them.",
+    "number, fingerprint, key identifier or file of a certificate in the chain above them.",
 )
 @click.option("--all", "is_all", is_flag=True, help="All certificates.")
 @click.option("--pace", type=click.FloatRange(min=0, min_open=True), help="Start at most so many a second.")
@@ -52,7 +52,10 @@ def renew(
     if issued_by is not None and not issued_by.strip():
         raise click.UsageError("--issued-by needs a value")
     if issued_by and Path(issued_by).is_file():
-        issued_by = fingerprint(Path(issued_by).read_text(errors="replace"))
+        try:
+            issued_by = fingerprint(Path(issued_by).read_bytes())
+        except OSError as error:
+            raise click.ClickException(str(error)) from None
     services = load_services()
     run = action.begin(services, Selection(names, issued_by or ""), per_second=pace, anew=anew)
     if run.is_resumed:

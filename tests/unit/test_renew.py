@@ -296,6 +296,7 @@ def test_n22_only_the_certificates_of_the_issuer_are_renewed() -> None:
         ("https://b.example/directory/", ["of-b.example"]),
         ("b.example", ["of-b.example"]),
         ("https://a.example/directory", ["of-a.example"]),
+        ("HTTPS://A.example/directory/", ["of-a.example"]),
         ("https://c.example/directory", []),
         ("Fake CB", []),
     ):

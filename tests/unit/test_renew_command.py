@@ -40,7 +40,8 @@ def issuer(services: Services, fleet: SimulatedFleet, monkeypatch: pytest.Monkey
     [
         (["--all"], 2),
         (["--issued-by", "Fake CA"], 2),
-        (["--issued-by", "{file}"], 2),
+        (["--issued-by", "{pem}"], 2),
+        (["--issued-by", "{der}"], 2),
         (["--issued-by", "https://ca.example/directory"], 2),
         ([NAMES[0]], 1),
         ([NAMES[0], f"{NAMES[1].upper()}."], 2),
@@ -51,9 +52,10 @@ def issuer(services: Services, fleet: SimulatedFleet, monkeypatch: pytest.Monkey
 def test_n22_it_says_how_it_goes_and_how_it_ends(
     issuer, services: Services, fleet: SimulatedFleet, tmp_path: Path, arguments: list[str], count: int
 ) -> None:
-    file = tmp_path / "intermediate.pem"
-    file.write_bytes(services.cas[0]._intermediate.public_bytes(Encoding.PEM))
-    arguments = [argument.format(file=file) for argument in arguments]
+    files = {"pem": tmp_path / "intermediate.pem", "der": tmp_path / "intermediate.der"}
+    for file, encoding in zip(files.values(), (Encoding.PEM, Encoding.DER), strict=True):
+        file.write_bytes(services.cas[0]._intermediate.public_bytes(encoding))
+    arguments = [argument.format(**files) for argument in arguments]
     before = {name: fleet.domain(name).certificate.serial for name in NAMES}
     result = issuer(*arguments)
     assert (result.exit_code, services.cas[0].calls.count("new_order")) == (0, 2 + count), result.output
@@ -131,7 +133,7 @@ def test_n22_without_the_store_it_waits(issuer, services: Services, monkeypatch:
         (["--issued-by", " "], "needs a value"),
         (["--all", "--pace", "0"], "0"),
         (["--issued-by", "R10"], r"no certificate is issued by R10 \(the issuers are: Fake CA \(2\)\)"),
-        (["--issued-by", __file__], "has no certificate in PEM"),
+        (["--issued-by", __file__], "has no certificate, neither PEM nor DER"),
         (["--issued-by", "https://c.example/"], r"no certificate is issued by https://c\.example/ \("),
         (["other.example"], "there is no certificate to renew: other.example"),
         (["a..b"], "no certificate can be had for this name"),

@@ -149,19 +149,18 @@ class HAProxy:
         payload = "".join(f"{line}\n" for line in lines)
         answer = self._ask(f"set ssl cert {file} <<\n{payload}").strip()
         match = SET.search(answer)
+        if match and match[1] != str(file):
+            # Another program began it after we had looked. What it commits would be our certificate, under its name.
+            self._ask(f"abort ssl cert {match[1]}")
+            raise CommandFailed(f"the transaction of another program on {match[1]} came in between, and was aborted")
         try:
             if match is None or "Unknown command" in answer:
                 silence = f"no answer: the {len(payload):,} bytes for {file} may be more than its tune.bufsize"
                 raise CommandFailed(_first_line(answer) or silence)
-            if match[1] == str(file):
-                self._do(f"commit ssl cert {file}", "Success!")
+            self._do(f"commit ssl cert {file}", "Success!")
         except CommandFailed:
             self._ask(f"abort ssl cert {file}")
             raise
-        if match[1] != str(file):
-            # Another program began it after we had looked. What it commits would be our certificate, under its name.
-            self._ask(f"abort ssl cert {match[1]}")
-            raise CommandFailed(f"the transaction of another program on {match[1]} came in between, and was aborted")
 
     def _unload(self, name: str) -> None:
         file = pem_of(self._folder, name)
