@@ -57,6 +57,7 @@ DOMAIN = Domain(
     confirm_at=NOW + 8,
     revocations=(Revocation("CHAIN\n", "0e", "https://ca.example/d", 4, NOW + 99, NOW + 10, tries=2),),
     lost_at=NOW - 5,
+    forced_since=NOW - 6,
 )
 BARE = Domain(NAME, "platform", NOW)
 FULL = Issuance(
@@ -80,13 +81,18 @@ FULL = Issuance(
     next_try_at=NOW + 12.5,
     problem=SAID,
     passed_over=("https://former.example/d",),
+    failover_problem=SAID,
+    refused_by=("https://refusing.example/d",),
+    answered_at=NOW - 70,
+    waiting_since=NOW - 80,
 )
 
 
-def plain(record: Record) -> tuple[Record, dict[str, Any] | None]:
+def plain(record: Record) -> tuple[Record, list[dict[str, Any] | None]]:
     """A record to compare: a Problem is equal to nothing but itself."""
-    problem = record.issuance.problem
-    return record.with_issuance(replace(record.issuance, problem=None)), problem and problem.as_dict()
+    issuance = record.issuance
+    problems = [problem and problem.as_dict() for problem in (issuance.problem, issuance.failover_problem)]
+    return record.with_issuance(replace(issuance, problem=None, failover_problem=None)), problems
 
 
 def first(store: RedisStore, name: str = NAME, requeue_at: float = NOW + 60) -> Record:
