@@ -80,6 +80,7 @@ def assert_refused_in_json(answer: bytes) -> int:
         return 0
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"\r\ncontent-type: application/json\r\n" in head.lower() + b"\r\n"
+    assert head.lower().count(b"\r\ncache-control: no-store") == 1
     assert f"\r\ncontent-length: {len(body)}\r\n".encode() in head.lower() + b"\r\n"
     error = json.loads(body)
     assert error["message"]
