@@ -54,11 +54,10 @@ class Orders:
 
     def look(self, url: str) -> Order:
         """See `ports.CertificateAuthority.order`."""
-        account_url = self._session.keeper.signer().url
         try:
             return self._order(url, self._session.post(url, POST_AS_GET))
         except Refusal as refusal:
-            if refusal.type == "orderNotReady" or self._session.is_lost(refusal, account_url):
+            if refusal.type == "orderNotReady" or self._session.is_lost(refusal):
                 return _lost(url, refusal)
             raise problems.from_refusal(refusal, self._session.clock(), Resource.ORDER) from None
 
@@ -66,11 +65,10 @@ class Orders:
         """See `ports.CertificateAuthority`."""
         der = x509.load_pem_x509_csr(csr.encode()).public_bytes(Encoding.DER)
         body = json.dumps({"csr": encode_b64jose(der)}).encode()
-        account_url = self._session.keeper.signer().url
         try:
             answer = self._session.post(finalize_url, body)
         except Refusal as refusal:
-            if self._session.is_lost(refusal, account_url):
+            if self._session.is_lost(refusal):
                 return _lost(order_url, refusal)
             refused = problems.from_refusal(refusal, self._session.clock(), Resource.FINALIZE)
             return self._after_refusal(order_url, refused, is_early=refusal.type == "orderNotReady")

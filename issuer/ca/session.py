@@ -48,20 +48,19 @@ class Session:
 
     def fetch(self, url: str, resource: Resource) -> Answer:
         """A POST-as-GET (§6.3). Raises Problem, Problem(order-lost) if the CA does not know the URL."""
-        account_url = self.keeper.signer().url
         try:
             return self.post(url, POST_AS_GET)
         except Refusal as refusal:
-            if self.is_lost(refusal, account_url):
+            if self.is_lost(refusal):
                 raise Problem(ProblemType.ORDER_LOST, problems.words(refusal.problem)) from None
             raise problems.from_refusal(refusal, self.clock(), resource) from None
 
-    def is_lost(self, refusal: Refusal, account_url: str | None) -> bool:
-        """Whether the CA no longer has for us what was asked for: it does not know it, or it no longer knew the account
-        (account_url), which has just been registered again. Raises Problem."""
+    def is_lost(self, refusal: Refusal) -> bool:
+        """Whether the CA no longer has for us what was asked for: it does not know it, or it did not know our account,
+        which is now registered again. Raises Problem."""
         if is_forgotten(refusal):
             return True
-        return refusal.type in ACCOUNT_ERRORS and self.keeper.is_registered_again(account_url)
+        return refusal.type in ACCOUNT_ERRORS and self.keeper.is_registered_again(refusal.account_url)
 
     def post(self, url: str, payload: bytes) -> Answer:
         """A signed POST to a URL. Raises Refusal, Problem."""
@@ -73,7 +72,11 @@ class Session:
 
     def post_to(self, url: str, payload: bytes, signer: Signer) -> Answer:
         """A POST to a URL, signed by `signer`. Raises Refusal, Problem."""
-        return self.transport.post(url, payload, signer, new_nonce_url=self.directory.resource("newNonce"))
+        try:
+            return self.transport.post(url, payload, signer, new_nonce_url=self.directory.resource("newNonce"))
+        except Refusal as refusal:
+            refusal.account_url = signer.url
+            raise
 
     def _terms(self) -> str | None:
         """The URL of the CA's terms of service, if it has some (§7.1.1)."""

@@ -77,11 +77,13 @@ class Answer:
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
-    """A CA's answer with a status of 400 or above; `issuer.ca.problems` reads it."""
+    """A CA's answer with a status of 400 or above; `issuer.ca.problems` reads it. account_url: of the account that
+    signed the request, once that is known."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
         self.answer = answer
+        self.account_url: str | None = None
         try:
             problem = json.loads(answer.body)
         except (ValueError, RecursionError):

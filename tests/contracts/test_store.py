@@ -58,6 +58,7 @@ DOMAIN = Domain(
     revocations=(Revocation("CHAIN\n", "0e", "https://ca.example/d", 4, NOW + 99, NOW + 10, tries=2),),
     lost_at=NOW - 5,
     forced_since=NOW - 6,
+    forced_at=NOW - 4,
 )
 BARE = Domain(NAME, "platform", NOW)
 FULL = Issuance(

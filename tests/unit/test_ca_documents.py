@@ -11,7 +11,7 @@ import pytest
 from urllib3 import HTTPHeaderDict
 
 from issuer import keys
-from issuer.ca import AcmeAuthority
+from issuer.ca import AcmeAuthority, documents
 from issuer.ca.signing import Signer
 from issuer.ca.transport import Answer, Refusal, Transport
 from issuer.keys import KeyType, Vault, new_encryption_key
@@ -233,6 +233,30 @@ def test_c11_a_refusal_of_foreign_json_is_a_problem(scripted: Scripted, status: 
             require_readable(problem)
             expected = ProblemType.RATE_LIMITED if status == 429 else ProblemType.CA_UNAVAILABLE
             assert problem.type is expected, foreign[:80]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_challenge"),
+    [
+        (b"", True),
+        (b" ", True),
+        (b'{"type": "http-01", "status": "pending", "token": "t"}', True),
+        (b'{"type": "http-01", "status": "invalid", "error": {}}', True),
+        (b'{"status": "processing"}', True),
+        (b'{"token": "t"}', True),
+        (b"{}", False),
+        (b'{"status": "ok"}', False),
+        (b'{"status": ["pending"]}', False),
+        (b'{"status": null, "url": "https://ca.example/1"}', False),
+        (b'["token"]', False),
+        (b"true", False),
+        (b"<html>", False),
+        (b"\xff", False),
+        (b"[" * 20_000, False),
+    ],
+)
+def test_n03_an_answer_to_a_challenge_is_a_challenge_or_empty(body: bytes, *, is_challenge: bool) -> None:
+    assert documents.is_challenge(Answer(200, HTTPHeaderDict(), body)) is is_challenge
 
 
 def test_the_unchanged_documents_are_read(scripted: Scripted) -> None:

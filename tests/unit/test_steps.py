@@ -11,7 +11,7 @@ from issuer.ports import Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.api_client import reach
 from tests.fakes import NAME, as_asked, opened
-from tests.writes import open_issuance
+from tests.writes import open_issuance, write
 
 
 class Lost(BaseException):
@@ -122,6 +122,21 @@ def test_c09_a_ca_that_is_slow_is_asked_again_and_finalize_is_sent_once(services
     assert services.cas[0].calls.count("finalize") == 1
     assert services.cas[0].calls.count("answer") == 1
     assert services.cas[0].calls.count("order") == 6
+
+
+@pytest.mark.parametrize("looks", [0, 1, 30])
+def test_n03_a_challenge_that_an_older_release_has_answered_is_waited_for(services: Services, looks: int) -> None:
+    services.cas[0].looks_until_ready = 10**6
+    record = reach(services, Step.CHALLENGE)
+    tasks.attempt(services, Step.CHALLENGE, record.issuance.id)
+    record = services.store.load(NAME)
+    former = replace(record.issuance, answered_at=None, waiting_since=None)
+    write(services.store, record.with_issuance(former), now=services.clock())
+    services.cas[0].orders[record.issuance.order_url].looks_left = looks
+    services.cas[0].looks_until_ready = 0
+    assert status(finish(services), services.clock()) is Status.ACTIVE
+    assert services.cas[0].calls.count("answer") == 1
+    assert services.store.load(NAME).issuance.tries == 0
 
 
 def test_n01_waits_grow_and_the_ca_may_delay_one_by_two_minutes(services: Services) -> None:
