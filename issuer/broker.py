@@ -47,7 +47,8 @@ class QoS(redis.QoS):
             self._leave(delivery_tag, error)
 
     def _leave(self, delivery_tag: str, error: Exception) -> None:
-        outage.begin(error)
+        if not self.channel.closed:  # else a new channel tells how Redis is
+            outage.begin(error)
         virtual.QoS.ack(self, delivery_tag)
 
 

@@ -47,7 +47,7 @@ class Outage:
             log.warning("available again", what=self._what, seconds=round(time.monotonic() - since, 1))
 
 
-CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.request", "celery.worker.strategy")
 """These log every task at INFO; the steps log the same with more detail."""
 
 

@@ -42,8 +42,10 @@ CONFIRM_AGAIN_SECONDS = 60
 THREADS = 8
 TURN_SECONDS = 4
 """After this time a slow scan asks for no more names, and leaves them for its next turn."""
+TURN_WAIT_SECONDS = 0.3
+"""How long a slow scan waits for its turn at once, as most turns are short."""
 TURN_AGAIN_SECONDS = 1
-"""After this time a slow scan asks again for its turn, until its message expires."""
+"""After this time it asks again, until its message expires."""
 LOCK_SECONDS = 15
 """How long the turn lasts if its process is killed. While that lives, it extends the lock."""
 TURN = "lookup"
@@ -198,7 +200,10 @@ def _report(event: str, problem: Problem, **where: str) -> None:
 @contextmanager
 def _turn(services: Services) -> Iterator[bool]:
     """Whether it is this process' turn. If so, nobody else's begins before this one is over."""
-    holder = services.locks.take(TURN, seconds=LOCK_SECONDS)
+    until, holder = time.monotonic() + TURN_WAIT_SECONDS, services.locks.take(TURN, seconds=LOCK_SECONDS)
+    while holder is None and time.monotonic() < until:
+        time.sleep(TURN_WAIT_SECONDS / 10)
+        holder = services.locks.take(TURN, seconds=LOCK_SECONDS)
     if holder is None:
         yield False
         return

@@ -97,11 +97,11 @@ def test_n38_beat_ends_whatever_it_waits_for(beat: Beat, redis_port: int, state:
         until(lambda: b"Waking up" in beat.part.log.read_bytes())
     elif state == "away":
         beat.start(1)
-        until(lambda: b"unavailable" in beat.part.log.read_bytes())
+        until(lambda: b"the broker" in beat.part.log.read_bytes())
     else:
         with socket.create_server((LOOPBACK, 0)) as hole:
             beat.start(hole.getsockname()[1])
-            until(lambda: b"unavailable" in beat.part.log.read_bytes())
+            until(lambda: b"the broker" in beat.part.log.read_bytes())
     began = time.monotonic()
     beat.part.process.send_signal(number)
     assert beat.ended() == 0

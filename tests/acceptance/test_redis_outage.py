@@ -1,0 +1,171 @@
+"""N19, N35, N38, N39: `honcho start` on a Redis that restarts or refuses commands, while the worker is busy."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import redis
+import urllib3
+
+from issuer.actions import accounts
+from issuer.config import PREFIX, Settings
+from issuer.domain import Plan
+from issuer.sandbox import LOOPBACK, Dns, Part, Pebble, Sandbox, free_port
+from issuer.wiring import build_services
+from tests.acceptance.conftest import Platform
+from tests.checkout import CHECKOUT
+from tests.real import published, settings_for
+from tests.wire import Fault, Wire
+
+SLOTS = 4
+PATIENCE_SECONDS = 60
+OUTAGE_SECONDS = 2
+BEGINNINGS = 20
+"""How many processes there may be that tell of an outage: the Procfile's and their children, each in one line."""
+
+
+@dataclass
+class Fleet:
+    """All of the Procfile, started by honcho, on a Redis of its own."""
+
+    sandbox: Sandbox
+    port: int
+    admin: redis.Redis
+    honcho: Part
+    platform: Platform
+    wire: Wire
+    dns: Dns
+    counter: list[int] = field(default_factory=list)
+
+    def is_ready(self) -> bool:
+        with suppress(urllib3.exceptions.HTTPError):
+            return urllib3.request("GET", f"{self.platform.url}/readyz", retries=False, timeout=15).status == 200
+        return False
+
+    def wait_until(self, is_true: Callable[[], object]) -> None:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not is_true():
+            assert self.honcho.process.poll() is None, "honcho ended, so a process did"
+            assert time.monotonic() < end, "it did not come true"
+            time.sleep(0.05)
+
+    def requested(self) -> str:
+        self.counter.append(1)
+        name = published(self.dns, f"{len(self.counter)}.customer.example")
+        assert self.platform.call("POST", f"/v2/x509/{name}")[0] == 202
+        return name
+
+    def held(self, count: int, let_go: threading.Event) -> list[str]:
+        """Names whose orders wait for the CA, each in a slot of the worker."""
+        faults = [Fault("/order-plz", before=lambda: let_go.wait(30) and None) for _ in range(count)]
+        self.wire.faults.extend(faults)
+        names = [self.requested() for _ in faults]
+        self.wait_until(lambda: all(fault.hits for fault in faults))
+        return names
+
+    def stop_redis(self) -> None:
+        self.sandbox._parts[-1].stop()
+
+    def start_redis(self) -> None:
+        self.sandbox.redis(port=self.port)
+
+    def log(self) -> str:
+        return self.honcho.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, pebble: Pebble, dns: Dns, http_port: int) -> Iterator[Fleet]:
+    port = free_port()
+    wire = Wire(pebble.directory_url, pebble.bundle)
+    with (
+        Sandbox(tmp_path_factory.mktemp("redis")) as servers,
+        Sandbox(tmp_path_factory.mktemp("fleet")) as sandbox,
+        redis.Redis(port=port, decode_responses=True) as admin,
+    ):
+        settings = settings_for(
+            f"{servers.redis(port=port)}/0",
+            wire.directory_url,
+            dns,
+            acme_ca_bundle=str(wire.bundle),
+            acme_timeout_seconds=40,
+            reconcile_seconds=0.5,
+        )
+        key = accounts.create(build_services(settings), "platform", Plan.HTTPS)
+        honcho = started(sandbox, settings, http_port)
+        fleet = Fleet(servers, port, admin, honcho, Platform(f"http://{LOOPBACK}:{http_port}", key), wire, dns)
+        fleet.wait_until(fleet.is_ready)
+        yield fleet
+    wire.close()
+
+
+def started(sandbox: Sandbox, settings: Settings, http_port: int) -> Part:
+    environment = settings.as_environment() | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "WEB_CONCURRENCY": "1",
+        "WORKER_CONCURRENCY": str(SLOTS),
+        "RENEWAL_CONCURRENCY": "2",
+        "GUNICORN_CMD_ARGS": f"--bind {LOOPBACK}:{http_port}",
+        f"{PREFIX}LOG_FORMAT": "json",
+    }
+    command = [sys.executable, "-m", "honcho", "start", "--procfile", str(CHECKOUT / "Procfile"), "--no-colour"]
+    return sandbox.start("honcho", command, environment)
+
+
+def configured(name: str, value: str) -> Callable[[Fleet], object]:
+    return lambda fleet: fleet.admin.config_set(name, value)
+
+
+RESTART = (Fleet.stop_redis, Fleet.start_redis)
+READONLY = (
+    lambda fleet: fleet.admin.replicaof(LOOPBACK, 1),
+    lambda fleet: fleet.admin.replicaof("no", "one"),
+)
+FULL = (configured("maxmemory", "1"), configured("maxmemory", "0"))
+LONELY = (configured("min-replicas-to-write", "1"), configured("min-replicas-to-write", "0"))
+OUTAGES = {f"restart, {busy} of 4 busy": (RESTART, busy) for busy in range(SLOTS + 1)} | {
+    "read-only": (READONLY, 2),
+    "full": (FULL, 4),
+    "without replicas": (LONELY, 1),
+}
+
+
+@pytest.mark.parametrize(("outage", "busy"), OUTAGES.values(), ids=OUTAGES)
+def test_n19_n35_n39_all_processes_go_on_when_redis_does(fleet: Fleet, outage: tuple, busy: int) -> None:
+    let_go = threading.Event()
+    names = fleet.held(busy, let_go)
+    before = len(fleet.log())
+    outage[0](fleet)
+    try:
+        fleet.wait_until(lambda: not fleet.is_ready())
+        time.sleep(OUTAGE_SECONDS)
+    finally:
+        outage[1](fleet)
+    fleet.wait_until(fleet.is_ready)
+    let_go.set()
+    for name in [*names, fleet.requested()]:
+        fleet.platform.wait_until(name, "active", seconds=PATIENCE_SECONDS)
+    assert fleet.honcho.process.poll() is None
+    written = fleet.log()[before:]
+    assert "Traceback" not in written
+    assert "Cannot connect" not in written
+    assert 0 < written.count("unavailable; will be retried") <= BEGINNINGS
+    assert "available again" in written
+
+
+def test_n38_n19_a_sigterm_while_redis_is_away_ends_all_processes(fleet: Fleet) -> None:
+    fleet.stop_redis()
+    fleet.wait_until(lambda: not fleet.is_ready())
+    time.sleep(OUTAGE_SECONDS)
+    before = len(fleet.log())
+    fleet.honcho.process.send_signal(signal.SIGTERM)
+    fleet.honcho.process.wait(PATIENCE_SECONDS)
+    written = fleet.log()[before:]
+    assert "SIGKILL" not in written, "a process had to be killed"
+    assert "Traceback" not in written
