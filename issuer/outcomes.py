@@ -57,7 +57,8 @@ def success(services: Services, record: Record, result: StepResult, *, seconds: 
     else:
         facts = {"step": record.issuance.step.value, "seconds": round(seconds, 4)}
         after = after.with_event(now, EventType.ISSUANCE_STEP_DONE, facts)
-    if ca := services.ca_at(record.issuance.ca):
+    has_asked_ca = not isinstance(result, Wait) or result.has_asked_ca
+    if has_asked_ca and (ca := services.ca_at(record.issuance.ca)):
         health.record_success(services, ca)
     return renewal.with_next_renewal(after, now)
 

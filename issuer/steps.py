@@ -33,11 +33,12 @@ class Advance:
 @dataclass(frozen=True, slots=True)
 class Wait:
     """The step must be called again later: not before `not_before` (epoch seconds), if that is given. problem: what has
-    failed so far, to be shown meanwhile."""
+    failed so far, to be shown meanwhile. has_asked_ca: the CA has answered in this run."""
 
     record: Record
     not_before: float | None = None
     problem: Problem | None = None
+    has_asked_ca: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,17 @@ def order(services: Services, record: Record) -> StepResult:
     if issuance.key is None:
         checked = _require_points_here(services, record)
         if checked is None:
-            return Wait(record, services.clock() + DNSSEC_AGAIN)
+            return Wait(record, services.clock() + DNSSEC_AGAIN, has_asked_ca=False)
         key = keys.new_key(services.settings.key_type)
         with_key = replace(issuance, key=services.vault.encrypt(key), csr=keys.new_csr(key, name))
         return SaveAndContinue(checked.with_issuance(with_key))
     ca = _ca(services, record)
     replaces = _replaced(ca, record)
     if not issuance.is_charged:
-        record = _require_caa(services, record, ca)
+        checked = _require_caa(services, record, ca)
+        if checked is None:
+            return Wait(record, services.clock() + DNSSEC_AGAIN, has_asked_ca=False)
+        record = checked
         if limits.spend(services, record, ca, is_renewal=replaces is not None):
             return SaveAndContinue(record.with_issuance(replace(issuance, is_charged=True)))
     placed = ca.new_order(name, replaces, record.domain.profile or "", record.domain.required_profile or "")
@@ -180,12 +184,15 @@ def _require_points_here(services: Services, record: Record) -> Record | None:
     return record
 
 
-def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Record:
-    """Check the domain's CAA records, and add the result to the timeline. Raises Problem(caa) if they clearly forbid
-    the CA to issue, and Problem(dns-unknown) for a new name if they are in a zone whose DNSSEC is broken."""
+def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Record | None:
+    """Check the domain's CAA records. Returns the record with the result in its timeline; None if DNS must be asked
+    again first. Raises Problem(caa) if they clearly forbid the CA to issue, and Problem(dns-unknown) if they are in a
+    zone whose DNSSEC is broken, as `_require_points_here` does."""
     finding = services.resolver.caa(record.domain.name, ca.caa_identities(), ca.account_url())
     if finding.verdict is Verdict.NO:
         raise Problem(ProblemType.CAA, finding.summary, hint="allow the CA in the domain's CAA records, or remove them")
+    if finding.is_bogus and record.issuance.waits == 0:
+        return None
     if finding.is_bogus and (record.domain.certificate is None or record.issuance.tries == 0):
         raise _dns_unknown(finding, finding.advice)
     facts = {"verdict": finding.verdict.value, "summary": finding.summary}

@@ -72,7 +72,7 @@ def test_n15_a_renewal_is_left_to_the_ca_after_a_problem(services: Services, whe
     renewal(services)
     getattr(services.resolver, where).add(NAME)
     services.cas[0].calls.clear()
-    record = attempted(services, times=2 if where == "bogus" else 1)
+    record = attempted(services, times=2)
     assert record.issuance.problem.message == "DNSSEC of the zone is broken"
     assert services.cas[0].calls == []
     assert finish(services).issuance.step is Step.DONE
@@ -82,13 +82,28 @@ def test_n15_a_renewal_is_left_to_the_ca_after_a_problem(services: Services, whe
 def test_n15_broken_caa_answers_alone_hold_a_new_name_back_too(services: Services, tries: int) -> None:
     services.resolver.bogus_caa.add(NAME)
     opened(services)
-    record = attempted(services, times=tries)
+    record = attempted(services, times=2 * tries)
     problem = record.issuance.problem
     assert (problem.type, problem.message) == (ProblemType.DNS_UNKNOWN, "DNSSEC of the zone is broken")
     assert problem.hint == "mend DNSSEC"
     assert "new_order" not in services.cas[0].calls
     services.resolver.bogus_caa.clear()
     assert status(finish(services), services.clock()) is Status.ACTIVE
+
+
+@pytest.mark.parametrize("where", ["bogus", "bogus_caa"])
+@pytest.mark.parametrize("failures", [1, 2])
+def test_n15_the_wait_for_a_second_look_says_nothing_about_the_ca(
+    services: Services, where: str, failures: int
+) -> None:
+    getattr(services.resolver, where).add(NAME)
+    opened(services)
+    ca, now = services.cas[0].directory_url, services.clock()
+    for _ in range(failures):
+        services.limits.record_failure(ca, now=now, until=None)
+    assert attempted(services).issuance.waits == 1
+    cooldowns = [services.limits.record_failure(ca, now=now, until=None) for _ in range(3 - failures)]
+    assert cooldowns[-1] is not None
 
 
 @pytest.mark.parametrize("verdict", [Verdict.NO, Verdict.YES, Verdict.UNKNOWN])
