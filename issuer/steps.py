@@ -72,6 +72,8 @@ def order(services: Services, record: Record) -> StepResult:
         if limits.spend(services, record, ca, is_renewal=replaces is not None):
             return SaveAndContinue(record.with_issuance(replace(issuance, is_charged=True)))
     placed = ca.new_order(name, replaces, record.domain.profile or "", record.domain.required_profile or "")
+    if placed.problem:
+        raise placed.problem
     return Advance(
         record.with_issuance(
             issuance.advance(

@@ -27,6 +27,10 @@ def lived(services: Services, seconds: float = HOUR, until: Step = Step.DONE, na
     return record
 
 
+def is_active(services: Services, record: Record) -> bool:
+    return status(record, services.clock()) is Status.ACTIVE
+
+
 def issued(services: Services) -> Record:
     """The record of a name with a certificate that was issued without any failure."""
     opened(services, NAME)

@@ -1,30 +1,24 @@
-"""What a CA says while it is not done: it is shown at once, and asked for again before long (N01, N02, N03, N05)."""
+"""What a CA says while it is not done: it is shown at once, and asked for again before long (N01, N02)."""
 
 import datetime as dt
 import json
-from collections.abc import Callable
 from email.utils import formatdate
 from itertools import pairwise
 
 import pytest
 
-from issuer.domain import Record, Status, Step, status
+from issuer.domain import Step
 from issuer.ports import Services
 from issuer.problem import Actor, ProblemType
 from tests.fakes import NAME, FakeClock
 from tests.real import opened
 from tests.scripted import ScriptedCa
 from tests.scripted.answers import Refused, problem
-from tests.time_travel import DAY, HOUR, lived, shown
-from tests.wire import FOR_GOOD, Answer, Fault, cut
+from tests.time_travel import DAY, HOUR, is_active, lived, shown
+from tests.wire import FOR_GOOD, Answer, Fault
 
 MINUTE = 60
 TWO_MINUTES = 2 * MINUTE
-PAGE = (200, {"Content-Type": "text/html"}, b"<html>Sign in</html>")
-
-
-def is_active(services: Services, record: Record) -> bool:
-    return status(record, services.clock()) is Status.ACTIVE
 
 
 def times_of(ca: ScriptedCa, clock: FakeClock, path: str) -> list[float]:
@@ -84,8 +78,15 @@ def test_n01_what_was_said_before_the_answer_delays_nothing(
     assert is_active(services, lived(services, 10))
 
 
-@pytest.mark.parametrize("path", ["/authorization/", "/finalize/", "/newOrder"])
-@pytest.mark.parametrize(("code", "type_"), [(429, "rateLimited"), (503, "serverInternal"), (503, "rateLimited")])
+@pytest.mark.parametrize(
+    ("path", "code", "type_"),
+    [
+        ("/authorization/", 429, "rateLimited"),
+        ("/authorization/", 503, "serverInternal"),
+        ("/finalize/", 503, "rateLimited"),
+        ("/newOrder", 429, "rateLimited"),
+    ],
+)
 def test_n01_a_limits_own_retry_after_is_honoured(
     services: Services, ca: ScriptedCa, clock: FakeClock, path: str, code: int, type_: str
 ) -> None:
@@ -98,8 +99,16 @@ def test_n01_a_limits_own_retry_after_is_honoured(
     assert times[0] >= began_at + 1500
 
 
-@pytest.mark.parametrize("error", ["connection", "unauthorized", "dns", "serverInternal", "fromTheFuture"])
-@pytest.mark.parametrize("state", ["pending", "processing"])
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        ("pending", "connection"),
+        ("pending", "serverInternal"),
+        ("pending", "fromTheFuture"),
+        ("processing", "unauthorized"),
+        ("processing", "dns"),
+    ],
+)
 def test_n02_an_error_of_a_pending_challenge_is_told_at_once_and_it_is_answered_again(
     services: Services, ca: ScriptedCa, state: str, error: str
 ) -> None:
@@ -118,8 +127,15 @@ def test_n02_an_error_of_a_pending_challenge_is_told_at_once_and_it_is_answered_
     assert (record.issuance.tries, len(ca.orders.made), ca.count("/challenge/")) == (0, 1, 2)
 
 
-@pytest.mark.parametrize("state", ["pending", "processing", "invalid"])
-@pytest.mark.parametrize(("error", "code"), [("connection", "validation-failed"), ("caa", "caa")])
+@pytest.mark.parametrize(
+    ("state", "error", "code"),
+    [
+        ("pending", "connection", "validation-failed"),
+        ("pending", "caa", "caa"),
+        ("processing", "dns", "validation-failed"),
+        ("invalid", "caa", "caa"),
+    ],
+)
 def test_n02_an_order_whose_challenge_only_fails_is_given_up_within_the_hour(
     services: Services, ca: ScriptedCa, state: str, error: str, code: str
 ) -> None:
@@ -203,135 +219,20 @@ def test_n02_an_order_that_fails_while_its_authorization_is_pending_is_seen(
     assert error.get("detail", "the CA gave no reason") in str(record.issuance.problem)
 
 
-def with_body(body: bytes, code: int = 200, content_type: str = "application/json") -> Callable[[], Answer]:
-    return lambda: (code, {"Content-Type": content_type}, body)
-
-
 @pytest.mark.parametrize(
-    "answer",
-    [
-        lambda: PAGE,
-        with_body(b"{}"),
-        with_body(b"[]"),
-        with_body(b'{"status": "ok"}', 202),
-        with_body(b'{"type": "urn:ietf:params:acme:error:serverInternal", "detail": "try again"}'),
-        with_body(b'"pending"'),
-        with_body(b"\xff\xfe{"),
-    ],
+    ("error", "code"),
+    [(problem("caa", "CAA forbids"), "caa"), (problem("dns", "SERVFAIL"), "validation-failed"), ({}, "order-lost")],
 )
-@pytest.mark.parametrize("times", [1, 3])
-def test_n03_what_is_no_challenge_is_no_delivery(services: Services, ca: ScriptedCa, answer, times: int) -> None:
-    ca.add(Fault("/challenge/", times, before=answer))
-    opened(services, NAME)
-    lived(services, 5)
-    body = shown(services)
-    assert (body["status"], body["code"]) == ("processing", "ca-unavailable")
-    assert "its answer to a challenge" in body["message"]
-    record = lived(services, (2 * times + 2) * MINUTE)
-    assert is_active(services, record)
-    assert (record.issuance.tries, len(ca.orders.made), ca.count("/challenge/")) == (0, 1, times + 1)
-
-
-def changed(**members: object) -> Callable[[Answer], Answer]:
-    return lambda answer: (answer[0], {}, json.dumps(json.loads(answer[2]) | members).encode())
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        changed(),  # no Link
-        changed(url="https://ca.example/another"),
-        changed(status="valid"),
-        lambda _: (204, {}, b""),
-        lambda _: (200, {}, b" \n"),
-        lambda answer: (202, *answer[1:]),
-    ],
-)
-def test_n03_what_may_be_a_cas_is_a_delivery(services: Services, ca: ScriptedCa, change) -> None:
-    ca.add(Fault("/challenge/", after=change))
-    opened(services, NAME)
-    assert is_active(services, lived(services, 20))
-    assert ca.count("/challenge/") == 1
-    assert "issuance.waiting" not in {event.type for event in services.store.load(NAME).timeline}
-
-
-@pytest.mark.parametrize("swallow", ["page", "challenge"])
-def test_n03_a_ca_that_never_begins_is_told_again_and_then_given_up(
-    services: Services, ca: ScriptedCa, swallow: str
+def test_n02_a_new_order_that_is_invalid_at_once_is_told(
+    services: Services, ca: ScriptedCa, error: dict[str, str], code: str
 ) -> None:
-    ca.takes_answers = False
-    if swallow == "page":
-        ca.add(Fault("/challenge/", FOR_GOOD, before=lambda: PAGE))
-    opened(services, NAME)
-    lived(services, 3 * MINUTE)
-    expected = "its answer to a challenge" if swallow == "page" else "has not begun to validate"
-    assert expected in shown(services)["message"]
-    record = lived(services, HOUR - 3 * MINUTE)
-    given_up = [event for event in record.timeline if event.type == "issuance.retry_planned"]
-    assert "the CA has not begun to validate the domain" in given_up[0].text
-    assert len(ca.orders.made) == 2
-    ca.takes_answers, ca.faults = True, []
-    assert is_active(services, lived(services, HOUR))
+    def invalid(answer: Answer) -> Answer:
+        document = json.loads(answer[2]) | {"status": "invalid", "error": error}
+        return answer[0], answer[1], json.dumps(document).encode()
 
-
-def test_n03_a_challenge_that_is_being_validated_is_not_answered_again(services: Services, ca: ScriptedCa) -> None:
-    ca.may_validate.clear()
-    opened(services, NAME)
-    lived(services, 5 * HOUR)
-    assert (ca.count("/challenge/"), len(ca.orders.made)) == (1, 1)
-    ca.may_validate.set()
-    assert is_active(services, lived(services, 21 * MINUTE))
-
-
-def test_n05_a_challenge_that_is_being_validated_unseen_is_in_conflict_with_a_second_answer(
-    services: Services, ca: ScriptedCa
-) -> None:
-    ca.hides_processing = True
-    ca.may_validate.clear()
-    opened(services, NAME)
-    record = lived(services, 6 * MINUTE)
-    assert ca.count("/challenge/") >= 3
-    assert (record.issuance.step, record.issuance.tries) == (Step.CHALLENGE, 0)
-    ca.may_validate.set()
-    assert is_active(services, lived(services, 2 * MINUTE))
-    assert len(ca.orders.made) == 1
-
-
-@pytest.mark.parametrize(
-    "refused",
-    [
-        Refused(409, "conflict", "being validated").answer,
-        Refused(400, "conflict", "being validated").answer,
-        Refused(409, "malformed", "not pending").answer,
-        Refused(400, "malformed", "not pending").answer,
-        Refused(409, "fromTheFuture", "later").answer,
-        (409, {"Content-Type": "text/html"}, b"<html>Conflict</html>"),
-        Refused(403, "connection", "validated at once").answer,
-    ],
-    ids=lambda answer: f"{answer[0]} {answer[2][:60]!r}",
-)
-def test_n05_after_an_answer_that_was_cut_off_the_second_is_no_failure(
-    services: Services, ca: ScriptedCa, refused: Answer
-) -> None:
-    """The CA has taken the first answer, shows its challenge as pending, and refuses the second answer."""
-    ca.hides_processing = True
-    ca.may_validate.clear()
-    ca.add(Fault("/challenge/", after=cut))
-    ca.add(Fault("/challenge/", before=lambda: refused))
-    opened(services, NAME)
-    record = lived(services, 90)
-    assert (ca.count("/challenge/"), record.issuance.tries, record.issuance.step) == (2, 1, Step.CHALLENGE)
-    ca.may_validate.set()
-    record = lived(services, 2 * MINUTE)
-    assert is_active(services, record)
-    assert (record.issuance.tries, len(ca.orders.made)) == (1, 1)
-
-
-@pytest.mark.parametrize("code", [429, 500, 503])
-def test_n05_a_ca_that_is_down_has_not_taken_the_answer(services: Services, ca: ScriptedCa, code: int) -> None:
-    refused = Refused(code, "conflict", "not now", {"Retry-After": "300"})
-    ca.add(Fault("/challenge/", 2, before=lambda: refused.answer))
+    ca.add(Fault("/newOrder", after=invalid))
     opened(services, NAME)
     record = lived(services, 10)
-    assert record.issuance.problem.type in {ProblemType.RATE_LIMITED, ProblemType.CA_UNAVAILABLE}
-    assert is_active(services, lived(services, DAY))
+    assert (record.issuance.step, record.issuance.problem.type.value, ca.count("/challenge/")) == (Step.ORDER, code, 0)
+    assert error.get("detail", "the CA gave no reason") in str(record.issuance.problem)
+    assert is_active(services, lived(services))
