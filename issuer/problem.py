@@ -40,6 +40,7 @@ class ProblemType(StrEnum):
     STORE_UNAVAILABLE = "store-unavailable"
     UNSAFE_STORE = "unsafe-store"
     DAMAGED_RECORD = "damaged-record"
+    FOREIGN_STORE = "foreign-store"
     UNDECRYPTABLE = "undecryptable"
     INTERRUPTED = "interrupted"
     CRASHED = "crashed"
@@ -111,6 +112,7 @@ TABLE: dict[ProblemType, Rule] = {
     ),
     ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable", PLATFORM),
     ProblemType.UNSAFE_STORE: Rule("the configuration of Redis would lose data", PLATFORM),
+    ProblemType.FOREIGN_STORE: Rule("the store is not the one that was used before", PLATFORM, is_counted=False),
     ProblemType.DAMAGED_RECORD: Rule("the stored record of the domain cannot be read", PLATFORM),
     ProblemType.UNDECRYPTABLE: Rule("a stored key cannot be decrypted with the configured encryption keys", PLATFORM),
     ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted", NOBODY),

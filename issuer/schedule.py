@@ -50,7 +50,7 @@ LOCK_SECONDS = 15
 """How long the turn lasts if its process is killed. While that lives, it extends the lock."""
 TURN = "lookup"
 SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
-UNAVAILABLE = frozenset({ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE})
+UNAVAILABLE = frozenset({ProblemType.RATE_LIMITED, ProblemType.STORE_UNAVAILABLE, ProblemType.FOREIGN_STORE})
 
 log = structlog.get_logger(__name__)
 outage = Outage("the store")
@@ -190,10 +190,11 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[Task], None
 
 
 def _report(event: str, problem: Problem, **where: str) -> None:
-    """Log a problem. That the store is unavailable is one line for all scans of this process."""
+    """Log a problem. That the store is unavailable is one line for all scans of this process; that it is not ours, the
+    store itself has logged, once."""
     if problem.type is ProblemType.STORE_UNAVAILABLE:
         outage.begin(problem.detail)
-    else:
+    elif problem.type is not ProblemType.FOREIGN_STORE:
         log.warning(event, problem=problem.type.value, reason=str(problem), **where)
 
 

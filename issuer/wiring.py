@@ -1,6 +1,7 @@
 """Settings in, Services out."""
 
 import time
+from pathlib import Path
 
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
@@ -24,7 +25,7 @@ class LeftToReconcile:
 def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueue | None = None) -> Services:
     """The real adapters. Nothing is connected before it is used, so a process may fork after this."""
     client = connect(settings.redis_url.get_secret_value())
-    store = RedisStore(client)
+    store = RedisStore(client, Path(settings.identity_file) if settings.identity_file else None)
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
     seconds = settings.self_check_seconds
     return Services(

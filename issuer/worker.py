@@ -4,6 +4,7 @@ from functools import cache
 
 from celery import Celery
 
+from issuer.actions.startup import know_store
 from issuer.actions.stored_keys import refuse_wrong_keys
 from issuer.celery_app import create_celery
 from issuer.config import load_settings
@@ -23,4 +24,5 @@ def services() -> Services:
 
 
 app: Celery = create_celery(settings, services)
+know_store(services())
 refuse_wrong_keys(services())

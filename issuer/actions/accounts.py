@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from contextlib import suppress
 
 from issuer import ownership
 from issuer.domain import Account, Plan
@@ -11,6 +12,7 @@ from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
 NO_HASH = "0" * 64
+NOTICED_SECONDS = 1.0
 
 
 def create(services: Services, account_id: str, plan: Plan) -> str:
@@ -61,8 +63,16 @@ def by_key(services: Services, key: str) -> Account | None:
     """The account of an API key, or None. The comparison takes the same time whether or not the account exists."""
     account_id, _, _ = key.partition(".")
     account = services.store.account(account_id) if re.fullmatch(r"[a-z0-9-]{1,40}", account_id, re.ASCII) else None
+    if account is None:
+        _notice_a_foreign_store(services)
     is_equal = hmac.compare_digest(_hash(key), account.key_hash if account else NO_HASH)
     return account if is_equal else None
+
+
+def _notice_a_foreign_store(services: Services) -> None:
+    """Let the log say why, if no account is known because the store is empty or another one."""
+    with suppress(Problem):
+        services.store.require_own(max_age_seconds=NOTICED_SECONDS)
 
 
 def _require_existing(services: Services, account_id: str) -> None:

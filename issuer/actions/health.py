@@ -18,9 +18,10 @@ class Readiness:
         self._is_startable = False
 
     def require(self) -> None:
-        """Return if Redis can be written, stored keys can be decrypted, and the start was right. Raises
-        Problem(store-unavailable, undecryptable, unsafe-store)."""
+        """Return if Redis can be written and is the store that was used before, stored keys can be decrypted, and the
+        start was right. Raises Problem(store-unavailable, foreign-store, undecryptable, unsafe-store)."""
         self._services.servers.require_writable()
+        self._services.store.require_own()
         require_decryptable(self._services)
         if not self._is_startable:
             startup.require_startable(self._services)
@@ -38,3 +39,9 @@ def reindex(services: Services, *, restart: bool = False) -> Reindexed:
     """Give some of the records that an earlier release wrote their indexes; how far that has come. restart: begin with
     the first record again."""
     return services.store.reindex(now=services.clock(), limit=BATCH, restart=restart)
+
+
+def adopt(services: Services, instead_of: str) -> str:
+    """Accept the store as it is, in place of the one with this identity, of the one in the file of
+    ISSUER_IDENTITY_FILE, and of the one that it is known to have lost. Returns its identity."""
+    return services.store.adopt(instead_of)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -78,4 +79,13 @@ def _warnings(server: Durability) -> list[str]:
     return []
 
 
-CHECKS: tuple[Callable[[Services], list[str]], ...] = (require_lasting_data, require_decryptable)
+def know_store(services: Services) -> list[str]:
+    """Know the identity of the store before this process forks, and before data can be lost. A foreign store is
+    reported, and does not stop the start: all processes go on by themselves once the data are restored or the store is
+    accepted."""
+    with suppress(Problem):  # an unavailable store is noticed by the first who needs it
+        services.store.require_own()
+    return []
+
+
+CHECKS: tuple[Callable[[Services], list[str]], ...] = (require_lasting_data, know_store, require_decryptable)

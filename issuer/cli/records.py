@@ -78,6 +78,15 @@ def reindex() -> None:
         click.echo("issuer list --code damaged-record shows the damaged ones")
 
 
+@store.command("adopt")
+@click.option("--instead-of", default="", metavar="ID", help="The identity that the alarm names.")
+def adopt(instead_of: str) -> None:
+    """Accept the data in Redis as they are, in place of those that were used before and are lost or elsewhere. All
+    processes and edges then go on with them. Names that the edges serve and these data do not have are withdrawn after
+    ISSUER_MISSING_DAYS."""
+    click.echo(f"the store {health.adopt(load_services(), instead_of)} is in use")
+
+
 def _print_page(services: Services, page: Page, *, as_json: bool) -> None:
     lines = [presenters.entry(record, services.clock()) for record in page.records]
     if as_json:

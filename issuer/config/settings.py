@@ -19,6 +19,7 @@ from issuer.config.values import (
     FernetKeys,
     FileOrNothing,
     Names,
+    PathOrNothing,
     RedisUrl,
     RedisUrlOrNothing,
     Targets,
@@ -47,6 +48,17 @@ class Settings(BaseSettings):
     allow_volatile_redis: bool = Field(
         default=False,
         description="Start although Redis may evict keys, or keeps nothing on disk: for tests and demos.",
+    )
+    identity_file: PathOrNothing = Field(
+        default="",
+        description="A file, made at the first start, with the identity of the store, so that an empty or other Redis "
+        "is noticed at a start. Not set: only running processes notice it.",
+    )
+    missing_days: float = Field(
+        default=7,
+        gt=0,
+        le=3650,
+        description="How many days edges go on serving a name whose record is missing although nobody withdrew it.",
     )
     encryption_keys: FernetKeys = Field(
         default=(),

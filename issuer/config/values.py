@@ -110,6 +110,12 @@ def _web_url(value: str) -> str:
     return value
 
 
+def _path_or_nothing(text: str) -> str:
+    if text and not Path(text).is_absolute():
+        raise ValueError("give a path that begins with /")
+    return text
+
+
 def _file_or_nothing(value: str) -> str:
     if value and not Path(value).is_file():
         raise ValueError(f"there is no file {value}")
@@ -150,6 +156,7 @@ FernetKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split),
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 RedisUrlOrNothing = Annotated[SecretStr, AfterValidator(_redis_url_or_nothing)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+PathOrNothing = Annotated[str, AfterValidator(_path_or_nothing)]
 FileOrNothing = Annotated[str, AfterValidator(_file_or_nothing)]
 Base64Url = Annotated[SecretStr, AfterValidator(_base64url)]
 EdgeToken = Annotated[SecretStr, AfterValidator(_edge_token)]

@@ -4,15 +4,24 @@ import threading
 import time
 from collections import OrderedDict
 
+from issuer.domain import DAY_SECONDS
 from issuer.edge.bundle import EdgeBundle, Look, look
 from issuer.keys import placeholder_bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
 MAX_BUNDLES = 10_000
-KEPT_AT = frozenset({ProblemType.STORE_UNAVAILABLE, ProblemType.DAMAGED_RECORD, ProblemType.UNDECRYPTABLE})
+KEPT_AT = frozenset(
+    {
+        ProblemType.STORE_UNAVAILABLE,
+        ProblemType.FOREIGN_STORE,
+        ProblemType.DAMAGED_RECORD,
+        ProblemType.UNDECRYPTABLE,
+    }
+)
 """The problems at which a cached bundle is served."""
-MISSING_SECONDS = 7 * 86400.0
+KNOWN_SECONDS = 1.0
+"""For so long after it was known to be ours, the store is not asked again before a name is said to have nothing."""
 UNAVAILABLE_SECONDS = 1.0
 """For so long after a failure of the store, cached bundles are served without asking it."""
 TRIAL_SECONDS = 5.0
@@ -43,6 +52,7 @@ class BundleCache:
             self._ask_again_at = 0.0
             if cached and cached.version == version:
                 return cached
+            self._services.store.require_own(max_age_seconds=0 if cached else KNOWN_SECONDS)
             current = look(self._services, name)
         except Problem as problem:
             if problem.type is ProblemType.STORE_UNAVAILABLE:
@@ -60,7 +70,7 @@ class BundleCache:
         if current.bundle or current.is_withdrawn:
             return False
         since = self._missing_since.setdefault(name, self._services.clock())
-        return self._services.clock() < since + MISSING_SECONDS
+        return self._services.clock() < since + self._services.settings.missing_days * DAY_SECONDS
 
     def _keep(self, name: str, bundle: EdgeBundle | None) -> None:
         with self._lock:

@@ -20,6 +20,7 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
+from issuer.ports.identity import StoreIdentity
 from issuer.ports.locks import Locks
 from issuer.ports.outside import (
     DnsFinding,
@@ -93,6 +94,7 @@ __all__ = [
     "Solver",
     "StatusCounts",
     "Store",
+    "StoreIdentity",
     "TaskQueue",
     "Verdict",
 ]

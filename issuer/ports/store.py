@@ -7,6 +7,7 @@ from typing import Protocol
 from issuer.domain import Account, Due, Listing, Record
 from issuer.metrics import CounterValues
 from issuer.ports.ca import CaAccounts
+from issuer.ports.identity import Identified
 
 
 class Conflict(Exception):  # noqa: N818 - a refusal, not a fault
@@ -81,7 +82,7 @@ class Reindexed:
     is_done: bool
 
 
-class Store(CaAccounts, Protocol):
+class Store(CaAccounts, Identified, Protocol):
     """The records, and our accounts at the CAs. Every method raises Problem(store-unavailable) when the store does not
     answer, and those that read a record Problem(damaged-record) where it cannot be read."""
 

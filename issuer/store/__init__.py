@@ -2,9 +2,12 @@
 
 `keys` has the name of every key. `records` stores the domains with their issuances, `listings` lists them by facts,
 `accounts` stores the accounts of customers and ours at the CAs, `ca_state` what all workers know of each CA, `feed` the
-changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records. `servers` is about the
-Redis servers themselves, `locks` about what only one process does at a time.
+changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records. `damage` is about
+records that cannot be read, `identity` about a store that is not ours, `servers` about the Redis servers themselves,
+`locks` about what only one process does at a time.
 """
+
+from pathlib import Path
 
 import redis
 
@@ -22,8 +25,10 @@ __all__ = ["RedisCounters", "RedisFeed", "RedisLimits", "RedisLocks", "RedisServ
 
 
 class RedisStore(RedisReindex, RedisListings, RedisAccounts):
-    """The `Store` and `CaAccounts` ports over one Redis database."""
+    """The `Store` and `CaAccounts` ports over one Redis database. identity_file: keeps the identity of the store
+    outside of it."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, identity_file: Path | None = None) -> None:
         self._redis = client
+        self._identity_file = identity_file
         self._reported = set()

@@ -11,13 +11,12 @@ from issuer.ports import CaAccount
 from issuer.problem import Problem, ProblemType
 from issuer.store import keys, texts
 from issuer.store.connection import redis_errors
+from issuer.store.identity import RedisIdentity
 from issuer.store.scripts import run
 
 
-class RedisAccounts:
+class RedisAccounts(RedisIdentity):
     """Part of `RedisStore`."""
-
-    _redis: redis.Redis
 
     def account(self, account_id: str) -> Account | None:
         """See `ports.Store`."""
@@ -64,11 +63,13 @@ class RedisAccounts:
         """See `ports.CaAccounts`."""
         expected = texts.account_text(instead_of) if instead_of else ""
         key = {"account": keys.ca_account_key(directory_url)}
-        kept = run(self._redis, "keep_ca_account", key, {"expected": expected, "new": texts.account_text(account)})
+        args = {"expected": expected, "new": texts.account_text(account)}
+        kept = self._guarded("keep_ca_account", key, args, is_first=True)
         return texts.ca_account(kept)
 
     def lock_ca_account(self, directory_url: str, *, seconds: int) -> str | None:
         """See `ports.CaAccounts`."""
+        self._require_known()  # before there is a new account at the CA
         holder = secrets.token_hex(16)
         with redis_errors():
             return holder if self._redis.set(keys.ca_lock_key(directory_url), holder, nx=True, ex=seconds) else None

@@ -16,6 +16,8 @@ MAX_CONNECTIONS = 64
 """Of one process. If all are in use, a thread waits for one as long as it would wait for Redis."""
 WRONG_TYPE = "WRONGTYPE"
 """The error of Redis for a command on a key that holds another type."""
+FOREIGN = "FOREIGN the store"
+"""The error of our scripts for a store that has another identity."""
 
 ERROR_WORD = re.compile(r"[A-Z]{2,20}\b")
 
@@ -42,10 +44,13 @@ def connect(url: str) -> redis.Redis:
 @contextmanager
 def redis_errors(name: str = "") -> Iterator[None]:
     """Turn every error of Redis (unavailable, silent, full, read-only, loading) into one Problem, which never contains
-    what was sent. name: of the domain whose record is read. Raises Problem(store-unavailable, damaged-record)."""
+    what was sent. name: of the domain whose record is read. Raises Problem(store-unavailable, damaged-record,
+    foreign-store)."""
     try:
         yield
     except redis.ResponseError as error:
+        if FOREIGN in str(error):
+            raise Problem(ProblemType.FOREIGN_STORE) from None
         if WRONG_TYPE not in str(error):
             raise _unavailable(error) from None
         detail = f"{name or 'a record'}: its key in Redis has the wrong type"

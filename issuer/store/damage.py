@@ -14,6 +14,7 @@ from issuer.domain import Listing, Record, lost_issuance
 from issuer.problem import Problem, ProblemType
 from issuer.store import keys, texts
 from issuer.store.connection import redis_errors
+from issuer.store.identity import RedisIdentity
 
 DAMAGED_INDEX = keys.index_key((Listing.CODE, ProblemType.DAMAGED_RECORD.value))
 MAX_REPORTED = 10_000
@@ -22,10 +23,9 @@ MAX_REPORTED = 10_000
 log = structlog.get_logger(__name__)
 
 
-class RedisDamage:
+class RedisDamage(RedisIdentity):
     """Part of `RedisStore`."""
 
-    _redis: redis.Redis
     _reported: set[str]
 
     def salvage(self, name: str, *, now: float) -> Record | None:
@@ -37,6 +37,13 @@ class RedisDamage:
         """See `ports.Store`."""
         with redis_errors():
             return self._redis.zcard(DAMAGED_INDEX)
+
+    def _unlist_damage(self, hashes: Mapping[str, dict[str, str]]) -> None:
+        """Records that can be read again are no longer listed as damaged."""
+        names = [name for name, held in hashes.items() if texts.DAMAGED_LINE not in held.get("indexes", "")]
+        if names:
+            with redis_errors():
+                self._redis.zrem(DAMAGED_INDEX, *names)
 
     def _decoded(self, name: str, values: Mapping[str, str]) -> Record:
         """The record in a hash. Raises Problem(damaged-record), which is reported."""

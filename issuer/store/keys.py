@@ -14,6 +14,7 @@ account:{id}         string: a customer's account (JSON); accounts: the set of t
 ca-account:{hash}    string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}: its lock
 ca:{hash}:…          the state of a CA, see `ca_state`
 metrics              hash: the counters, see `counters`
+identity             hash: id, lost, replaces, see `identity`
 reindex              hash: the progress of `reindex`
 lock:{name}          string that expires: who has a lock, see `locks`
 probe                never there: what is written to it to see whether Redis accepts writes is empty
@@ -30,6 +31,7 @@ CHANGES = f"{ROOT}changes"
 METRICS = f"{ROOT}metrics"
 PACE = f"{ROOT}pace"
 REINDEX = f"{ROOT}reindex"
+IDENTITY = f"{ROOT}identity"
 PROBE = f"{ROOT}probe"
 READY_INDEX = f"{ROOT}agenda:ready"
 OPEN = (Due.OPEN_INTERACTIVE, Due.OPEN_BULK, Due.OPEN_RENEWAL)

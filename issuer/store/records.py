@@ -104,13 +104,15 @@ class RedisRecords(RedisDamage):
         }
         if damaged is not None:
             args |= {"repairs": "1"} | {f"damaged_{field}": damaged.get(field, "") for field in COMPARED}
-        answer: int | str = run(self._redis, "update", _keys(changed, quota=keys.quota_key(quota.of)), args)
+        answer: int | str = self._guarded("update", _keys(changed, quota=keys.quota_key(quota.of)), args)
         return answer
 
     def lease(self, issuance_id: str, *, now: float, until: float) -> Record | None:
         """See `ports.Store`."""
         name = domain_of(issuance_id)
         args = {"name": name, "id": issuance_id, "now": now, "until": until}
+        if self._is_refused:
+            self.require_own()
         values = run(self._redis, "lease", {"record": keys.record_key(name)}, args)
         if not values:
             return None
@@ -148,7 +150,7 @@ class RedisRecords(RedisDamage):
     def claim(self, due: Due, *, now: float, limit: int, requeue_at: float) -> list[str]:
         """See `ports.Store`."""
         args = {"now": now, "limit": limit, "requeue_at": requeue_at}
-        return cast("list[str]", run(self._redis, "claim", {"due": keys.index_key((due, ""))}, args))
+        return cast("list[str]", self._guarded("claim", {"due": keys.index_key((due, ""))}, args, is_first=True))
 
     def claim_renewals(
         self, *, now: float, limit: int, requeue_at: float, per_second: float, at_once: int
@@ -169,7 +171,7 @@ class RedisRecords(RedisDamage):
             "burst_seconds": max(PACE_BURST_SECONDS, 1 / per_second),
             "at_once": at_once,
         }
-        return cast("list[str]", run(self._redis, "claim_renewals", line, args))
+        return cast("list[str]", self._guarded("claim_renewals", line, args, is_first=True))
 
     def planned_renewals(self) -> Iterator[PlannedRenewal]:
         """See `ports.Store`."""

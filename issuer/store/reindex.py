@@ -37,7 +37,9 @@ class RedisReindex(RedisRecords):
                 pipeline.hgetall(key)
             hashes = pipeline.execute(raise_on_error=False)
         names = [key.removeprefix(RECORDS) for key in found]
-        failed = sum(not self._is_indexed(name, held, now) for name, held in zip(names, hashes, strict=True))
+        whole = {name: held for name, held in zip(names, hashes, strict=True) if self._is_indexed(name, held, now)}
+        self._unlist_damage(whole)
+        failed = len(names) - len(whole)
         seen, damaged = int(state.get("seen", 0)) + len(found), int(state.get("damaged", 0)) + failed
         progress = ["cursor", cursor, "seen", seen, "damaged", damaged, "server", server]
         progress += ["done_at", now] if cursor == 0 else []

@@ -43,6 +43,8 @@ Part = TypeVar("Part")
 LARGEST = 1e13
 """No time or number of a record is as large."""
 INDEXED_ACCOUNT = re.compile(rf"^index:{Listing.ACCOUNT}:([^=\n]+)=", re.MULTILINE)
+DAMAGED_LINE = f"index:{Listing.CODE}:{ProblemType.DAMAGED_RECORD}="
+"""In the indexes of a record that was damaged and has no issuance since."""
 NOT_READABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 REPAIR = "its account repairs it: PUT starts a new issuance, DELETE withdraws the domain"
 

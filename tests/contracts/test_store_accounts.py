@@ -199,13 +199,16 @@ def test_every_key_is_below_issuer(store: RedisStore) -> None:
     store.keep_ca_account(DIRECTORY, CA_ACCOUNT, instead_of=None)
     store.lock_ca_account(DIRECTORY, seconds=9)
     kept = store._redis.keys()
-    assert len(kept) == 9
+    assert len(kept) == 10
     assert all(key.startswith("issuer:") for key in kept)
+
+
+RUN = r'(?:\brun\(\s*self\._redis,|\._guarded\()\s*"(\w+)"'
 
 
 def test_the_scripts_have_only_the_names_that_the_store_calls() -> None:
     sources = [path.read_text() for path in (CHECKOUT / "issuer" / "store").glob("*.py")]
-    called = {name for source in sources for name in re.findall(r'\brun\(\s*self\._redis,\s*"(\w+)"', source)}
+    called = {name for source in sources for name in re.findall(RUN, source)}
     assert set(SCRIPTS) == called
 
 

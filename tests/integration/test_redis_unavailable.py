@@ -18,6 +18,7 @@ from issuer.problem import Problem, ProblemType
 from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
 from issuer.schedule import reconcile
 from issuer.store import RedisStore, connect
+from issuer.store.keys import IDENTITY
 from tests.api_client import ApiClient, worked
 from tests.fakes import FakeResolver, fake_services, queue_at
 from tests.indexes import OPEN_INDEXES
@@ -282,7 +283,7 @@ def test_e02_a_broker_that_fails_loses_nothing(records: OwnRedis, broker: OwnRed
         api_client.with_accounts()
         assert api_client.post("first.customer.example").status_code == 202
         assert sent(broker) == [("order", "interactive")]
-        records.admin.flushall()
+        records.admin.delete(*(key for key in records.admin.scan_iter() if key != IDENTITY))
         fault[0](broker)
         try:
             initiate(api_client)

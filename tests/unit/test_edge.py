@@ -247,3 +247,25 @@ def test_a_key_that_cannot_be_decrypted_is_an_error(services: Services, edge: Ed
     edge = Edge(replace(services, vault=ForeignVault()))
     answer = edge.get(f"certificate?server_name={NAME}")
     assert (answer.status_code, answer.json["code"]) == (500, "undecryptable")
+
+
+@pytest.mark.parametrize("loss", ["the record", "all"])
+def test_n26_what_is_held_is_served_though_its_record_is_missing(services: Services, edge: Edge, loss: str) -> None:
+    issued(services)
+    certificate = f"certificate?server_name={NAME}"
+    held, redis = edge.get(certificate).data, services.store._redis
+    redis.delete(f"issuer:domain:{NAME}") if loss == "the record" else redis.flushall()
+    for days in (0, 6.9):
+        services.clock.forward(days * DAY)
+        assert (edge.get(certificate).status_code, edge.get(certificate).data) == (200, held)
+        assert edge.get(f"ask?domain={NAME}").status_code == 200
+    services.clock.forward(0.2 * DAY)
+    assert edge.get(certificate).status_code == {"the record": 404, "all": 200}[loss]
+
+
+def test_n26_a_withdrawal_takes_effect_at_once(services: Services, edge: Edge) -> None:
+    record = issued(services)
+    assert edge.get(f"certificate?server_name={NAME}").status_code == 200
+    withdrawn = record.domain.withdrawn(services.clock() + DAY, ())
+    write(services.store, replace(record, domain=withdrawn), now=services.clock())
+    assert edge.get(f"certificate?server_name={NAME}").status_code == 404

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from issuer.edge import bundle
 from issuer.edge.sync.files import Folder, Refused
 from issuer.edge.sync.haproxy import HAProxy
+from issuer.edge.sync.missing import Missing
 from issuer.edge.sync.reload import Reload
 from issuer.keys import verify_bundle
 from issuer.ports import Services
@@ -58,6 +59,8 @@ class Sync:
         if reload:
             reload.done = state.get("reloaded", reload.done)
         self._position = str(state.get("position", ""))
+        self._identity = str(state.get("identity", ""))
+        self._missing = Missing(state.get("missing"), services, self._say)
         if state and state.get("default_hsts") != self._default:
             folder.mark_outdated()
         if not folder.is_whole or not POSITION.fullmatch(self._position):
@@ -86,24 +89,26 @@ class Sync:
 
     def _round(self, *, wait_seconds: float) -> bool:
         """Apply the next changes, after waiting for them if there are none yet; True if there may be more."""
+        self._require_own()
         if not self._position:
             return self._read_all()
         changes = self._feed.changes(self._position, limit=PAGE, wait_seconds=wait_seconds)
         if not (self._feed.is_complete_after(self._position) or self._position == self._feed.position()):
             self._say("the change feed no longer contains the last position, so all names are read again")
             return self._read_all()
-        names = dict.fromkeys(change.name for change in changes)
+        names = {change.name: change.is_withdrawn for change in changes}
         if self._retry_later and time.monotonic() >= self._retry_later_at:
             self._retry_later_at = time.monotonic() + RETRY_LATER_SECONDS
-            names |= dict.fromkeys(self._retry_later)
-        for name in names:
-            self._update(name)
+            names = dict.fromkeys(self._retry_later, False) | names
+        names = dict.fromkeys(self._missing.due(), False) | names
+        for name, is_withdrawn in names.items():
+            self._update(name, is_withdrawn=is_withdrawn)
         self._settle()
         self._save(changes[-1].position if changes else self._position)
         return bool(changes)
 
     def _read_all(self) -> bool:
-        """Update all names, and withdraw those that no longer exist; False if it was stopped or refused before the
+        """Update all names, and withdraw those that have been missing for long; False if it was stopped before the
         end."""
         position, seen = self._feed.position(), set[str]()
         report_at = time.monotonic() + PROGRESS_SECONDS
@@ -117,12 +122,8 @@ class Sync:
                 self._settle()
                 self._say(f"{len(seen):,} names checked so far, {len(self._folder.held):,} have a certificate")
                 report_at = time.monotonic() + PROGRESS_SECONDS
-        if self._folder.held and not seen and not self._feed.is_complete_after(position):
-            self._failed("empty", "the store is empty, so it may be a new or a wrong one; the existing files stay")
-            return False
-        self._recovered("empty", "the store has names again")
-        for name in self._folder.held.keys() - seen:
-            self._withdraw(name)
+        for name in sorted(self._folder.held.keys() - seen):
+            self._miss(name)
         for name in self._retry_later - seen:
             self._name_succeeded(name)
         self._settle()
@@ -130,16 +131,21 @@ class Sync:
         self._say(f"all {len(seen):,} names checked, {len(self._folder.held):,} have a certificate")
         return True
 
-    def _update(self, name: str) -> None:
-        """Make the files of a name equal to its record. A failure is reported, and retried later."""
+    def _update(self, name: str, *, is_withdrawn: bool = False) -> None:
+        """Make the files of a name equal to its record. is_withdrawn: the feed says so. A failure is reported, and
+        retried later."""
         try:
             version, held = self._feed.edge_version(name), self._folder.held.get(name)
             if not version or held is None or held.edge_version != version:
                 current = bundle.look(self._services, name)
                 if current.bundle and (held is None or held.edge_version != current.bundle.version):
                     self._put(current.bundle)
-                elif held and current.is_withdrawn:
+                elif held and current.bundle is None and (is_withdrawn or current.is_withdrawn):
                     self._withdraw(name)
+                elif held and current.bundle is None:
+                    self._miss(name)
+                    return
+            self._missing.found(name)
             self._name_succeeded(name)
         except Problem as problem:
             if problem.type is ProblemType.STORE_UNAVAILABLE:
@@ -155,10 +161,27 @@ class Sync:
         until = datetime.fromtimestamp(current.not_after, UTC)
         self._say(f"{current.name}: certificate {current.serial} until {until:%Y-%m-%d}")
 
-    def _withdraw(self, name: str) -> None:
+    def _withdraw(self, name: str, why: str = "") -> None:
         self._folder.withdraw(name)
+        self._missing.found(name)
         self._changed(name)
-        self._say(f"{name}: withdrawn")
+        self._say(f"{name}: withdrawn{why}")
+
+    def _miss(self, name: str) -> None:
+        """The record of a held name is missing: it is withdrawn only if that lasts."""
+        if since := self._missing.over(name):
+            self._withdraw(name, f", as its record has been missing since {since}")
+        self._name_succeeded(name)
+
+    def _require_own(self) -> None:
+        """Raise Problem(foreign-store) if the store is not the one whose certificates the directory has."""
+        found = self._services.store.identity(self._identity)
+        if not found.is_own(self._identity):
+            raise found.refusal(self._identity)
+        if self._identity not in {"", found.id}:
+            self._say(f"the store {found.id} has been accepted, so all names are read again")
+            self._position = ""
+        self._identity = found.id
 
     def _changed(self, name: str) -> None:
         if self._haproxy:
@@ -185,6 +208,8 @@ class Sync:
         self._folder.save_state(
             {
                 "position": position,
+                "identity": self._identity,
+                "missing": self._missing.since,
                 "default_hsts": self._default,
                 "owed": sorted(self._retry_later),
                 "reloaded": self._reload.done if self._reload else None,

@@ -1,5 +1,7 @@
 -- Claim the most urgent renewals: as many as the pace allows since the last call, with at most at_once open.
 -- args: now, requeue_at, limit, per_second, burst_seconds, at_once
+local refusal = foreign()
+if refusal then return refusal end
 local now, per_second, burst_seconds = tonumber(arg.now), tonumber(arg.per_second), tonumber(arg.burst_seconds)
 local spent = earned_back(key.pace, now, burst_seconds)
 local earned = math.floor((now + burst_seconds - spent + 0.001) * per_second)

@@ -6,6 +6,13 @@ for name in string.gmatch(ARGV[1], '%S+') do
 end
 for i = 2, #ARGV, 2 do arg[ARGV[i]] = ARGV[i + 1] end
 
+-- The error for a store that has another identity than the caller knows, or has lost it; nil for ours, and for callers
+-- that know none.
+local function foreign()
+  if not arg.identity or redis.call('HGET', key.identity, 'id') == arg.identity then return nil end
+  return redis.error_reply('FOREIGN the store has another identity')
+end
+
 -- The fields of a record's hash, by name.
 local function read(...)
   local held, values = {}, redis.call('HMGET', key.record, ...)
@@ -69,7 +76,6 @@ local function write(held, more, keeps_open)
     'urgent_by', arg.urgent_by, 'ca', arg.ca, 'served', arg.served, 'schema', arg.schema, 'timeline', arg.timeline,
     'indexes', format(after), 'indexed', version, unpack(more))
   move(arg.name, held, after, keeps_open)
-  if not after[DAMAGED] then redis.call('ZREM', ROOT .. DAMAGED, arg.name) end
   if is_changed and arg.is_lost ~= '1' or arg.is_tombstone == '1' then
     local withdrawn = arg.served == '' and {'withdrawn', '1'} or {}
     redis.call('XADD', key.changes, 'MAXLEN', '~', 100000, '*', 'name', arg.name, 'served', arg.served, unpack(withdrawn))

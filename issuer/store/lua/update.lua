@@ -5,6 +5,8 @@
 -- whose fields the caller has read as damaged_domain, damaged_issuance, damaged_id and damaged_version)
 local is_hash = arg.repairs ~= '1' or redis.call('TYPE', key.record).ok == 'hash'
 local held = is_hash and read('version', 'id', 'lease_until', 'served', 'indexes', 'indexed', 'callers_changes') or {}
+local refusal = not held.version and foreign() -- a store that has the record is ours, or a copy
+if refusal then return refusal end
 if arg.repairs == '1' then
   for field, value in pairs(is_hash and read('domain', 'issuance') or {}) do held[field] = value end
   for _, field in ipairs({'domain', 'issuance', 'id', 'version'}) do
@@ -27,7 +29,9 @@ if burst > 0 then
 end
 if arg.repairs == '1' then
   if not is_hash then redis.call('DEL', key.record) end
-  for _, index in ipairs({'open', 'failed', 'expiry', 'moved_away'}) do redis.call('ZREM', ROOT .. 'index:' .. index, arg.name) end
+  for _, index in ipairs({DAMAGED, 'index:open', 'index:failed', 'index:expiry', 'index:moved_away'}) do
+    redis.call('ZREM', ROOT .. index, arg.name)
+  end
   return write(held, {'begun', 0, 'lease_until', 0, 'callers_changes', 0})
 end
 if is_other then return write(held, {'begun', 0, 'lease_until', 0}) end -- a lease of the former issuance ends

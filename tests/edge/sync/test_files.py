@@ -127,10 +127,9 @@ def test_withdrawn_and_deleted_names_are_removed_and_files_of_others_stay(
     foreign[3].symlink_to("own.pem")
     records.withdraw(NAME)
     assert run().output == [f"{NAME}: withdrawn"]
+    records.withdraw(OTHER)
     services.store._redis.delete(f"issuer:domain:{OTHER}")
-    assert run().output == []
-    services.store._redis.xtrim("issuer:changes", maxlen=0, approximate=False)
-    assert f"{OTHER}: withdrawn" in run().output
+    assert run().output == [f"{OTHER}: withdrawn"], "the feed has its tombstone"
     assert names(path) == {THIRD, "link"}
     assert len(list((path / "versions").iterdir())) == 2
     assert all(one.read_text() == "mine" for one in foreign)
@@ -170,9 +169,6 @@ def test_an_empty_store_removes_no_files(records: Records, services: Services, p
     failed = Run(services, path)
     assert (failed.is_done, names(path)) == (False, {NAME})
     assert any("the store is empty" in line for line in failed.output)
-    records.install(OTHER)
-    run()
-    assert names(path) == {OTHER}
 
 
 @pytest.mark.parametrize("change", ["key", "chain", "key of another kind", "no chain", "name"])
