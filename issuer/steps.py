@@ -258,6 +258,7 @@ def _require_hope(
             ProblemType.ORDER_LOST,
             "it was told several times that the response is ready",
             message="the CA has not begun to validate the domain",
+            hint="no action is needed: a new order is placed automatically",
             leaves_ca=True,
         )
     if error or not challenges:
