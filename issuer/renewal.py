@@ -40,7 +40,7 @@ def with_next_renewal(record: Record, now: float) -> Record:
         renew_at = moment_by_lifetime(certificate)
         record = record.with_domain(ask_at=now)
     else:
-        end, lifetime = certificate.not_after, certificate.lifetime_seconds
+        end, lifetime = _end(record.domain, certificate, now), certificate.lifetime_seconds
         jitter = backoff.random_jitter()
         renew_at = backoff.new_renewal_at(now, certificate_end=end, lifetime=lifetime, jitter=jitter)
     return record.with_domain(renew_at=renew_at).with_event(now, EventType.RENEWAL_PLANNED, {"at": renew_at})
@@ -60,7 +60,7 @@ def longest_retry_pause(domain: Domain, now: float) -> float:
     certificate = domain.certificate
     return backoff.longest_retry_pause(
         now,
-        certificate_end=certificate.not_after if certificate else None,
+        certificate_end=_end(domain, certificate, now) if certificate else None,
         lifetime=certificate.lifetime_seconds if certificate else 0,
         moved_away_since=domain.moved_away_since,
     )
@@ -170,6 +170,12 @@ def report_expiry(services: Services, name: str) -> None:
         return reported.with_event(now, EventType.CERTIFICATE_EXPIRED, facts, code=code)
 
     services.store.update(name, change, now=now)
+
+
+def _end(domain: Domain, certificate: Certificate, now: float) -> float:
+    """Until when the certificate in force is of use: until now if the operator wants it replaced. Failed tries are
+    repeated the sooner, the nearer this is."""
+    return now if domain.is_forced else certificate.not_after
 
 
 def _soonest(certificate: Certificate) -> float:

@@ -255,8 +255,24 @@ def test_n22_what_fails_is_told_and_retried(fleet: SimulatedFleet, services: Ser
     assert ({code: len(names) for code, names in tally.delayed.items()}, tally.is_over) == ({"ca-refused": 4}, True)
     assert {fleet.domain(name).certificate.is_valid(services.clock()) for name in NAMES} == {True}
     ca.before = succeeds
-    fleet.run(9 * DAY)
+    fleet.run(1.3 * DAY)
     assert len(renew.look(services, run, tally.selected).renewed) == 4
+
+
+@pytest.mark.parametrize(
+    ("type_", "at_least"),
+    [(ProblemType.CA_MISUNDERSTOOD, 20), (ProblemType.ORDER_LOST, 20), (ProblemType.CA_REFUSED, 1)],
+)
+def test_n22_a_renewal_that_fails_is_repeated_as_if_the_certificate_ended_now(
+    fleet: SimulatedFleet, services: Services, type_: ProblemType, at_least: int
+) -> None:
+    fleet.issued(NAME)
+    marked(services)
+    services.cas[0].before = fails(Problem(type_), "new_order")
+    tried = called_from_now_on(services.cas[0])
+    fleet.run(1.3 * DAY)
+    assert at_least < len(tried) < 60
+    assert fleet.domain().certificate.is_valid(services.clock())
 
 
 def test_n22_the_timeline_says_who_asked_why_and_for_when(fleet: SimulatedFleet, services: Services) -> None:
