@@ -37,6 +37,7 @@ from tests.writes import open_issuance
 NOW = 1_790_000_000.0
 TARGET = "edge.platform.example"
 NAME = "track.customer.example"
+YEARS = dt.timedelta(days=3650)
 EDGE_TOKEN = "the-edges-own-token-in-tests"
 ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, NOW)
 
@@ -176,7 +177,8 @@ class FakeCa:
         self.certificates: dict[str, str] = {}
         self.revoked: dict[str, int] = {}
         self._key, self._root_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-        self._intermediate = self._sign(self._key.public_key(), [], is_ca=True)
+        self.root = self._sign(self._root_key.public_key(), [], subject="Fake Root")
+        self._intermediate = self._sign(self._key.public_key(), [], subject="Fake CA")
 
     def caa_identities(self) -> tuple[str, ...]:
         return self.identities
@@ -283,17 +285,19 @@ class FakeCa:
         leaf = self._sign(public_key, names)
         return "".join(one.public_bytes(Encoding.PEM).decode() for one in (leaf, self._intermediate))
 
-    def _sign(self, public_key, names, *, is_ca: bool = False) -> x509.Certificate:
-        now = dt.datetime.fromtimestamp(self.clock(), dt.UTC)
-        issuer, root = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in ("Fake CA", "Fake Root"))
+    def _sign(self, public_key, names, *, subject: str = "") -> x509.Certificate:
+        """A leaf, or with a subject, the certificate of a CA."""
+        now, is_ca = dt.datetime.fromtimestamp(self.clock(), dt.UTC), bool(subject)
+        by = "Fake Root" if is_ca else "Fake CA"
+        own, issuer = ([x509.NameAttribute(NameOID.COMMON_NAME, one)] if one else [] for one in (subject, by))
         builder = (
             x509.CertificateBuilder()
-            .subject_name(issuer if is_ca else x509.Name([]))
-            .issuer_name(root if is_ca else issuer)
+            .subject_name(x509.Name(own))
+            .issuer_name(x509.Name(issuer))
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + self.not_before)
-            .not_valid_after(now + self.lifetime)
+            .not_valid_after(now + (YEARS if is_ca else self.lifetime))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         )
         if not is_ca:

@@ -102,4 +102,4 @@ def _services(store: RedisStore) -> Services:
 
 def _root(services: Services) -> str:
     """The root of the CA in memory, PEM."""
-    return services.cas[0]._root.public_bytes(Encoding.PEM).decode()
+    return services.cas[0].root.public_bytes(Encoding.PEM).decode()
