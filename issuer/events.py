@@ -37,6 +37,8 @@ class EventType(StrEnum):
     RENEWAL_STARTED = "renewal.started"
     RENEWAL_FORCED = "renewal.forced"
     CERTIFICATE_DEVIATES = "certificate.deviates"
+    CERTIFICATE_REJECTED = "certificate.rejected"
+    CERTIFICATE_ALLOWED = "certificate.allowed"
     CERTIFICATE_EXPIRED = "certificate.expired"
     CERTIFICATE_REVOKED = "certificate.revoked"
     DOMAIN_MOVED_AWAY = "domain.moved_away"
@@ -91,6 +93,13 @@ TABLE: dict[EventType, Kind] = {
     EventType.CERTIFICATE_DEVIATES: Kind(
         "certificate {serial} is used as it is, but {deviations}", WARNING, is_kept=True
     ),
+    EventType.CERTIFICATE_REJECTED: Kind(
+        "{ca} has issued a certificate that cannot be used: {reason}; no other is ordered there until the operator "
+        "allows it",
+        ERROR,
+        is_kept=True,
+    ),
+    EventType.CERTIFICATE_ALLOWED: Kind("the operator allows another order at {ca}", is_kept=True),
     EventType.CERTIFICATE_EXPIRED: Kind("certificate {serial} has expired", ERROR, is_kept=True),
     EventType.CERTIFICATE_REVOKED: Kind("{ca} has revoked certificate {serial}", is_kept=True),
     EventType.DOMAIN_MOVED_AWAY: Kind("the domain points to other servers", WARNING, is_kept=True),

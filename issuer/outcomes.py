@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from issuer import backoff, renewal
-from issuer.authorities import health, limits, selection
+from issuer.authorities import health, limits, rejections, selection
 from issuer.domain import PROCESSING_WITHIN_SECONDS, Issuance, Record, Step
 from issuer.events import EventType
 from issuer.ports import Services
@@ -95,6 +95,8 @@ def failure(services: Services, record: Record, problem: Problem) -> Record:
     if ca:
         limits.record_failure(services, ca, record, problem)
         problem = health.record_failure(services, ca, record, problem)
+        if problem.type is ProblemType.BAD_CERTIFICATE:
+            record, problem = rejections.record_rejection(record, problem, now)
     failed, type_ = selection.failover(services, record, problem), EventType.CA_REFUSED
     if failed is None:
         problem = selection.most_hopeful_problem(services, record, problem)

@@ -108,13 +108,19 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.ORDER_LOST: Rule("the CA no longer has the order", NOBODY, drops_order=True),
     ProblemType.NO_RENEWAL_INFO: Rule("the CA does not say when to renew the certificate", NOBODY),
     ProblemType.BAD_CERTIFICATE: Rule(
-        "the CA sent another certificate than was requested", NOBODY, drops_order=True, first_retry_seconds=600
+        "the CA sent another certificate than was requested",
+        PLATFORM,
+        drops_order=True,
+        is_counted=False,
+        first_retry_seconds=600,
     ),
     ProblemType.STORE_UNAVAILABLE: Rule("the service is temporarily unavailable", PLATFORM),
     ProblemType.UNSAFE_STORE: Rule("the configuration of Redis would lose data", PLATFORM),
     ProblemType.FOREIGN_STORE: Rule("the store is not the one that was used before", PLATFORM, is_counted=False),
     ProblemType.DAMAGED_RECORD: Rule("the stored record of the domain cannot be read", PLATFORM),
-    ProblemType.UNDECRYPTABLE: Rule("a stored key cannot be decrypted with the configured encryption keys", PLATFORM),
+    ProblemType.UNDECRYPTABLE: Rule(
+        "a stored key cannot be decrypted with the configured encryption keys", PLATFORM, is_counted=False
+    ),
     ProblemType.INTERRUPTED: Rule("the step took too long and was interrupted", NOBODY),
     ProblemType.BUSY: Rule("another worker is processing the domain", NOBODY, is_counted=False, first_retry_seconds=1),
     ProblemType.WITHDRAWN: Rule("the domain has been withdrawn by its account", NOBODY, is_permanent=True),

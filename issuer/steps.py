@@ -7,7 +7,7 @@ asks the CA what already exists before it does anything. `outcomes` decides what
 
 from dataclasses import dataclass, replace
 
-from issuer import keys, ownership
+from issuer import issued, keys, ownership
 from issuer.authorities import limits
 from issuer.backoff import ANSWER_AGAIN, SELF_CHECK_AGAIN, is_answer_due, is_given_up
 from issuer.domain import Record, Step
@@ -55,7 +55,7 @@ def order(services: Services, record: Record) -> StepResult:
     """Check that the name points here, and create key and CSR. Then, for the selected CA, check CAA and rate limits,
     and place an order (RFC 8555 §7.4)."""
     name, issuance = record.domain.name, record.issuance
-    if issuance.key is None:
+    if not issued.has_key(services, issuance):
         checked = _require_points_here(services, record)
         if checked is None:
             return Wait(record, services.clock() + DNSSEC_AGAIN, has_asked_ca=False)
@@ -81,6 +81,7 @@ def order(services: Services, record: Record) -> StepResult:
                 order_url=placed.url,
                 finalize_url=placed.finalize_url,
                 authorization_urls=placed.authorization_urls,
+                ordered_at=services.clock(),
             )
         )
     )
@@ -90,6 +91,7 @@ def challenge(services: Services, record: Record) -> StepResult:
     """Get every authorization validated: publish the key authorizations, check them ourselves, then tell the CA to
     validate the challenges (RFC 8555 §7.5.1)."""
     ca, issuance, name = _ca(services, record), record.issuance, record.domain.name
+    issued.require_key(services, record, ca)
     authorizations = [ca.authorization(url, name) for url in issuance.authorization_urls]
     for authorization in authorizations:
         if authorization.problem:
@@ -121,7 +123,9 @@ def finalize(services: Services, record: Record) -> StepResult:
     assert issuance.csr
     placed = None if record.is_first_run else ca.order(issuance.order_url)
     if placed is None or placed.needs_csr:
+        issued.require_key(services, record, ca)
         placed = ca.finalize(issuance.order_url, issuance.finalize_url, issuance.csr)
+        issuance = replace(issuance, was_finalized=placed.was_finalized and record.is_first_run)
     if placed.problem:
         raise placed.problem
     if placed.certificate_url:
@@ -138,19 +142,8 @@ def finalize(services: Services, record: Record) -> StepResult:
 def install(services: Services, record: Record) -> StepResult:
     """Download the chain, build it from the leaf for our key and name up, and put it in force with its key in one
     write."""
-    ca, issuance = _ca(services, record), record.issuance
-    assert issuance.certificate_url
-    assert issuance.key
-    certificate = keys.as_certificate(
-        ca.chain(issuance.certificate_url, record.domain.preferred_chain or ""),
-        key=services.vault.decrypt(issuance.key),
-        name=record.domain.name,
-        ca=ca.directory_url,
-        vault=services.vault,
-        now=services.clock(),
-    )
-    now = services.clock()
-    certificate = replace(certificate, requested_at=issuance.created_at)
+    certificate, now = issued.certificate(services, record, _ca(services, record)), services.clock()
+    certificate = replace(certificate, requested_at=record.issuance.created_at)
     installed = record.install(certificate, confirm_at=now + CONFIRM_SECONDS if services.edges else None)
     if found := keys.deviations(certificate.chain, record.domain.name):
         told = {"serial": certificate.serial, "deviations": "; ".join(found)}

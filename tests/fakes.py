@@ -278,7 +278,7 @@ class FakeCa:
         if order.is_proved and order.csr is None:
             order.csr, order.looks_left = csr, self.looks_until_ready
             return replace(self._look(url), certificate_url=None) if self.looks_until_ready else self._look(url)
-        return self.order(url)
+        return replace(self.order(url), was_finalized=True)
 
     def _issue(self, csr: str) -> str:
         public_key, names = self.forge(x509.load_pem_x509_csr(csr.encode()))

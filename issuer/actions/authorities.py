@@ -1,9 +1,16 @@
-"""The CAs as an operator sees them: our accounts there, the roll-over of their keys, and the way out if one is lost."""
+"""The CAs as an operator sees them: our accounts there, the roll-over of their keys, the way out if one is lost, and
+the names for which they have issued certificates that cannot be used."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+from issuer.domain import Listing, Reason, Record, Rejection, Step, new_issuance
+from issuer.events import By, EventType
+from issuer.names import canonical
 from issuer.ports import CertificateAuthority, KnownAccount, Services
 from issuer.problem import Problem, ProblemType
+
+PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,49 @@ def forget(services: Services, directory_url: str) -> None:
         ca.new_account()
     elif not services.store.remove_ca_account(directory_url):
         raise _unknown(services, directory_url)
+
+
+def rejected(services: Services) -> Iterator[tuple[str, Rejection]]:
+    """The names for which CAs have issued certificates that cannot be used, and why; by name."""
+    after = ""
+    while names := services.store.names_of(Listing.REJECTED, "", after=after, limit=PAGE):
+        after = names[-1]
+        for record in services.store.records(names):
+            if isinstance(record, Record):
+                yield from ((record.domain.name, rejection) for rejection in record.domain.rejections)
+
+
+def allow(services: Services, directory_url: str, text: str) -> Record:
+    """Allow another order for a name at a CA that has issued a certificate which cannot be used. An issuance that waits
+    for this, or that has failed for this reason, is tried at once. Raises Problem if there is no such rejection."""
+    name, now = canonical(text, allow_reserved=True), services.clock()
+
+    def change(record: Record | None) -> Record:
+        if record is None or record.domain.rejected_at(directory_url) is None:
+            detail = f"{directory_url} has issued no certificate for {name} that was rejected"
+            raise Problem(ProblemType.INVALID_REQUEST, detail, hint="'issuer ca rejected' lists those that were")
+        others = tuple(rejection for rejection in record.domain.rejections if rejection.ca != directory_url)
+        changed = record.with_domain(rejections=others)
+        changed = changed.with_event(now, EventType.CERTIFICATE_ALLOWED, {"ca": directory_url}, by=By.OPERATOR)
+        return changed if record.domain.is_withdrawn else _tried_again(changed, now)
+
+    record = services.store.update(name, change, now=now)
+    assert record
+    if record.issuance.is_open:
+        services.queue.enqueue(record)
+    return record
+
+
+def _tried_again(record: Record, now: float) -> Record:
+    """The record with its issuance due now, if it could not go on for want of a CA."""
+    issuance = record.issuance
+    if issuance.problem is None or issuance.problem.type is not ProblemType.BAD_CERTIFICATE:
+        return record
+    if issuance.is_open:
+        return record.with_issuance(replace(issuance.wake(now, issuance.reason), problem=None))
+    if issuance.step is Step.FAILED:
+        return record.with_issuance(new_issuance(record.domain.name, Reason.MANUAL, now))
+    return record
 
 
 def _unknown(services: Services, directory_url: str | None) -> Problem:

@@ -126,4 +126,5 @@ def _require_idle(record: Record, now: float, *, is_renewal_asked_for: bool) -> 
         )
     last = record.issuance.problem
     if last and last.retry_at and last.retry_at > now:
-        raise Problem(ProblemType.RATE_LIMITED, last.detail, message=last.message, retry_at=last.retry_at)
+        message = last.message
+        raise Problem(ProblemType.RATE_LIMITED, last.detail, message=message, hint=last.hint, retry_at=last.retry_at)

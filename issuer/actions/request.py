@@ -40,11 +40,12 @@ def request(services: Services, account: Account, text: str, *, must_exist: bool
 
 def _opened(account: Account, name: str, held: Record | None, now: float, *, is_bulk: bool) -> Record:
     """The record with a new issuance, or with its open issuance due now, whose order and key may still be good. A
-    domain that was withdrawn starts anew: only its version and its open revocations remain."""
+    domain that was withdrawn starts anew: only its version, its open revocations and its rejections remain."""
     if held is None or held.domain.is_withdrawn:
-        domain = Domain(name, account.id, now, revocations=held.domain.revocations if held else ())
+        domain = Domain(name, account.id, now)
         record = Record(domain, new_issuance(name, Reason.FIRST, now))
         if held:
+            record = record.with_domain(revocations=held.domain.revocations, rejections=held.domain.rejections)
             timeline = held.timeline if held.domain.account == account.id else ()
             record = replace(record, version=held.version, timeline=timeline, schema=held.schema)
     elif held.issuance.is_open:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from issuer.authorities.selection import preferred
+from issuer.authorities.selection import allowed
 from issuer.domain import Domain, Due, Issuance, Record, Step
 from issuer.names import registered_domain
 from issuer.ports import CertificateAuthority, Quota, Rate, Services
@@ -48,7 +48,7 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
 def room_at(services: Services, domain: Domain) -> float | None:
     """When one of the domain's CAs has room for an order; None: now."""
     now, times = services.clock(), []
-    for ca in preferred(services, domain):
+    for ca in allowed(services, domain):
         if _is_in_window(domain, ca, now):
             return None
         queries = [replace(quota, cost=0) for quota in _cost(ca, domain)]

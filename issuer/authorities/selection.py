@@ -8,12 +8,13 @@ import math
 
 from issuer import backoff
 from issuer.authorities.health import pause_of
+from issuer.authorities.rejections import problem_of
 from issuer.domain import Domain, Issuance, Record, Step
 from issuer.ports import CertificateAuthority, Pause, Services
 from issuer.problem import Problem, ProblemType
 
-REFUSALS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED})
-"""A CA refuses the domain, at whatever step; another CA may accept it."""
+REFUSALS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED, ProblemType.BAD_CERTIFICATE})
+"""A CA refuses the domain, at whatever step, or its certificate cannot be used; another CA may do better."""
 BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET, ProblemType.CA_ACCOUNT})
 BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
 """Once the CSR has been sent, there may be a certificate: so we wait for its CA and order none at another CA."""
@@ -28,20 +29,28 @@ def preferred(services: Services, domain: Domain) -> list[CertificateAuthority]:
     return sorted(services.cas, key=lambda ca: _rank(ca, domain.name))
 
 
+def allowed(services: Services, domain: Domain) -> list[CertificateAuthority]:
+    """The preferred CAs at which a certificate for a domain may be ordered: none of them has issued one that cannot be
+    used."""
+    return [ca for ca in preferred(services, domain) if not domain.rejected_at(ca.directory_url)]
+
+
 def select(services: Services, record: Record) -> str:
     """The directory URL of the CA for a new order. Raises Problem if no CA may be asked now."""
-    cooldowns: list[Pause] = []
-    issuance = record.issuance
-    remaining = _remaining(services, record.domain, (*issuance.passed_over, *issuance.refused_by))
-    for ca in remaining or _remaining(services, record.domain, issuance.passed_over):
+    domain, issuance, cooldowns = record.domain, record.issuance, list[Pause]()
+    remaining = _remaining(services, domain, (*issuance.passed_over, *issuance.refused_by))
+    for ca in remaining or _remaining(services, domain, issuance.passed_over):
         pause = pause_of(services, ca)
         if pause is None:
             return ca.directory_url
         if not pause.is_cooldown:
             raise Problem(ProblemType.PACED, ca.directory_url, retry_at=pause.until)
         cooldowns.append(pause)
+    rejections = [domain.rejected_at(ca.directory_url) for ca in preferred(services, domain)]
+    if not cooldowns and any(rejections):
+        raise problem_of(domain, [each for each in rejections if each], services.clock())
     if not cooldowns:
-        raise Problem(ProblemType.CA_ACCOUNT, f"{record.domain.ca} is not one of the CAs in ISSUER_CAS")
+        raise Problem(ProblemType.CA_ACCOUNT, f"{domain.ca} is not one of the CAs in ISSUER_CAS")
     raise Problem(ProblemType.CA_RESTS, retry_at=min(pause.until for pause in cooldowns))
 
 
@@ -75,7 +84,7 @@ def _most_hopeful(issuance: Issuance, problem: Problem, now: float) -> Problem:
 
 
 def _remaining(services: Services, domain: Domain, passed_over: tuple[str, ...]) -> list[CertificateAuthority]:
-    return [ca for ca in preferred(services, domain) if ca.directory_url not in passed_over]
+    return [ca for ca in allowed(services, domain) if ca.directory_url not in passed_over]
 
 
 def _rank(ca: CertificateAuthority, name: str) -> float:

@@ -1,6 +1,7 @@
 """Orders: placed, looked at, and finalized (RFC 8555 §7.4)."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from acme import messages
@@ -89,7 +90,7 @@ class Orders:
             raise refused from None
         if not is_early and (placed.needs_csr or placed.problem):
             raise refused
-        return placed
+        return replace(placed, was_finalized=not placed.needs_csr)
 
     def _offered_profiles(self) -> list[str]:
         profiles = self._session.directory.meta().get("profiles")

@@ -3,6 +3,7 @@
 import click
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from issuer.actions import authorities
 from issuer.cli.context import format_time, load_services
@@ -51,6 +52,34 @@ def forget(directory: str, *, yes: bool) -> None:
         click.confirm(f"The key of our account at {directory} will be gone for good. Go on?", abort=True)
     authorities.forget(services, directory)
     click.echo(f"our account at {directory} is forgotten; a new one is created when it is first needed")
+
+
+@ca_group.command("rejected")
+def show_rejected() -> None:
+    """List the domains for which a CA has issued a certificate that cannot be used. No other is ordered there before
+    'issuer ca allow'."""
+    table = Table(*(Column(title, overflow="fold") for title in ("domain", "CA", "since", "reason")))
+    for name, rejection in authorities.rejected(load_services()):
+        table.add_row(name, rejection.ca, format_time(rejection.at), Text(rejection.reason))
+    Console().print(table)
+
+
+@ca_group.command("allow")
+@click.argument("directory")
+@click.argument("domains", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="All domains of 'issuer ca rejected' with this CA.")
+def allow(directory: str, domains: tuple[str, ...], *, is_all: bool) -> None:
+    """Allow another order for DOMAINS at a CA that has issued a certificate for them which cannot be used. DIRECTORY is
+    the CA's directory URL. Issuances that wait for this are tried at once."""
+    if is_all == bool(domains):
+        raise click.UsageError("name some domains, or give --all")
+    services = load_services()
+    named = (
+        [name for name, rejection in authorities.rejected(services) if rejection.ca == directory] if is_all else domains
+    )
+    for name in named:
+        authorities.allow(services, directory, name)
+    click.echo(f"{len(named):,} domains may be ordered at {directory} again")
 
 
 def _state(ca: authorities.AuthorityView) -> str:

@@ -51,6 +51,11 @@ def _domain_lines(domain: Domain) -> list[str]:
         f"to be revoked: certificate {revocation.serial} of {revocation.ca}, {revocation.tries} failed attempts so far"
         for revocation in domain.revocations
     ]
+    lines += [
+        f"nothing is ordered at {rejection.ca}, as it has issued a certificate that cannot be used: {rejection.reason} "
+        f"('issuer ca allow {rejection.ca} {domain.name}' allows it again)"
+        for rejection in domain.rejections
+    ]
     if certificate := domain.certificate:
         end = format_time(certificate.not_after)
         lines.append(f"certificate {certificate.serial} of {certificate.ca}, valid until {end}")

@@ -4,7 +4,7 @@ Times are epoch seconds, UTC. Records are immutable: a move returns a new record
 """
 
 from issuer.domain.account import Account, Plan
-from issuer.domain.certificate import Certificate, RenewalWindow, Revocation
+from issuer.domain.certificate import Certificate, Rejection, RenewalWindow, Revocation
 from issuer.domain.domain import CALLERS_FIELDS, DAY_SECONDS, KEPT_SECONDS, SCHEMA, Domain, Record
 from issuer.domain.hsts import Hsts
 from issuer.domain.indexes import Due, Index, Listing
@@ -40,6 +40,7 @@ __all__ = [
     "Plan",
     "Reason",
     "Record",
+    "Rejection",
     "RenewalWindow",
     "Revocation",
     "Status",

@@ -1,4 +1,5 @@
-"""A certificate in force, its renewal window, and revocations that a CA has not performed yet.
+"""A certificate in force, its renewal window, revocations that a CA has not performed yet, and certificates that cannot
+be used.
 
 extra: members that a newer release has written; they are kept unchanged.
 """
@@ -78,4 +79,20 @@ class Revocation:
     not_after: float
     next_try_at: float
     tries: int = 0
+    extra: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A CA has issued a certificate that cannot be used. No other is ordered there for the domain until the operator
+    allows it, as each costs.
+
+    ca: the directory URL of the CA.
+    reason: why it cannot be used, in words.
+    at: when it was rejected.
+    """
+
+    ca: str
+    reason: str
+    at: float
     extra: tuple[tuple[str, Any], ...] = ()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from issuer.domain.certificate import Certificate, RenewalWindow, Revocation
+from issuer.domain.certificate import Certificate, Rejection, RenewalWindow, Revocation
 from issuer.domain.hsts import Hsts
 from issuer.domain.indexes import Due, Index, Listing
 from issuer.domain.issuance import Issuance, Step
@@ -44,6 +44,7 @@ class Domain:
         a name whose CNAME may still point here.
     confirm_at: when to ask the edges whether they serve the certificate; None if all do, or if there are no edges.
     revocations: certificates that CAs have not revoked yet; the record is kept until they have.
+    rejections: certificates that cannot be used, at most one of a CA; the record is kept as long as there are some.
     lost_at: its certificate could not be read at this moment, when its damaged record was repaired. Edges go on serving
         the one that they hold until there is a new one.
     extra: members that a newer release has written.
@@ -69,6 +70,7 @@ class Domain:
     withdrawn_until: float | None = None
     confirm_at: float | None = None
     revocations: tuple[Revocation, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
     lost_at: float | None = None
     extra: tuple[tuple[str, Any], ...] = ()
 
@@ -90,13 +92,18 @@ class Domain:
     @property
     def remove_at(self) -> float | None:
         """When its record may be removed; None if that is not known yet."""
-        return None if self.withdrawn_until is None or self.revocations else self.withdrawn_until + KEPT_SECONDS
+        is_kept = self.withdrawn_until is None or self.revocations or self.rejections
+        return None if is_kept or self.withdrawn_until is None else self.withdrawn_until + KEPT_SECONDS
+
+    def rejected_at(self, ca: str) -> Rejection | None:
+        """Why no certificate is ordered at a CA (its directory URL) until the operator allows it; None if that is not
+        so."""
+        return next((rejection for rejection in self.rejections if rejection.ca == ca), None)
 
     def withdrawn(self, until: float, revocations: tuple[Revocation, ...]) -> Self:
         """The domain after its withdrawal: without anything to serve, to renew or to check."""
-        return type(self)(
-            self.name, self.account, self.created_at, withdrawn_until=until, revocations=revocations, extra=self.extra
-        )
+        empty = type(self)(self.name, self.account, self.created_at, rejections=self.rejections, extra=self.extra)
+        return replace(empty, withdrawn_until=until, revocations=revocations)
 
     @property
     def edge_version(self) -> str:
@@ -229,6 +236,8 @@ class Record:
             listings[Listing.OPEN, ""] = issuance.next_try_at or 0
         if issuance.step is Step.FAILED:
             listings[Listing.FAILED, ""] = 0
+        if domain.rejections:
+            listings[Listing.REJECTED, ""] = 0
         if domain.moved_away_since is not None:
             listings[Listing.MOVED_AWAY, ""] = domain.moved_away_since
         return listings

@@ -49,6 +49,8 @@ WITHOUT_ORDER: dict[str, Any] = {
     "authorization_urls": (),
     "is_charged": False,
     "is_answered": False,
+    "ordered_at": None,
+    "was_finalized": False,
     "answered_at": None,
     "waiting_since": None,
     "certificate_url": None,
@@ -70,6 +72,8 @@ class Issuance:
     csr: PEM; saved before the CA gets any request.
     is_charged: its order has been counted against the CA's rate limits.
     order_url, finalize_url, authorization_urls, certificate_url: of the order (RFC 8555 §7.1.3).
+    ordered_at: when the order was placed.
+    was_finalized: the CA has not taken the CSR, so the order may be one that another issuance has finalized.
     is_answered: the CA has been told to validate the challenges (RFC 8555 §7.5.1).
     answered_at: when it was told last, or needed no telling.
     waiting_since: since when the step waits for the CA.
@@ -96,6 +100,8 @@ class Issuance:
     order_url: str | None = None
     finalize_url: str | None = None
     authorization_urls: tuple[str, ...] = ()
+    ordered_at: float | None = None
+    was_finalized: bool = False
     is_answered: bool = False
     answered_at: float | None = None
     waiting_since: float | None = None

@@ -8,6 +8,7 @@ edges serve for names without one.
 from issuer.keys.chains import (
     CLOCK_SKEW_SECONDS,
     INVALID_INPUT_ERRORS,
+    ExpiredError,
     as_certificate,
     certificate_id,
     deviations,
@@ -27,6 +28,7 @@ __all__ = [
     "CLOCK_SKEW_SECONDS",
     "INVALID_INPUT_ERRORS",
     "PLACEHOLDER_NAME",
+    "ExpiredError",
     "KeyType",
     "Vault",
     "as_certificate",

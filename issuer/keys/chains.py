@@ -4,6 +4,7 @@ CAs send certificates twice, in another order, with a root or with others that d
 from the leaf for our key up, out of whatever was sent, and the rest is dropped.
 """
 
+import datetime as dt
 import re
 from base64 import urlsafe_b64encode
 from itertools import pairwise
@@ -32,6 +33,18 @@ INVALID_INPUT_ERRORS = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+
+
+class ExpiredError(Problem):
+    """The certificate has expired. ended_at: when (epoch seconds)."""
+
+    def __init__(self, ended_at: float) -> None:
+        at = dt.datetime.fromtimestamp(ended_at, dt.UTC)
+        super().__init__(
+            ProblemType.BAD_CERTIFICATE, f"the certificate has already expired, at {at:%Y-%m-%d %H:%M} UTC"
+        )
+        self.ended_at = ended_at
+
 
 BEGIN = re.compile(r"-----BEGIN (?:X509 )?CERTIFICATE-----")
 BLOCK = re.compile(rf"{BEGIN.pattern}[^-]*-----END (?:X509 )?CERTIFICATE-----")
@@ -190,7 +203,7 @@ def _fault(leaf: x509.Certificate, name: str, now: float) -> Problem | None:
         detail = f"the certificate is not valid yet, but from {begin:%Y-%m-%d %H:%M} UTC on"
         return Problem(ProblemType.BAD_CERTIFICATE, detail, retry_at=begin.timestamp() - CLOCK_SKEW_SECONDS)
     if end.timestamp() + 1 <= now:
-        return _bad(f"the certificate has already expired, at {end:%Y-%m-%d %H:%M} UTC")
+        return ExpiredError(end.timestamp())
     return None
 
 

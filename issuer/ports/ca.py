@@ -86,7 +86,7 @@ class Order:
     needs_csr: every authorization is valid, so finalize may be sent. certificate_url: the certificate is issued and can
     be fetched. problem: why the order is lost. If none of these is set, the CA is still working: it asks to be asked
     again at ask_again_at (epoch seconds; None: at any time). error: what the CA says has failed so far, while the order
-    is not lost.
+    is not lost. was_finalized: it has not taken the CSR that was just sent, but may have taken one before.
     """
 
     url: str
@@ -97,6 +97,7 @@ class Order:
     problem: Problem | None = None
     ask_again_at: float | None = None
     error: Problem | None = None
+    was_finalized: bool = False
 
 
 @dataclass(frozen=True, slots=True)

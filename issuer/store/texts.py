@@ -26,6 +26,7 @@ from issuer.domain import (
     Plan,
     Reason,
     Record,
+    Rejection,
     RenewalWindow,
     Revocation,
     Step,
@@ -206,8 +207,9 @@ def _domain(values: dict[str, Any]) -> Domain:
     for name, kind in (("certificate", Certificate), ("window", RenewalWindow), ("hsts", Hsts)):
         if part := parts.get(name):
             parts[name] = _checked(kind(**_parts(kind, part)))
-    revocations = [_checked(Revocation(**_parts(Revocation, part))) for part in parts.get("revocations") or ()]
-    return _checked(Domain(**parts | {"revocations": tuple(revocations)}))
+    for name, member in (("revocations", Revocation), ("rejections", Rejection)):
+        parts[name] = tuple(_checked(member(**_parts(member, part))) for part in parts.get(name) or ())
+    return _checked(Domain(**parts))
 
 
 def _issuance(values: dict[str, Any]) -> Issuance:

@@ -96,6 +96,7 @@ def test_c02_finalize_sent_twice_looks_at_the_order_instead(services: Services) 
     done = wait_for(lambda: services.cas[0].order(order.url), lambda found: found.certificate_url)
     again = services.cas[0].finalize(order.url, order.finalize_url, csr)
     assert again.certificate_url == done.certificate_url
+    assert again.was_finalized
 
 
 def test_c10_finalize_before_the_proof_is_no_failure(ca: CertificateAuthority) -> None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from issuer.cli import main
-from issuer.domain import Step
+from issuer.domain import Rejection, Step
 from issuer.keys import new_encryption_key
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -214,3 +214,24 @@ def test_words_of_others_are_printed_as_they_are(services: Services) -> None:
     code, output = issuer("list", "--code", "ca-refused")
     assert code == 0
     assert "[/b]" in "".join(output.split())
+
+
+@pytest.mark.parametrize("arguments", [("a.customer.example", "b.customer.example"), ("--all",)])
+def test_n10_rejected_certificates_are_listed_and_others_allowed(
+    services: Services, arguments: tuple[str, ...]
+) -> None:
+    names = ("a.customer.example", "b.customer.example")
+    for name in names:
+        rejected = opened(services, name).with_domain(rejections=(Rejection(OTHER, "[red] another key", time.time()),))
+        services.store.update(name, lambda _, rejected=rejected: rejected, now=time.time())
+    _, shown = issuer("ca", "rejected")
+    assert [line.count(OTHER) for line in shown.splitlines() if "customer.example" in line] == [1, 1]
+    assert "[red] another key" in shown
+    command = f"issuer ca allow {OTHER} {names[0]}"
+    assert command in issuer("status", names[0])[1]
+    assert issuer("ca", "allow", OTHER)[0] == 2
+    assert issuer("ca", "allow", OTHER, "c.customer.example")[0] == 1
+    assert issuer("ca", "allow", OTHER, *arguments) == (0, f"2 domains may be ordered at {OTHER} again\n")
+    assert "customer.example" not in issuer("ca", "rejected")[1]
+    assert command not in issuer("status", names[0])[1]
+    assert services.store.load(names[0]).timeline[-1].by == "operator"

@@ -19,7 +19,7 @@ from tests.writes import write
 A, B, C = "a.example", "b.example", "c.example"
 A_WHILE = 150
 """Until a message that nobody sent is missed, and what follows from it."""
-REFUSALS = {"caa", "ca-refused"}
+REFUSALS = {"caa", "ca-refused", "bad-certificate"}
 LEADS_ON = {
     Step.ORDER: REFUSALS
     | {"ca-account", "ca-rests", "over-budget", "ca-unavailable", "ca-misunderstood", "rate-limited"},

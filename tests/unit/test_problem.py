@@ -37,7 +37,7 @@ def test_the_table_covers_every_type_and_no_other() -> None:
     assert set(TABLE) == set(ProblemType)
 
 
-PASSES = {"busy", "ca-account", "ca-rests", "over-budget", "paced"}
+PASSES = {"bad-certificate", "busy", "ca-account", "ca-rests", "over-budget", "paced", "undecryptable"}
 FIRST_RETRY = {"bad-certificate": 600, "caa": 600, "busy": 1, "paced": 1, "ca-rests": 10}
 
 
@@ -60,6 +60,7 @@ def test_what_follows_from_each_type(type_: ProblemType) -> None:
         ("caa", "owner"),
         ("plan", "platform"),
         ("ca-account", "platform"),
+        ("bad-certificate", "platform"),
         ("ca-refused", "platform"),
         ("undecryptable", "platform"),
         ("rate-limited", "nobody"),

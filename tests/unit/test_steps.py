@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from issuer import backoff, keys, outcomes, steps, tasks
+from issuer.actions import authorities
 from issuer.domain import CHAIN, Record, Status, Step, status
 from issuer.ports import Services, Verdict
 from issuer.problem import Problem, ProblemType
@@ -200,6 +201,7 @@ def test_c01_a_certificate_for_something_else_is_never_installed(services: Servi
     assert refused.issuance.problem.type is ProblemType.BAD_CERTIFICATE
     assert (refused.issuance.step, refused.issuance.key) == (Step.ORDER, None)
     services.cas[0].forge = as_asked
+    authorities.allow(services, services.cas[0].directory_url, NAME)
     assert status(finish(services), services.clock()) is Status.ACTIVE
 
 

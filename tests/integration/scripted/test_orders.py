@@ -48,7 +48,9 @@ def test_c01_a_certificate_for_another_workers_key_is_never_installed(
     ours = lived(services)
     assert status(ours, clock()) is Status.ACTIVE
     theirs = lived(other, seconds=5)
-    assert theirs.issuance.problem.type is ProblemType.BAD_CERTIFICATE
+    assert theirs.issuance.problem.type is ProblemType.ORDER_LOST
+    assert "another key" in theirs.issuance.problem.detail
+    assert theirs.domain.rejections == ()
     assert (theirs.domain.certificate, theirs.issuance.key) == (None, None)
     for record in (ours, lived(other)):
         certificate = record.domain.certificate
