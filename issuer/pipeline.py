@@ -12,6 +12,8 @@ from celery import Celery, chain
 
 from issuer.domain import CHAIN, Record
 
+SCAN_EXPIRES_SECONDS = 10
+
 
 class CeleryQueue:
     """The `TaskQueue` port over Celery."""
@@ -25,3 +27,7 @@ class CeleryQueue:
         steps = CHAIN[CHAIN.index(issuance.step) :]
         tasks = [self.celery.tasks[step.value].si(issuance.id).set(queue=issuance.queue.value) for step in steps]
         chain(*tasks).apply_async()  # `broker.Task` raises nothing
+
+    def start_scan(self, name: str) -> None:
+        """See `ports.TaskQueue`."""
+        self.celery.tasks[name].apply_async(expires=SCAN_EXPIRES_SECONDS)  # `broker.Task` raises nothing

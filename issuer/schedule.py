@@ -22,7 +22,7 @@ from celery.schedules import schedule
 
 from issuer import renewal
 from issuer.actions import withdraw
-from issuer.authorities import revocation
+from issuer.authorities import recovery, revocation
 from issuer.domain import Due, Record
 from issuer.edge import confirm
 from issuer.logs import Outage
@@ -140,6 +140,8 @@ def forget_withdrawn(services: Services) -> int:
 
 SCANS = (
     Scan("reconcile", reconcile),
+    Scan("wake_waiting", recovery.wake_waiting),
+    Scan("watch_cas", recovery.watch_cas, is_slow=True),
     Scan("renew_due", renew_due),
     Scan("expire_due", expire_due),
     Scan("recheck_away", recheck_away, is_slow=True),

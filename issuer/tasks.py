@@ -69,14 +69,16 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Outcome, 
         if record is None:
             log.info("stopped: stale, closed, or leased by another worker")
             return Outcome.STOP, 0
-        is_due = record.issuance.step is step and (record.issuance.next_try_at or 0) <= now
+        is_early = (record.issuance.next_try_at or 0) > now
+        is_due = record.issuance.step is step and not is_early
         outcome: tuple[Outcome, float] = Outcome.STOP, 0
         if is_due:
             record = replace(_run(services, record), attempts_started=0)
             outcome = _outcome(step, record, services.clock())
         else:
             record = replace(record, attempts_started=record.attempts_started - 1)
-        is_queued = outcome[0] is not Outcome.STOP or not is_due
+        # An early message is left over from a former wait: for a later one, there may be none.
+        is_queued = outcome[0] is not Outcome.STOP or not (is_due or is_early)
         issuance, requeue_at = record.issuance, None
         if issuance.is_open:
             requeue_at = backoff.requeue_at(issuance.next_try_at, services.clock(), is_queued=is_queued)

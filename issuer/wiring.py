@@ -21,6 +21,9 @@ class LeftToReconcile:
     def enqueue(self, record: Record) -> None:
         """See `ports.TaskQueue`."""
 
+    def start_scan(self, name: str) -> None:
+        """See `ports.TaskQueue`."""
+
 
 def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueue | None = None) -> Services:
     """The real adapters. Nothing is connected before it is used, so a process may fork after this."""

@@ -180,6 +180,13 @@ class FakeCa:
         self.root = self._sign(self._root_key.public_key(), [], subject="Fake Root")
         self._intermediate = self._sign(self._key.public_key(), [], subject="Fake CA")
 
+    def is_reachable(self) -> bool:
+        try:
+            self.before("is_reachable")
+        except Problem:
+            return False
+        return True
+
     def caa_identities(self) -> tuple[str, ...]:
         return self.identities
 

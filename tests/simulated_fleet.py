@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
+from kombu.message import Message
 from kombu.simple import SimpleQueue
 
 from issuer import tasks
-from issuer.celery_app import BULK, INTERACTIVE, RENEWAL
+from issuer.celery_app import BULK, HOUSEKEEPING, INTERACTIVE, RENEWAL
 from issuer.domain import CHAIN, Domain, Record, Status, domain_of, status
 from issuer.ports import Services
 from issuer.schedule import SCANS
@@ -19,6 +20,8 @@ from tests.indexes import DUE_INDEXES
 
 DAY = 86400.0
 HOUR = 3600.0
+LATE = 0.002
+"""Messages with a countdown come a little late, and never too early."""
 
 
 class SimulatedFleet:
@@ -50,9 +53,10 @@ class SimulatedFleet:
 
     def queued(self) -> list[tuple[str, str]]:
         """Takes the messages off the queues: queue and issuance of each."""
-        return [(queue, issuance_id) for queue in (INTERACTIVE, BULK, RENEWAL) for issuance_id in self._messages(queue)]
+        queues = (INTERACTIVE, BULK, RENEWAL)
+        return [(queue, message.decode()[0][0]) for queue in queues for message in self._messages(queue)]
 
-    def _messages(self, queue: str) -> Iterator[str]:
+    def _messages(self, queue: str) -> Iterator[Message]:
         with (
             self.services.queue.celery.connection_for_read() as connection,
             closing(SimpleQueue(connection, queue)) as messages,
@@ -63,14 +67,15 @@ class SimulatedFleet:
                 except messages.Empty:
                     return
                 message.ack()
-                yield message.decode()[0][0]
+                yield message
 
     def scan(self) -> None:
         for scan in SCANS:
             scan.run(self.services)
 
     def work(self) -> None:
-        """What workers do with what is queued, and with retries whose countdown is over."""
+        """What workers do with what is queued, and with retries whose countdown is over. A scan that they start runs at
+        once."""
         now = self.clock.now
         ready = [issuance for at, issuance in self.countdowns if at <= now]
         self.countdowns = [(at, issuance) for at, issuance in self.countdowns if at > now]
@@ -78,9 +83,22 @@ class SimulatedFleet:
             while (step := self.record(domain_of(issuance_id)).issuance.step) in CHAIN:
                 outcome, seconds = tasks.attempt(self.services, step, issuance_id)
                 if outcome is Outcome.RETRY:
-                    self.countdowns.append((now + seconds, issuance_id))
+                    self.countdowns.append((now + seconds + LATE, issuance_id))
                 if outcome is not Outcome.ADVANCED:
                     break
+        if started := {message.headers["task"] for message in self._messages(HOUSEKEEPING)}:
+            for scan in SCANS:
+                if scan.name in started:
+                    scan.run(self.services)
+            self.work()
+
+    def beat(self, seconds: float, every: float = 10) -> None:
+        """Let time go by, with all scans every so many seconds, as beat starts them."""
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            self.run(min(every, end - self.clock.now))
+        self.scan()
+        self.work()
 
     def run(self, seconds: float, *, every: float = 0.01) -> None:
         """Let time go by: scan and work whenever something is due, and no more often than `every` so many seconds."""

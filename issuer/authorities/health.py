@@ -1,7 +1,8 @@
 """Whether a CA is available: a circuit breaker that all workers share (`ports.Limits`).
 
 A CA that fails three times in a row gets a cooldown of half a minute; the next cooldowns are longer, up to ten minutes.
-After a cooldown one caller tries the CA, and the others wait for its result.
+After a cooldown one caller tries the CA, and the others wait for its result. If the CA answers again, `recovery` ends
+the cooldown sooner, and wakes the others.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,8 @@ AVAILABLE = frozenset(
 )
 """Problems that only a CA that is available can have reported."""
 
+WAKE_SCAN = "wake_waiting"
+
 Answer = TypeVar("Answer")
 
 log = structlog.get_logger(__name__)
@@ -45,8 +48,11 @@ def require_available(services: Services, ca: CertificateAuthority) -> None:
 
 
 def record_success(services: Services, ca: CertificateAuthority) -> None:
-    """Record that the CA has answered: its former failures no longer count."""
-    services.limits.record_success(ca.directory_url)
+    """Record that the CA has answered: its former failures no longer count. If that ends a cooldown, all that wait for
+    the CA are woken (`recovery`)."""
+    if services.limits.record_success(ca.directory_url, now=services.clock()):
+        log.info("the CA is available again", ca=ca.directory_url)
+        services.queue.start_scan(WAKE_SCAN)
 
 
 def record_failure(services: Services, ca: CertificateAuthority, record: Record, problem: Problem) -> Problem:

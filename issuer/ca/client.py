@@ -48,6 +48,10 @@ class AcmeAuthority:
         self._authorizations = Authorizations(self._session)
         self._certificates = Certificates(self._session, preferred_chain=policy.preferred_chain)
 
+    def is_reachable(self) -> bool:
+        """See `ports.CertificateAuthority`."""
+        return self._session.is_reachable()
+
     def caa_identities(self) -> tuple[str, ...]:
         """See `ports.CertificateAuthority`."""
         identities = self._session.directory.meta().get("caaIdentities")

@@ -38,17 +38,20 @@ class Directory:
         meta = self._current().get("meta")
         return meta if isinstance(meta, dict) else {}
 
+    def refresh(self) -> None:
+        """Fetch it now. If that fails, what was fetched before stays in use."""
+        try:
+            answer = self._transport.get(self._url)
+        except Refusal as refusal:
+            raise problems.from_refusal(refusal, self._clock(), Resource.DIRECTORY) from None
+        members = {
+            name: answer.absolute(value) if isinstance(value, str) else value for name, value in answer.json().items()
+        }
+        if not all(isinstance(members.get(name), str) for name in REQUIRED):
+            raise unusable(f"{self._url} is not an ACME directory")
+        self._members, self._until = members, self._clock() + CACHE_SECONDS
+
     def _current(self) -> dict[str, Any]:
         if not 0 < self._until - self._clock() <= CACHE_SECONDS:
-            try:
-                answer = self._transport.get(self._url)
-            except Refusal as refusal:
-                raise problems.from_refusal(refusal, self._clock(), Resource.DIRECTORY) from None
-            members = {
-                name: answer.absolute(value) if isinstance(value, str) else value
-                for name, value in answer.json().items()
-            }
-            if not all(isinstance(members.get(name), str) for name in REQUIRED):
-                raise unusable(f"{self._url} is not an ACME directory")
-            self._members, self._until = members, self._clock() + CACHE_SECONDS
+            self.refresh()
         return self._members

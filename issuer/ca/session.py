@@ -46,6 +46,15 @@ class Session:
             terms_agreed=terms_agreed,
         )
 
+    def is_reachable(self) -> bool:
+        """See `ports.CertificateAuthority`."""
+        try:
+            self.directory.refresh()
+            self.transport.fetch_nonce(self.directory.resource("newNonce"))
+        except (Problem, Refusal):
+            return False
+        return True
+
     def fetch(self, url: str, resource: Resource) -> Answer:
         """A POST-as-GET (§6.3). Raises Problem, Problem(order-lost) if the CA does not know the URL."""
         try:

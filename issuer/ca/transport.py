@@ -156,11 +156,15 @@ class Transport:
                 break
         raise unusable("the CA refused every nonce")
 
+    def fetch_nonce(self, new_nonce_url: str) -> None:
+        """Fetch a fresh nonce for the next POST (§7.2). Raises Refusal, Problem(ca-unavailable)."""
+        _accepted(self._request("HEAD", new_nonce_url))
+
     def _nonce(self, new_nonce_url: str) -> str:
         try:
             return self._nonces.popleft()
         except IndexError:
-            _accepted(self._request("HEAD", new_nonce_url))
+            self.fetch_nonce(new_nonce_url)
         try:
             return self._nonces.popleft()
         except IndexError:

@@ -21,6 +21,7 @@ from issuer.ports.ca import (
     RenewalInfo,
 )
 from issuer.ports.identity import StoreIdentity
+from issuer.ports.limits import CaReturn, Cooldown, Limits, Pause
 from issuer.ports.locks import Locks
 from issuer.ports.outside import (
     DnsFinding,
@@ -42,9 +43,7 @@ from issuer.ports.store import (
     Counters,
     DamagedRecord,
     Feed,
-    Limits,
     OverQuota,
-    Pause,
     PlannedRenewal,
     Quota,
     Reindexed,
@@ -62,11 +61,13 @@ __all__ = [
     "CaAccounts",
     "CaLimits",
     "CaPolicy",
+    "CaReturn",
     "CertificateAuthority",
     "Challenge",
     "Change",
     "Clock",
     "Conflict",
+    "Cooldown",
     "Counters",
     "DamagedRecord",
     "DnsFinding",

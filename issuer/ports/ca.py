@@ -139,6 +139,9 @@ class CertificateAuthority(Protocol):
     directory_url: str
     policy: CaPolicy
 
+    def is_reachable(self) -> bool:
+        """Whether the CA serves its directory and a new nonce now (§7.1.1, §7.2)."""
+
     def caa_identities(self) -> tuple[str, ...]:
         """The CA's domains in CAA records (§9.7.6); empty if it does not say."""
 

@@ -11,3 +11,7 @@ class TaskQueue(Protocol):
     def enqueue(self, record: Record) -> None:
         """Queue the rest of an issuance, from its current step on. Never raises: if the broker is unavailable,
         `reconcile` finds the record later."""
+
+    def start_scan(self, name: str) -> None:
+        """Queue a scan of `schedule` now, before its turn. Never raises: if the broker is unavailable, its turn
+        comes."""

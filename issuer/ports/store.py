@@ -48,14 +48,6 @@ class PlannedRenewal:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """A CA is not to be asked before `until`: it rests, or our requests are too many for the moment."""
-
-    until: float
-    is_cooldown: bool
-
-
-@dataclass(frozen=True, slots=True)
 class DamagedRecord:
     """A record that cannot be read, and why."""
 
@@ -232,44 +224,3 @@ class Counters(Protocol):
 
     def values(self) -> CounterValues:
         """How high everything is that was ever raised."""
-
-
-class Limits(Protocol):
-    """What all workers know together of each CA: whether it rests, and how much of what it allows is used. CAs go by
-    their directory URLs; Problem(store-unavailable) as in `Store`."""
-
-    def admit(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
-        """None where the CA may be asked now, for one step; else until when not. After a rest one caller is let through
-        to try it, the others wait for how that goes."""
-
-    def record_failure(
-        self,
-        ca: str,
-        *,
-        now: float,
-        until: float | None = None,
-        is_repeated: bool = False,
-        is_certain: bool = False,
-    ) -> float | None:
-        """The CA did not answer; until when it rests now, if it does. until: what it has asked for, as epoch seconds.
-        is_repeated: whoever asked it has failed before, and two failures in a row are enough. is_certain: one is
-        enough, and it rests for longer."""
-
-    def cooldown_until(self, ca: str, *, now: float) -> float | None:
-        """Until when it rests; None where it does not."""
-
-    def record_success(self, ca: str) -> None:
-        """The CA works: what it failed before is forgotten."""
-
-    def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
-        """Use up what all the quotas cost, or nothing of any and say when there is room again; also where the CA has
-        refused `name`, or so many others that it is likely to be next."""
-
-    def use(self, quota: Quota, *, now: float) -> bool:
-        """Use up what a quota that is no CA's costs; False where it is not there."""
-
-    def refund(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
-        """Take back what was used up of the quotas, as it was not used in the end."""
-
-    def record_refusal(self, ca: str, name: str, *, now: float, until: float) -> None:
-        """The CA has refused an order for a name because of a limit that holds until then."""

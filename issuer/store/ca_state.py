@@ -1,7 +1,9 @@
 """What all workers share about each CA: its health, and how much of its rate limits is used.
 
 Keys, all below `issuer:ca:{hash of the directory URL}:`
-  rest                 hash: failures in a row, cooldowns in a row (`rests`), the end of the present cooldown (`until`)
+  rest                 hash: failures in a row, cooldowns in a row (`rests`), `since` when it has had them, and the
+                       present one: `until`, `failed_at`, `is_fixed`, `is_trial`
+  back                 hash that expires: when its last cooldown ended (`at`), and how far those that waited are woken
   pace                 string that expires: how much of the requests per second is spent
   quota:{what}         string that expires: how much of a quota is spent
   refused              sorted set: the registered domains below which it has refused an order, by the refusal's end
@@ -14,7 +16,7 @@ from typing import Any, cast
 import redis
 
 from issuer.names import registered_domain
-from issuer.ports import Pause, Quota
+from issuer.ports import CaReturn, Cooldown, Pause, Quota
 from issuer.store.connection import redis_errors
 from issuer.store.keys import ca_key, quota_key
 from issuer.store.scripts import run
@@ -70,8 +72,9 @@ class RedisLimits:
             "first": FIRST_CERTAIN_COOLDOWN_SECONDS if is_certain else FIRST_COOLDOWN_SECONDS,
             "longest": LONGEST_ASKED_FOR_SECONDS if until or is_certain else LONGEST_COOLDOWN_SECONDS,
             "longest_of_all": LONGEST_ASKED_FOR_SECONDS,
+            "is_fixed": "1" if until or is_certain else "",
         }
-        cooldown_until = run(self._redis, "record_failure", {"health": ca_key(ca, "rest")}, args)
+        cooldown_until = run(self._redis, "record_failure", _health(ca), args)
         return float(cooldown_until) if cooldown_until else None
 
     def cooldown_until(self, ca: str, *, now: float) -> float | None:
@@ -80,10 +83,37 @@ class RedisLimits:
             until = float(cast("str | None", self._redis.hget(ca_key(ca, "rest"), "until")) or 0)
         return until if until > now else None
 
-    def record_success(self, ca: str) -> None:
+    def cooldown(self, ca: str) -> Cooldown | None:
         """See `ports.Limits`."""
         with redis_errors():
-            self._redis.delete(ca_key(ca, "rest"))
+            held = cast("dict[str, str]", self._redis.hgetall(ca_key(ca, "rest")))
+        if "until" not in held:
+            return None
+        until, since, failed_at = (float(held.get(name, 0)) for name in ("until", "since", "failed_at"))
+        return Cooldown(until, since, failed_at, is_fixed=bool(held.get("is_fixed")), is_trial="is_trial" in held)
+
+    def end_cooldown(self, ca: str, cooldown: Cooldown, *, now: float) -> bool:
+        """See `ports.Limits`."""
+        args = {"now": now, "cooldown_until": f"{cooldown.until:.3f}"}
+        return bool(run(self._redis, "end_cooldown", _health(ca), args))
+
+    def record_success(self, ca: str, *, now: float | None = None) -> bool:
+        """See `ports.Limits`."""
+        health = ca_key(ca, "rest")
+        with redis_errors():
+            if not (self._redis.exists(health) if now is not None else self._redis.delete(health)):
+                return False  # as it nearly always is, for one command
+        return now is not None and bool(run(self._redis, "record_success", _health(ca), {"now": f"{now:.3f}"}))
+
+    def return_of(self, ca: str) -> CaReturn | None:
+        """See `ports.Limits`."""
+        with redis_errors():
+            at, place = cast("list[str | None]", self._redis.hmget(ca_key(ca, "back"), "at", "place"))
+        return CaReturn(float(at), place or "") if at else None
+
+    def keep_place(self, ca: str, back: CaReturn, place: str) -> None:
+        """See `ports.Limits`."""
+        run(self._redis, "keep_place", _health(ca), {"at": f"{back.at:.3f}", "place": place})
 
     def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
         """See `ports.Limits`."""
@@ -119,6 +149,10 @@ def _rates(quotas: Sequence[Quota]) -> dict[str, Any]:
         parts = {"seconds": quota.seconds, "burst": quota.burst, "cost": quota.cost, "reserve": quota.reserve}
         rates |= {f"{part}{number}": value for part, value in parts.items()}
     return rates
+
+
+def _health(ca: str) -> dict[str, str]:
+    return {"health": ca_key(ca, "rest"), "back": ca_key(ca, "back")}
 
 
 def _refusals(ca: str, name: str) -> dict[str, str]:

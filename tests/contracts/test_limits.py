@@ -1,10 +1,12 @@
 """The health of a CA and the pace of requests, shared by all workers: over fakeredis and a real Redis (E16)."""
 
+from dataclasses import replace
 from math import ceil, floor
+from typing import Any
 
 import pytest
 
-from issuer.ports import Pause
+from issuer.ports import CaReturn, Cooldown, Pause
 from issuer.store import RedisLimits
 from tests.fakes import NOW
 from tests.threads import at_once
@@ -208,3 +210,48 @@ def test_what_is_known_ends_by_itself(limits: RedisLimits) -> None:
     redis = limits._redis
     assert {0 < redis.ttl(key) <= 86400 for key in redis.keys("issuer:ca:*")} == {True}
     assert len(redis.keys("issuer:ca:*")) == 2
+
+
+def test_n37_a_success_that_ends_a_cooldown_is_a_return(limits: RedisLimits) -> None:
+    assert limits.record_success(CA, now=NOW) is False
+    for _ in range(2):
+        limits.record_failure(CA, now=NOW)
+    assert (limits.record_success(CA, now=NOW), limits.return_of(CA)) == (False, None)
+    for _ in range(3):
+        limits.record_failure(CA, now=NOW)
+    assert limits.cooldown(CA) == Cooldown(NOW + 30, NOW, NOW, is_fixed=False, is_trial=False)
+    assert limits.record_success(CA, now=NOW + 40) is True
+    back = limits.return_of(CA)
+    assert back == CaReturn(NOW + 40, "")
+    assert (limits.record_success(CA, now=NOW + 41), limits.cooldown(CA), limits.return_of(OTHER)) == (
+        False,
+        None,
+        None,
+    )
+    limits.keep_place(CA, back, "ca-rests a.example")
+    assert limits.return_of(CA) == CaReturn(NOW + 40, "ca-rests a.example")
+    limits.keep_place(CA, CaReturn(NOW + 39, ""), "")
+    assert limits.return_of(CA), "of another return"
+    limits.keep_place(CA, back, "")
+    assert limits.return_of(CA) is None
+
+
+@pytest.mark.parametrize("how", [{"until": NOW + 90}, {"is_certain": True}])
+def test_n37_a_cooldown_that_is_asked_for_is_fixed(limits: RedisLimits, how: dict[str, Any]) -> None:
+    for _ in range(3):
+        limits.record_failure(CA, now=NOW, **how)
+    assert limits.cooldown(CA).is_fixed
+
+
+def test_n37_a_cooldown_ends_sooner_for_one_caller(limits: RedisLimits) -> None:
+    for _ in range(3):
+        limits.record_failure(CA, now=NOW)
+    cooldown = limits.cooldown(CA)
+    assert limits.end_cooldown(CA, replace(cooldown, until=cooldown.until + 1), now=NOW + 10) is False
+    assert limits.end_cooldown(CA, cooldown, now=NOW + 10) is True
+    assert limits.end_cooldown(CA, cooldown, now=NOW + 10) is False
+    assert limits.admit(CA, now=NOW + 10, requests_per_second=0) is None
+    assert limits.admit(CA, now=NOW + 10, requests_per_second=0).is_cooldown
+    assert limits.cooldown(CA).is_trial
+    limits.record_failure(CA, now=NOW + 11)
+    assert limits.cooldown(CA) == Cooldown(NOW + 71, NOW, NOW + 11, is_fixed=False, is_trial=False)

@@ -30,3 +30,17 @@ def test_an_outage_of_the_only_ca_costs_200_that_wait_one_try_at_most_and_the_ca
     assert fleet.words() == {Status.ACTIVE: 200}
     assert (len(ca.orders), len(ca.certificates)) == (200, 200)
     assert {fleet.record(name).issuance.tries for name in names} == {0, 1}
+
+
+def test_n37_100_that_wait_go_on_within_half_a_minute_of_the_return(real_store: RedisStore) -> None:
+    services = fake_services(real_store)
+    fleet, ca = SimulatedFleet(services), services.cas[0]
+    ca.before = fails(Problem(ProblemType.CA_UNAVAILABLE, "connection refused"))
+    for name in all_opened(services, *below("customer.example", 100)):
+        services.queue.enqueue(fleet.record(name))
+    fleet.beat(75)
+    assert fleet.words() == {Status.PROCESSING: 100}
+    ca.before = succeeds
+    fleet.beat(30)
+    assert fleet.words() == {Status.ACTIVE: 100}
+    assert (len(ca.orders), len(ca.certificates)) == (100, 100)

@@ -46,7 +46,15 @@ def test_beat_sends_every_scan_and_is_not_stopped_by_a_clock_that_steps_back(
     monkeypatch.setattr(time, "monotonic", lambda: began + 11)
     ours = {scan.name for scan in SCANS}
     of_renewal = {"renew_due", "expire_due", "recheck_away", "refresh_renewal_info"}
-    assert ours == {"reconcile", *of_renewal, "confirm_served", "revoke_due", "forget_withdrawn"}
+    assert ours == {
+        "reconcile",
+        *of_renewal,
+        "confirm_served",
+        "revoke_due",
+        "forget_withdrawn",
+        "wake_waiting",
+        "watch_cas",
+    }
     assert set(sent_by(beat)) == ours
 
 
@@ -93,7 +101,7 @@ def test_n28_one_slow_scan_runs_at_a_time_in_the_whole_fleet(services: Services,
     task_of(scan, services).run()
 
 
-@slow_scans
+@pytest.mark.parametrize("scan", [scan for scan in SLOW if scan.name in DUES], ids=lambda scan: scan.name)
 def test_n28_a_slow_scan_leaves_to_its_next_turn_what_takes_too_long(
     monkeypatch: pytest.MonkeyPatch, services: Services, scan: Scan
 ) -> None:
@@ -107,7 +115,7 @@ def test_n28_a_slow_scan_leaves_to_its_next_turn_what_takes_too_long(
     assert services.store._redis.zcount(due, 0, 4000) >= 4000 - 3 * THREADS
 
 
-@pytest.mark.parametrize("name", ["reconcile", "renew_due", "expire_due", "forget_withdrawn"])
+@pytest.mark.parametrize("name", ["reconcile", "wake_waiting", "renew_due", "expire_due", "forget_withdrawn"])
 def test_n28_a_quick_scan_waits_for_no_turn(services: Services, name: str) -> None:
     assert services.locks.take(schedule.TURN, seconds=60)
     create_celery(services.settings, lambda: services).tasks[name].run()

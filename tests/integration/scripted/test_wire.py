@@ -271,3 +271,16 @@ def test_n44_a_roll_over_that_the_ca_never_saw_leaves_the_old_key_in_use(client:
     assert client.new_order(NAME).url
     client.roll_over()
     assert client.known_account().thumbprint != former.thumbprint
+
+
+@pytest.mark.parametrize("path", ["/directory", "/newNonce"])
+@pytest.mark.parametrize(
+    "answer", [cut, lambda: page(503), lambda: page(302, Location="/"), refusing(500, "serverInternal")]
+)
+def test_n37_a_ca_can_be_reached_if_it_serves_its_directory_and_a_nonce(client, ca: ScriptedCa, path, answer) -> None:
+    assert client.is_reachable()
+    ca.add(Fault(path, before=answer))
+    assert not client.is_reachable()
+    assert client.new_order(NAME).url, "the former directory stays in use"
+    assert client.is_reachable()
+    assert ca.count("/directory") == 3
