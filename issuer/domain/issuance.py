@@ -150,6 +150,7 @@ class Issuance:
             next_try_at=at,
             problem=problem,
             is_answered=False,
+            waiting_since=None,
             passed_over=(),
             failover_problem=None,
         )

@@ -87,6 +87,23 @@ def test_n03_a_ca_that_never_begins_is_told_again_and_then_given_up(
     assert is_active(services, lived(services, HOUR))
 
 
+def test_n03_after_an_outage_the_ca_has_its_time_again(services: Services, ca: ScriptedCa) -> None:
+    ca.hides_processing = True
+    ca.may_validate.clear()
+    opened(services, NAME)
+    lived(services, 30)
+    away = ca.add(Fault("/", FOR_GOOD, before=cut))
+    assert lived(services, 3 * HOUR).issuance.problem.type is ProblemType.CA_RESTS
+    away.times = 0
+    answers = ca.count("/challenge/")
+    record = lived(services, 25 * MINUTE)
+    assert ca.count("/challenge/") >= answers + 3
+    assert (record.issuance.step, len(ca.orders.made)) == (Step.CHALLENGE, 1)
+    ca.may_validate.set()
+    assert is_active(services, lived(services, 3 * MINUTE))
+    assert len(ca.orders.made) == 1
+
+
 def test_n03_a_challenge_that_is_being_validated_is_not_answered_again(services: Services, ca: ScriptedCa) -> None:
     ca.may_validate.clear()
     opened(services, NAME)
