@@ -61,10 +61,11 @@ def _web(settings: ProcessSettings) -> list[str]:
 
 def _consumer(name: str, queues: str, concurrency: int) -> list[str]:
     """The arguments for a Celery worker, which takes messages from its queues in turn. A test checks that each queue
-    has a process."""
+    has a process. Without its heartbeat, as Celery would try to send one until a silent Redis answers, deaf to SIGTERM.
+    """
     return [
         *("celery", "-A", "issuer.worker", "worker", "--queues", queues, "--concurrency", str(concurrency)),
-        *("--hostname", f"{name}@%h", "--without-mingle", "--without-gossip"),
+        *("--hostname", f"{name}@%h", "--without-mingle", "--without-gossip", "--without-heartbeat"),
     ]
 
 

@@ -159,6 +159,25 @@ def test_n19_n35_n39_all_processes_go_on_when_redis_does(fleet: Fleet, outage: t
     assert "available again" in written
 
 
+def test_n38_workers_end_although_redis_is_silent(tmp_path: Path, dns: Dns) -> None:
+    with Sandbox(tmp_path) as sandbox:
+        settings = settings_for(f"{sandbox.redis()}/0", "https://ca.example/directory", dns)
+        silent = sandbox._parts[-1].process
+        workers = [sandbox.procfile(name, settings.as_environment()) for name in ("worker", "renewals")]
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not all(" ready." in worker.log.read_text() for worker in workers):
+            assert time.monotonic() < end, "they did not start"
+            time.sleep(0.05)
+        silent.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(OUTAGE_SECONDS)
+            for worker in workers:
+                worker.process.send_signal(signal.SIGTERM)
+            assert [worker.process.wait(PATIENCE_SECONDS) for worker in workers] == [0, 0]
+        finally:
+            silent.send_signal(signal.SIGCONT)
+
+
 def test_n38_n19_a_sigterm_while_redis_is_away_ends_all_processes(fleet: Fleet) -> None:
     fleet.stop_redis()
     fleet.wait_until(lambda: not fleet.is_ready())

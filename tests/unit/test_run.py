@@ -62,7 +62,10 @@ def test_web_has_as_many_processes_as_are_set(monkeypatch: pytest.MonkeyPatch, r
 def test_consumers_have_as_many_processes_as_are_set(
     monkeypatch: pytest.MonkeyPatch, run: Callable[[str], list[str]], process: str, variable: str
 ) -> None:
-    assert run(process)[-5:] == ["4", "--hostname", f"{process}@%h", "--without-mingle", "--without-gossip"]
+    assert run(process)[-6:] == [
+        *("4", "--hostname", f"{process}@%h"),
+        *("--without-mingle", "--without-gossip", "--without-heartbeat"),
+    ]
     monkeypatch.setenv(f"{variable}_CONCURRENCY", "9")
     assert "9" in run(process)
 
