@@ -27,7 +27,7 @@ def services(store: RedisStore) -> Services:
 
 def other_store(store: RedisStore) -> None:
     """Another store in the place of this one, as with the URL of another database."""
-    store._redis.flushall()
+    store._redis.flushdb()
     RedisStore(store._redis).require_own()
 
 
@@ -37,7 +37,7 @@ def old_backup(store: RedisStore) -> None:
 
 
 LOSSES: dict[str, Callable[[RedisStore], object]] = {
-    "FLUSHALL": lambda store: store._redis.flushall(),
+    "FLUSHALL": lambda store: store._redis.flushdb(),
     "another store": other_store,
     "a backup without an identity": old_backup,
 }
@@ -100,7 +100,7 @@ def test_n26_all_goes_on_once_the_data_are_back_or_the_store_is_accepted(service
     lose(store)
     refused(store.require_own)
     assert tasks.attempt(services, record.issuance.step, record.issuance.id) == (tasks.Outcome.STOP, 0)
-    store._redis.flushall()
+    store._redis.flushdb()
     for key, value in dumped.items():
         store._redis.restore(key, 0, value)
     store.require_own()

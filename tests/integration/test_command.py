@@ -1,5 +1,6 @@
 """The command `issuer` as an operator types it, on a real Redis."""
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -182,3 +183,29 @@ def test_plan_imagines_a_herd(services: Services) -> None:
 )
 def test_plan_says_what_is_wrong_with_its_options(services: Services, arguments: tuple[str, ...]) -> None:
     assert "Error: " in refused("plan", *arguments)
+
+
+@pytest.mark.parametrize("damage", [("issuance", "null"), ("domain", '{"name": 7}'), ("version", ""), ("key", "text")])
+def test_n25_commands_go_on_beside_a_damaged_record_and_name_it(services: Services, damage: tuple[str, str]) -> None:
+    good, bad = (f"{label}.customer.example" for label in ("good", "bad"))
+    for name in (good, bad):
+        domain, issuance = Domain(name, "alice", 0), new_issuance(name, Reason.FIRST, 0)
+        open_issuance(services.store, domain, issuance, version=0, requeue_at=0)
+    redis, key = services.store._redis, f"issuer:domain:{bad}"
+    if damage[0] == "key":
+        redis.delete(key)
+        redis.set(key, damage[1])
+    else:
+        redis.hset(key, *damage)
+    assert [
+        json.loads(line)["domain"] for line in issuer("list", "--account", "alice", "--json").stdout.splitlines()
+    ] == [
+        bad,
+        good,
+    ]
+    assert "2 records, 1 of them damaged" in said("store", "reindex")
+    (line,) = issuer("list", "--code", "damaged-record", "--json").stdout.splitlines()
+    assert (json.loads(line)["domain"], json.loads(line)["code"]) == (bad, "damaged-record")
+    assert bad in refused("status", bad)
+    for arguments in (("status", good), ("plan",), ("list",)):
+        assert said(*arguments)

@@ -65,6 +65,8 @@ def test_n42_a_redis_that_ignores_its_snapshot_is_noticed_and_can_be_accepted(
         assert readiness(services) == 503
     for name, value in started.settings.as_environment().items():
         monkeypatch.setenv(name, value)
+    refused = CliRunner().invoke(main, ["store", "adopt", "--instead-of", former[:-1]], catch_exceptions=False)
+    assert (refused.exit_code, "is not the identity of a store" in refused.output) == (1, True)
     accepted = CliRunner().invoke(main, ["store", "adopt", "--instead-of", former], catch_exceptions=False)
     assert (accepted.exit_code, file.read_text().strip() in accepted.output) == (0, True)
     assert file.read_text().strip() != former

@@ -42,7 +42,7 @@ class Stored:
         self.chain = self.services.store.load(GOOD).domain.certificate.chain
 
     def restore(self) -> None:
-        self.redis.flushall()
+        self.redis.flushdb()
         for key, dumped in self._all.items():
             self.redis.restore(key, 0, dumped)
         self.services.store._reported.clear()
