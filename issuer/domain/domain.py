@@ -206,7 +206,8 @@ class Record:
 
     def indexes(self, requeue_at: float | None) -> dict[Index, float]:
         """The indexes that the record belongs in, each with its score. requeue_at: when an open issuance is due."""
-        return self._due(requeue_at) | ({} if self.domain.is_withdrawn else self._listings())
+        rejected: dict[Index, float] = {(Listing.REJECTED, ""): 0} if self.domain.rejections else {}
+        return self._due(requeue_at) | rejected | ({} if self.domain.is_withdrawn else self._listings())
 
     def _due(self, requeue_at: float | None) -> dict[Index, float]:
         domain, issuance = self.domain, self.issuance
@@ -236,8 +237,6 @@ class Record:
             listings[Listing.OPEN, ""] = issuance.next_try_at or 0
         if issuance.step is Step.FAILED:
             listings[Listing.FAILED, ""] = 0
-        if domain.rejections:
-            listings[Listing.REJECTED, ""] = 0
         if domain.moved_away_since is not None:
             listings[Listing.MOVED_AWAY, ""] = domain.moved_away_since
         return listings

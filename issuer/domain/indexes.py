@@ -32,7 +32,9 @@ class Listing(StrEnum):
     EXPIRY = "expiry"  # all names with a certificate; its notAfter
     OPEN = "open"  # all names with an open issuance; when it may be tried next, or 0
     FAILED = "failed"  # all names whose last issuance has failed for good; 0
-    REJECTED = "rejected"  # all names for which a CA has issued a certificate that cannot be used; 0
+    REJECTED = (
+        "rejected"  # all names, withdrawn ones too, for which a CA has issued a certificate that cannot be used; 0
+    )
     MOVED_AWAY = "moved_away"  # all names that have moved away; since when
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from issuer import outcomes, tasks
+from issuer.actions import authorities
 from issuer.domain import Status, Step
 from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, reach
@@ -169,6 +170,8 @@ def test_what_is_not_counted_never_ends_an_issuance(type_: ProblemType) -> None:
         assert (waiting.is_open, waiting.tries, waiting.pauses) == (True, 0, pauses)
         services.clock.now = waiting.next_try_at
     services.cas[0].before = succeeds
+    if type_ is ProblemType.BAD_CERTIFICATE:
+        authorities.allow(services, services.cas[0].directory_url, NAME)
     tasks.attempt(services, Step.ORDER, record.issuance.id)
     assert services.store.load(NAME).issuance.step is Step.CHALLENGE
 

@@ -181,6 +181,7 @@ def test_n10_the_operator_allows_another(state: str) -> None:
         closed = replace(record.issuance, step=Step.FAILED, problem=Problem(ProblemType.WITHDRAWN))
         services.store.update(NAME, lambda held: replace(held, domain=withdrawn, issuance=closed), now=services.clock())
     ca.forge = as_asked
+    assert [name for name, _ in authorities.rejected(services)] == [NAME]
     allowed = authorities.allow(services, FIRST, NAME.upper())
     assert not allowed.domain.rejections
     assert list(authorities.rejected(services)) == []
