@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from issuer.sandbox import Sandbox
 from issuer.wiring import build_services
 from tests.acme2certifier import WEB_PORT, SecondCa, second_ca, why_not
 from tests.real import opened, published, run_to_end, settings_for
+from tests.wire import Fault, Wire, cut
 from tests.writes import open_issuance
 from web.app import create_app
 
@@ -206,3 +208,21 @@ def test_a_certificate_of_seconds_is_renewed_in_the_cas_window(
         assert second.serial != first.serial
         assert second.not_before < first.not_before + 9, "the lifetime alone would have put it off to half of it"
         assert ca.issued() == 2
+
+
+def test_n44_a_roll_over_that_was_cut_off_after_the_ca_did_it_heals_at_the_next_order(
+    redis_url: str, other_ca: SecondCa
+) -> None:
+    """It refuses the old key with 403 and a type that is a sentence."""
+    with closing(Wire(other_ca.directory_url)) as wire:
+        settings = settings_for(redis_url, wire.directory_url, other_ca.dns, acme_contact="operator@platform.example")
+        (ca,) = build_services(settings).cas
+        url, former = ca.account_url(), ca.known_account()
+        wire.add(Fault("/acme/key-change", after=cut))
+        with pytest.raises(Problem):
+            ca.roll_over()
+        assert ca.known_account().is_rolling_over
+        assert ca.new_order("rolled-over.customer.example").url
+        after = ca.known_account()
+    assert (after.url, after.is_rolling_over, after.thumbprint != former.thumbprint) == (url, False, True)
+    assert wire.count("/acme/key-change") == 1
