@@ -103,7 +103,7 @@ class RedisLimits:
         with redis_errors():
             if not (self._redis.exists(health) if now is not None else self._redis.delete(health)):
                 return False  # as it nearly always is, for one command
-        return now is not None and bool(run(self._redis, "record_success", _health(ca), {"now": f"{now:.3f}"}))
+        return now is not None and bool(run(self._redis, "record_success", _health(ca), {"now": repr(float(now))}))
 
     def return_of(self, ca: str) -> CaReturn | None:
         """See `ports.Limits`."""
@@ -113,7 +113,7 @@ class RedisLimits:
 
     def keep_place(self, ca: str, back: CaReturn, place: str) -> None:
         """See `ports.Limits`."""
-        run(self._redis, "keep_place", _health(ca), {"at": f"{back.at:.3f}", "place": place})
+        run(self._redis, "keep_place", _health(ca), {"at": repr(back.at), "place": place})
 
     def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
         """See `ports.Limits`."""
