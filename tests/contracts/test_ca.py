@@ -59,6 +59,10 @@ def proved(services: Services, name: str) -> Order:
     return order
 
 
+def test_n37_a_ca_that_works_can_be_reached(ca: CertificateAuthority) -> None:
+    assert ca.is_reachable()
+
+
 def test_an_order_has_a_url_a_finalize_url_and_one_authorization(ca: CertificateAuthority) -> None:
     order = ca.new_order("a.customer.example")
     assert order.url != order.finalize_url
