@@ -5,6 +5,7 @@ import secrets
 from typing import cast
 
 import redis
+import structlog
 
 from issuer.domain import Account
 from issuer.ports import CaAccount
@@ -13,6 +14,8 @@ from issuer.store import keys, texts
 from issuer.store.connection import redis_errors
 from issuer.store.identity import RedisIdentity
 from issuer.store.scripts import run
+
+log = structlog.get_logger(__name__)
 
 
 class RedisAccounts(RedisIdentity):
@@ -28,7 +31,9 @@ class RedisAccounts(RedisIdentity):
         with redis_errors():
             ids = sorted(cast("set[str]", self._redis.smembers(keys.ACCOUNTS)))
             stored = self._redis.mget([keys.account_key(account_id) for account_id in ids]) if ids else []
-        return [texts.account(text) for text in cast("list[str | None]", stored) if text]
+        pairs = zip(ids, cast("list[str | None]", stored), strict=True)
+        readable = [_readable(account_id, text) for account_id, text in pairs if text]
+        return [account for account in readable if account]
 
     def create_account(self, account: Account) -> None:
         """See `ports.Store`."""
@@ -86,3 +91,12 @@ class RedisAccounts(RedisIdentity):
     def _text(self, key: str) -> str | None:
         with redis_errors():
             return cast("str | None", self._redis.get(key))
+
+
+def _readable(account_id: str, text: str) -> Account | None:
+    """An account; None, with a line in the log, if it is damaged."""
+    try:
+        return texts.account(text)
+    except Problem as problem:
+        log.error("damaged account", account=account_id, reason=problem.detail)  # noqa: TRY400 - no traceback is needed
+        return None

@@ -152,9 +152,13 @@ def _require_consistent(name: str, found: Record, values: Mapping[str, str]) -> 
 
 
 def account(text: str) -> Account:
-    """The inverse of `account_text`."""
-    values = _known(Account, json.loads(text))
-    return Account(**values | {"plan": Plan(values["plan"])})
+    """The inverse of `account_text`. Raises Problem(damaged-record) if it cannot be read."""
+    try:
+        values = _known(Account, json.loads(text))
+        return _checked(Account(**values | {"plan": Plan(values["plan"])}))
+    except NOT_READABLE as error:
+        detail = f"the account of a customer: {type(error).__name__}"
+        raise Problem(ProblemType.DAMAGED_RECORD, detail) from None
 
 
 def ca_account(text: str) -> CaAccount:

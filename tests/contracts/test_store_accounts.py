@@ -222,3 +222,15 @@ def test_f02_no_repr_of_an_account_shows_its_key(one: Account | CaAccount) -> No
     for text in (repr(one), str(one), repr([one])):
         assert "a" * 64 not in text
         assert "encrypted" not in text
+
+
+@pytest.mark.parametrize("text", ["null", "{", '["a", "list"]', '{"id": "alice"}', '{"id": 7, "plan": "https"}'])
+def test_n25_a_damaged_account_harms_no_other(store: RedisStore, text: str) -> None:
+    store.create_account(ALICE)
+    store.create_account(replace(ALICE, id="bob"))
+    store._redis.set("issuer:account:alice", text)
+    assert store.accounts() == [replace(ALICE, id="bob")]
+    assert store.account("bob")
+    with pytest.raises(Problem) as raised:
+        store.account("alice")
+    assert raised.value.type is ProblemType.DAMAGED_RECORD
