@@ -23,7 +23,7 @@ from issuer.domain import Certificate, Domain, Reason, Record, RenewalWindow, St
 from issuer.ports import CaPolicy, RenewalInfo
 from issuer.sandbox import Sandbox
 from issuer.store import RedisStore, connect
-from tests.fakes import NOW, FakeClock, fake_services, with_settings
+from tests.fakes import NOW, FakeCa, FakeClock, fake_services, with_settings
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 from tests.writes import open_issuance
 
@@ -40,6 +40,7 @@ class Ca:
     """An imagined CA: it says when to renew, and signs nothing. From `revoked_at` on all that is older must go."""
 
     clock: FakeClock
+    template: FakeCa
     directory_url: str = "https://ca.example/directory"
     policy: CaPolicy = field(default_factory=CaPolicy)
     revoked_at: float = NOW
@@ -48,9 +49,8 @@ class Ca:
     asked: int = 0
 
     def __post_init__(self) -> None:
-        template = fake_services().cas[0]
-        key = template._key
-        self._leaf = template._sign(key.public_key(), ["track.customer.example"])
+        key = self.template._key
+        self._leaf = self.template._sign(key.public_key(), ["track.customer.example"])
         self._der = self._leaf.public_bytes(Encoding.DER)
         self._serial = self._leaf.serial_number.to_bytes(20)
 
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
         store = RedisStore(connect(f"{sandbox.redis()}/0"))
         services = fake_services(store)
-        ca = Ca(services.clock)
+        ca = Ca(services.clock, services.cas[0])
         pace = (options.pace or services.settings.renewals_per_second) * count / MILLION
         fleet = SimulatedFleet(with_settings(replace(services, cas=(ca,)), renewals_per_second=pace))
         print(f"filling a real Redis with {count:,} domains", flush=True)
