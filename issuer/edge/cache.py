@@ -51,6 +51,7 @@ class BundleCache:
             version = self._services.feed.edge_version(name)
             self._ask_again_at = 0.0
             if cached and cached.version == version:
+                self._missing_since.pop(name, None)
                 return cached
             self._services.store.require_own(max_age_seconds=0 if cached else KNOWN_SECONDS)
             current = look(self._services, name)

