@@ -43,6 +43,17 @@ def is_directory(directory_url: str, text: str) -> bool:
     return bool(_spellings(text) & _of_ca(directory_url))
 
 
+def canonical(text: str) -> str:
+    """One of the forms of a text, the same for most of the ways to write it: without upper case, colons and what
+    OpenSSL prints before it; a common name also without `CN=`."""
+    value = PREFIX.sub("", _normal(text)).rstrip("/")
+    if DECIMAL.fullmatch(value):
+        return _hex(f"{int(value):x}")
+    if HEX.fullmatch(value):
+        return _hex(value)
+    return value.removeprefix("cn=") if value.count("=") == 1 else value
+
+
 def issuer_of(certificate: Certificate) -> str:
     """The common name of the issuer of the leaf, else its subject, for people; empty if the chain cannot be read."""
     above = _above_leaf(certificate.chain)

@@ -96,20 +96,20 @@ def begin(services: Services, selection: Selection, *, per_second: float | None 
             raise Problem(ProblemType.NOT_FOUND, name, message="there is no certificate to renew", hint=hint)
     selection, now = Selection(names, selection.issued_by.strip()), services.clock()
     if anew:
-        services.store.end_renewal_run(str(selection))
-    asked_at = services.store.renewal_run(str(selection), now=now, seconds=KEPT_SECONDS)
+        services.store.end_renewal_run(_key(services, selection))
+    asked_at = services.store.renewal_run(_key(services, selection), now=now, seconds=KEPT_SECONDS)
     return Run(selection, asked_at, asked_at < now, per_second)
 
 
 def end(services: Services, run: Run) -> None:
     """End a run: the next call for its selection begins anew. What is marked is renewed all the same."""
-    services.store.end_renewal_run(str(run.selection))
+    services.store.end_renewal_run(_key(services, run.selection))
 
 
 def mark(services: Services, run: Run, names: Sequence[str] | None = None) -> Iterator[Tally]:
     """Look at the selected certificates (or at those of `names`), and mark those that are neither renewed nor marked
     yet. Yields the same tally after each page; the last one is complete. May be called again at any time."""
-    services.store.renewal_run(str(run.selection), now=run.asked_at, seconds=KEPT_SECONDS)
+    services.store.renewal_run(_key(services, run.selection), now=run.asked_at, seconds=KEPT_SECONDS)
     tally, seen = Tally(), set[str]()
     for page in _pages(services, run.selection) if names is None else _cut(names):
         new = [name for name in page if name not in seen]  # what is renewed meanwhile comes again, by its new expiry
@@ -132,6 +132,20 @@ def look(services: Services, run: Run, names: Sequence[str]) -> Tally:
         if found := set(again.selected) - set(names):
             *_, tally = mark(services, run, [*names, *sorted(found)])
     return tally
+
+
+def _key(services: Services, selection: Selection) -> str:
+    """By what a call finds an earlier one for the same selection, however its issuer is spelled."""
+    if not selection.issued_by:
+        return str(selection)
+    found = _directories(services, selection) or [issued_by.canonical(selection.issued_by)]
+    return str(Selection(issued_by=" ".join(found)))
+
+
+def _directories(services: Services, selection: Selection) -> list[str]:
+    """The directory URLs of the CAs that the selection names by URL or host."""
+    urls = [ca.directory_url for ca in services.cas]
+    return [url for url in urls if issued_by.is_directory(url, selection.issued_by)]
 
 
 def _is_selected(run: Run, domain: Domain, tally: Tally) -> bool:
@@ -161,8 +175,9 @@ def _count(services: Services, run: Run, record: Record, certificate: Certificat
 
 
 def _mark(services: Services, run: Run, name: str, tally: Tally, now: float) -> None:
-    """Mark a record, with the next free time of the run."""
-    at = max(now, tally.last_at + 1 / run.per_second) if run.per_second else now
+    """Mark a record, with the next free time of the run, but not after the renewal that is planned anyway."""
+    free_at = tally.last_at + 1 / run.per_second if run.per_second and tally.last_at else now
+    at = now
 
     def change(record: Record | None) -> Record | None:
         certificate = record.domain.certificate if record else None
@@ -170,6 +185,8 @@ def _mark(services: Services, run: Run, name: str, tally: Tally, now: float) -> 
             return None
         if (record.domain.forced_since or 0) >= run.asked_at:
             return None
+        nonlocal at
+        at = max(now, min(free_at, record.domain.renew_at or certificate.not_after))
         facts = {"why": "by name" if run.selection.names else str(run.selection), "at": at}
         marked = record.with_domain(forced_since=run.asked_at, forced_at=at)
         return marked.with_event(now, EventType.RENEWAL_FORCED, facts, by=By.OPERATOR)
@@ -177,7 +194,7 @@ def _mark(services: Services, run: Run, name: str, tally: Tally, now: float) -> 
     try:
         if services.store.update(name, change, now=now):
             tally.marked += 1
-            tally.last_at = at
+            tally.last_at = max(tally.last_at, at)
     except Problem as problem:
         if problem.type is not ProblemType.BUSY:  # a worker of an earlier release: the next look tries again
             raise
@@ -197,9 +214,7 @@ def _pages(services: Services, selection: Selection) -> Iterator[Sequence[str]]:
         yield from _cut(selection.names)
         return
     is_found = False
-    for url in [
-        ca.directory_url for ca in services.cas if issued_by.is_directory(ca.directory_url, selection.issued_by)
-    ]:
+    for url in _directories(services, selection):
         name = ""
         while names := services.store.names_of(Listing.CA, url, after=name, limit=PAGE):
             yield names

@@ -67,7 +67,7 @@ def renew(
             tally = _followed(services, run, tally)
     except KeyboardInterrupt:
         raise click.ClickException("interrupted; what is marked is renewed all the same, so call this again") from None
-    action.end(services, run)
+    _patiently(lambda: action.end(services, run))
     _report(tally, is_over=not no_wait)
 
 

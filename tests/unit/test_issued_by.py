@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from issuer.actions.issued_by import is_issued_by, issuer_of
+from issuer.actions.issued_by import canonical, is_issued_by, issuer_of
 from issuer.domain import Certificate
 from tests.scripted.chains import pem
 
@@ -89,6 +89,23 @@ ALONE_FORMS = ["YR1", "C=US, O=Let's, Inc, CN=YR1", with_colons(KEY_ID), CA]
 @pytest.mark.parametrize("text", FORMS, ids=range(len(FORMS)))
 def test_n22_an_issuer_may_be_named_by_all_that_an_operator_has_in_hand(text: str) -> None:
     assert is_issued_by(CERTIFICATE, text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["YR1", " yr1 ", "CN = YR1", "issuer=CN=YR1", '"YR1"'], "yr1"),
+        (["0f00ba12", "F00BA12", "0x0F00BA12", "0f:00:ba:12", "serial=0F00BA12"], "f00ba12"),
+        ([with_colons(SHA256), f"sha256 Fingerprint={with_colons(SHA256)}"], SHA256.lstrip("0")),
+        (["100000000000000000000", "56BC75E2D63100000"], "56bc75e2d63100000"),
+        ([CA, f"{CA}/", CA.upper()], CA),
+        (["C = US, O = X, CN = YR1", "C=US,O=X,CN=YR1"], "c=us,o=x,cn=yr1"),
+        (["", " "], ""),
+    ],
+    ids=range(7),
+)
+def test_n22_one_issuer_in_several_spellings_is_the_same(texts: list[str], expected: str) -> None:
+    assert {canonical(text) for text in texts} == {expected}
 
 
 @pytest.mark.parametrize("text", OTHERS, ids=range(len(OTHERS)))

@@ -119,6 +119,47 @@ def test_n22_the_pace_is_that_of_the_call_in_the_records(
     assert max(times) - min(times) == pytest.approx(seconds, abs=3)
 
 
+@pytest.mark.parametrize("pace", [1e-6, 1e-9, 1e-12, 1e-300, 5e-324, float("inf"), float("nan")])
+def test_n22_no_pace_delays_a_renewal_beyond_the_planned_one(
+    fleet: SimulatedFleet, services: Services, pace: float
+) -> None:
+    fleet.issued(*NAMES)
+    planned = {name: fleet.record(name).renewal_start_at for name in NAMES}
+    marked(services, per_second=pace)
+    starts = {name: fleet.record(name).renewal_start_at for name in NAMES}
+    assert min(starts.values()) == services.clock(), "the first need not wait"
+    assert all(starts[name] <= planned[name] for name in NAMES)
+    for name in NAMES:
+        assert any("has asked for a new certificate" in event["text"] for event in timeline(fleet.record(name)))
+    fleet.run(70 * DAY)
+    assert fleet.words() == {Status.ACTIVE: 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("Fake CA", "fake ca"),
+        (" CN = Fake  CA", "Fake CA"),
+        ("Fake CA", "issuer=CN=Fake CA"),
+        ("https://CA.example/directory/", "https://ca.example/directory"),
+        ("https://ca.example/directory", "ca.example"),
+    ],
+)
+def test_n22_a_call_goes_on_with_one_that_spelled_the_issuer_in_another_way(
+    fleet: SimulatedFleet, services: Services, text: str, other: str
+) -> None:
+    fleet.issued(*NAMES)
+    run = renew.begin(services, Selection(issued_by=text))
+    *_, tally = renew.mark(services, run)
+    fleet.run(HOUR)
+    again = renew.begin(services, Selection(issued_by=other))
+    assert (again.asked_at, again.is_resumed) == (run.asked_at, True)
+    *_, tally = renew.mark(services, again)
+    assert (sorted(tally.renewed), tally.marked) == (sorted(NAMES), 0)
+    renew.end(services, again)
+    assert not renew.begin(services, Selection(issued_by=text)).is_resumed
+
+
 def test_n22_it_goes_no_faster_than_the_settings() -> None:
     services = fake_services(renewals_per_second=0.05)
     fleet = SimulatedFleet(services)
