@@ -32,17 +32,19 @@ def after_no(lookup: CnameLookup) -> str:
     name, end = lookup.chain[0], lookup.chain[-1]
     if lookup.strays and lookup.theirs & lookup.ours and not lookup.by_cname:
         return f"remove the record {_records(end, lookup.strays)}"
-    return "" if lookup.chain[1:] or not is_apex(lookup.queries, name) else _for_apex(lookup)
+    return _for_apex(lookup) if is_apex(lookup.queries, name) else ""
 
 
 def _for_apex(lookup: CnameLookup) -> str:
-    name = text_of(lookup.chain[0])
+    owner, *hops = lookup.chain
+    name = text_of(owner)
     cannot = f"{name} is the apex of its zone and cannot have a CNAME"
     if lookup.by_cname:
         return f"{cannot}, so it cannot prove whose it is: use a name below it, such as www.{name}"
     ours = lookup.target_addresses()
-    records = f", or {_records(lookup.chain[0], ours)}" if ours else ""
-    instead = f", in place of {_records(lookup.chain[0], lookup.strays)}" if lookup.strays else ""
+    records = f", or {_records(owner, ours)}" if ours else ""
+    former = f"{name} CNAME {text_of(hops[0])}" if hops else _records(owner, lookup.strays)
+    instead = f", in place of {former}" if former else ""
     return f"{cannot}: create an ALIAS or ANAME record to {listed(lookup.targets)}{records}{instead}"
 
 

@@ -4,13 +4,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from dns.message import ANSWER
 from dns.name import Name
-from dns.rdataclass import IN
 from dns.rdatatype import AAAA, CNAME, A, RdataType
-from dns.resolver import Answer
 
-from issuer.dns.queries import HOPS, NoSuchNameError, Queries, UnansweredError, name_of, text_of
+from issuer.dns.queries import HOPS, NoSuchNameError, Queries, UnansweredError, hop_of, text_of
 from issuer.ports import Verdict
 
 FAMILIES = (A, AAAA)
@@ -138,9 +135,10 @@ class CnameLookup:
 
     def _cname(self, name: Name) -> Name | None:
         try:
-            return _hop(self.queries.resolve(name, CNAME))
+            return hop_of(self.queries.resolve(name, CNAME).response, name)
         except (NoSuchNameError, UnansweredError) as error:
-            return self._cname_by_addresses(name, error)
+            hop = error.hop if isinstance(error, NoSuchNameError) else None
+            return hop or self._cname_by_addresses(name, error)
 
     def _cname_by_addresses(self, name: Name, error: NoSuchNameError | UnansweredError) -> Name | None:
         """The CNAME of a name whose servers do not answer that question as they should, as some load balancers: it
@@ -152,11 +150,12 @@ class CnameLookup:
                 answer = self.queries.resolve(name, family)
             except UnansweredError as another:
                 failed.append(another)
-            except NoSuchNameError:
-                continue
+            except NoSuchNameError as another:
+                if another.hop:
+                    return another.hop
             else:
                 if answer.response.answer:
-                    return _hop(answer)
+                    return hop_of(answer.response, name)
                 is_empty = True
         if isinstance(error, UnansweredError):
             raise error
@@ -180,12 +179,6 @@ class CnameLookup:
         words = f"the address{'es' * (len(shown) > 1)} {', '.join(shown)}" if shown else "no address"
         words = f", beside ours, {words}" if beside_ours else f" {words}"
         return f"has{words}" if self.chain[1:] else f"has no CNAME and{words}"
-
-
-def _hop(answer: Answer) -> Name | None:
-    """The CNAME of the name that was asked for, if the answer has one."""
-    records = answer.response.get_rrset(ANSWER, answer.qname, IN, CNAME)
-    return name_of(records[0].to_text()) if records else None
 
 
 def listed(targets: Sequence[Name]) -> str:

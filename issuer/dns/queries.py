@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from dns import rcode
 from dns.exception import DNSException, Timeout
-from dns.message import Message, QueryMessage
+from dns.message import ANSWER, Message, QueryMessage
 from dns.name import Name, from_text
 from dns.nameserver import Nameserver
 from dns.rdataclass import IN
-from dns.rdatatype import NS, SOA, RdataType
+from dns.rdatatype import CNAME, NS, SOA, RdataType
 from dns.resolver import Answer
 
 from issuer.dns.exchange import ask
@@ -20,7 +20,12 @@ SILENT = "no answer in time"
 
 
 class NoSuchNameError(Exception):
-    """A clear answer: there is no such name (NXDOMAIN)."""
+    """A clear answer: there is no such name (NXDOMAIN). hop: the CNAME of the name, if the answer has one: then it is a
+    further name that does not exist (RFC 6604 §3)."""
+
+    def __init__(self, words: str, hop: Name | None = None) -> None:
+        super().__init__(words)
+        self.hop = hop
 
 
 class UnansweredError(Exception):
@@ -109,13 +114,21 @@ def text_of(name: Name) -> str:
     return name.to_text(omit_final_dot=True)
 
 
+def hop_of(response: Message, name: Name) -> Name | None:
+    """The CNAME of a name, if the response has one."""
+    records = response.get_rrset(ANSWER, name, IN, CNAME)
+    return name_of(records[0].to_text()) if records else None
+
+
 def _answer(name: Name, rdtype: RdataType, response: Message) -> Answer:
     """The clear answer in a response. Raises NoSuchNameError, _LameError, or DNSException if it contradicts itself."""
     assert isinstance(response, QueryMessage)
     match response.rcode():
         case rcode.NXDOMAIN:
-            response.resolve_chaining()
-            raise NoSuchNameError(text_of(name))
+            hop = hop_of(response, name)
+            if hop is None or rdtype is not CNAME:
+                response.resolve_chaining()
+            raise NoSuchNameError(text_of(name), hop)
         case rcode.NOERROR if not _is_referral(response):
             return Answer(name, rdtype, IN, response)
         case rcode.NOERROR:

@@ -49,6 +49,8 @@ TOKEN = "0" * 32
         ),
         ({(NAME, "AAAA"): [FOREIGN_AAAA]}, f", in place of {NAME} AAAA {FOREIGN_AAAA}"),
         ({(NAME, "TXT"): ["here"]}, ""),
+        ({(NAME, "CNAME"): ["other.test."]}, f", in place of {NAME} CNAME other.test"),
+        ({(NAME, "CNAME"): ["lb.test."], ("lb.test", "A"): [FOREIGN_A]}, f", in place of {NAME} CNAME lb.test"),
     ],
 )
 def test_n24_an_apex_gets_an_alias_or_our_addresses(at_the_apex: Zone, records: Zone, instead: str) -> None:

@@ -71,6 +71,27 @@ def test_n16_a_cname_before_the_addresses_is_followed(failure: str, below: str, 
         assert DnsResolver([EDGE], [server.address]).points_here(NAME, below).verdict is YES
 
 
+@ODD_SERVERS
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_n16_a_cname_whose_target_does_not_exist_is_there_all_the_same(failure: str, length: int) -> None:
+    with dns_server(OURS | chain(length, "gone.test."), follow=True, odd=("CNAME", failure)) as server:
+        finding = DnsResolver([EDGE], [server.address]).points_here(NAME)
+    hops = f"{NAME} is a CNAME to {'h1' if length > 1 else 'gone'}.test"
+    assert finding.verdict is (NO if failure == "NXDOMAIN" else UNKNOWN)
+    assert finding.summary.startswith(hops)
+
+
+@pytest.mark.parametrize("below", ["", TOKEN])
+@pytest.mark.parametrize("odd", [("CNAME", "NXDOMAIN"), ("CNAME", "SERVFAIL"), ("", "")])
+def test_n16_a_server_that_does_not_know_our_target_shows_the_cname(below: str, odd: tuple[str, str]) -> None:
+    target = f"{below}.{EDGE}" if below else EDGE
+    with dns_server({(NAME, "CNAME"): [f"{target}."]}, follow=True, odd=odd) as server:
+        finding = DnsResolver([EDGE], [server.address]).points_here(NAME, below)
+    assert finding.verdict is UNKNOWN, "it is our target that has no address"
+    assert "create" not in finding.hint
+    assert finding.summary.startswith(f"{NAME} is a CNAME to {target}; ")
+
+
 @pytest.mark.parametrize(
     ("answers", "verdict"),
     [
