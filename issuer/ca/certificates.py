@@ -10,7 +10,7 @@ from issuer.ca import documents, problems
 from issuer.ca.meanings import Resource
 from issuer.ca.session import Session
 from issuer.ca.signing import Signer
-from issuer.ca.transport import Answer, Refusal, unusable
+from issuer.ca.transport import SERVER_ERROR, Answer, Refusal, unusable
 from issuer.ports import RenewalInfo
 from issuer.problem import Problem, ProblemType
 
@@ -59,7 +59,7 @@ class Certificates:
         try:
             answer = self._session.transport.get(f"{url}/{certificate_id}")
         except Refusal as refusal:
-            if refusal.answer.status < problems.SERVER_ERROR and refusal.answer.status not in problems.LATER:
+            if refusal.answer.status < SERVER_ERROR and refusal.answer.status not in problems.LATER:
                 raise Problem(ProblemType.NO_RENEWAL_INFO, f"status {refusal.answer.status}") from None
             raise problems.from_refusal(refusal, self._session.clock(), Resource.RENEWAL_INFO) from None
         window = documents.window(certificate_id, answer.json())

@@ -12,7 +12,7 @@ import urllib3
 
 from issuer.ca import meanings
 from issuer.ca.meanings import Meaning, Resource
-from issuer.ca.transport import Refusal
+from issuer.ca.transport import SERVER_ERROR, TOO_MANY_REQUESTS, Refusal, error_type
 from issuer.problem import Problem, ProblemType
 
 DEFAULT_RATE_LIMIT_SECONDS = 3600
@@ -24,8 +24,6 @@ MAX_CHARACTERS = 1000
 MAX_DEPTH = 4
 """How many levels of subproblems are read."""
 CONFLICT = 409
-TOO_MANY_REQUESTS = 429
-SERVER_ERROR = 500
 LATER = frozenset({TOO_MANY_REQUESTS, 503})
 """HTTP statuses that mean «not now», and do not judge the request itself."""
 
@@ -121,7 +119,7 @@ def _deciding_type(document: dict[str, Any]) -> str:
 
 def _type(document: dict[str, Any]) -> str:
     """The last part of a problem's URN, or an empty string."""
-    return plain(document.get("type")).rpartition(":")[2]
+    return error_type(plain(document.get("type")))
 
 
 def _at(text: str, now: float) -> float | None:

@@ -33,7 +33,10 @@ NONCE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 """RFC 8555 §6.5.1. A nonce is opaque: it is never decoded."""
 URL = re.compile(r"[!-\[\]-~]+", re.ASCII)
 """The characters of a URL (RFC 3986 §2), without the backslash, which some read as a slash."""
+TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
+NO_TYPE = "about:blank"
+"""The type of a problem document that says no more than its HTTP status (RFC 9457 §4.2.1); ACME servers send others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
     def type(self) -> str:
         """The last part of the problem's URN, or an empty string."""
         urn = self.problem.get("type")
-        return urn.rpartition(":")[2] if isinstance(urn, str) else ""
+        return error_type(urn) if isinstance(urn, str) else ""
 
     @property
     def is_unexplained(self) -> bool:
@@ -142,10 +145,9 @@ class Transport:
         until = time.monotonic() + self._longest_seconds
         is_repeated = False
         for _ in range(BAD_NONCE_TRIES):
-            nonce = self._nonce(new_nonce_url)
-            answer = self._request("POST", url, body=jws(payload, signer, url=url, nonce=nonce))
             try:
-                return _accepted(answer)
+                nonce = self._nonce(new_nonce_url)
+                return _accepted(self._request("POST", url, body=jws(payload, signer, url=url, nonce=nonce)))
             except Refusal as refusal:
                 if refusal.is_unexplained and not is_repeated:
                     is_repeated = True
@@ -157,8 +159,15 @@ class Transport:
         raise unusable("the CA refused every nonce")
 
     def fetch_nonce(self, new_nonce_url: str) -> None:
-        """Fetch a fresh nonce for the next POST (§7.2). Raises Refusal, Problem(ca-unavailable)."""
-        _accepted(self._request("HEAD", new_nonce_url))
+        """Fetch a fresh nonce for the next POST (§7.2). Raises Refusal if the CA fails or limits requests, and else
+        Problem(ca-unavailable): what it answers here, such as 404, says nothing about what the POST is for."""
+        try:
+            _accepted(self._request("HEAD", new_nonce_url))
+        except Refusal as refusal:
+            status = refusal.answer.status
+            if status >= SERVER_ERROR or status == TOO_MANY_REQUESTS:
+                raise
+            raise unusable(f"the CA gave no nonce, but status {status}") from None
 
     def _nonce(self, new_nonce_url: str) -> str:
         try:
@@ -211,6 +220,11 @@ def _origin(url: str) -> tuple[str, str, int]:
     if not parts.hostname or not port or parts.username is not None:
         raise ValueError("not a web URL")
     return parts.scheme, parts.hostname, port
+
+
+def error_type(urn: str) -> str:
+    """The last part of a problem's URN (RFC 8555 §6.7), or an empty string."""
+    return "" if urn == NO_TYPE else urn.rpartition(":")[2]
 
 
 def unusable(detail: str) -> Problem:

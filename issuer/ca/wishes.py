@@ -11,10 +11,10 @@ from itertools import combinations
 import structlog
 
 from issuer.ca import problems
-from issuer.ca.transport import Answer, Refusal
+from issuer.ca.transport import SERVER_ERROR, TOO_MANY_REQUESTS, Answer, Refusal
 from issuer.problem import Problem, ProblemType
 
-CONFLICT, TOO_MANY_REQUESTS, SERVER_ERROR = 409, 429, 500
+CONFLICT = 409
 SUSPECTS = {"alreadyReplaced": {"replaces"}, "invalidProfile": {"profile"}}
 """The error types that are about one member of an order."""
 ABOUT_OTHERS = frozenset(

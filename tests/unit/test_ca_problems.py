@@ -276,7 +276,7 @@ def test_c11_a_subproblem_does_not_decide_but_is_shown() -> None:
         ({}, ""),
         ({"detail": "  why  "}, "why"),
         ({"type": f"{URN}dns"}, "dns"),
-        ({"type": "about:blank", "detail": "why"}, "why (blank)"),
+        ({"type": "about:blank", "detail": "why"}, "why"),
         ({"detail": 7}, "7"),
         ({"detail": "why", "subproblems": None}, "why"),
         ({"detail": "why", "subproblems": []}, "why"),

@@ -9,7 +9,7 @@ import pytest
 from issuer import keys
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
-from issuer.domain import Record, Status, status
+from issuer.domain import Record, Status, Step, status
 from issuer.keys import Vault, new_encryption_key
 from issuer.ports import CaPolicy, Services
 from issuer.problem import ProblemType
@@ -19,7 +19,7 @@ from tests.integration.answers import KEY, problem_of, refusing
 from tests.real import opened
 from tests.scripted import ScriptedCa
 from tests.scripted.answers import Refused
-from tests.time_travel import lived
+from tests.time_travel import HOUR, lived
 from tests.wire import Answer, Fault, cut
 
 RESOURCES = ("/newAccount", "/newOrder", "/authorization/", "/challenge/", "/finalize/", "/order/", "/certificate/")
@@ -95,6 +95,7 @@ def test_n06_a_page_at_a_revocation_and_a_roll_over(client: AcmeAuthority, ca: S
         (lambda: (500, {}, b""), 2),
         (lambda: (503, {"Content-Type": "application/json"}, b'{"message": "overloaded"}'), 2),
         (lambda: (500, {}, b"[]"), 2),
+        (lambda: (502, {}, b'{"type": "about:blank", "title": "Bad Gateway"}'), 2),
         (refusing(500, "serverInternal"), 1),
         (refusing(503, "rateLimited"), 1),
         (lambda: page(503, **{"Retry-After": "90"}), 1),
@@ -109,6 +110,32 @@ def test_n06_once_more_and_only_if_nothing_explains_it(
     ca.add(Fault("/newOrder", times=9, before=answer))
     assert problem_of(lambda: client.new_order(NAME)).type is ProblemType.CA_UNAVAILABLE
     assert ca.count("/newOrder") == requests
+
+
+@pytest.mark.parametrize("code", [403, 404, 405, 409, 500])
+@pytest.mark.parametrize("step", [Step.CHALLENGE, Step.FINALIZE])
+def test_n06_a_failure_at_the_nonce_is_none_of_what_was_to_be_asked(
+    services: Services, ca: ScriptedCa, step: Step, code: int
+) -> None:
+    opened(services, NAME)
+    lived(services, until=step)
+    services.cas[0]._session.transport._nonces.clear()
+    ca.add(Fault("/newNonce", before=lambda: page(code)))
+    record = lived(services, HOUR)
+    assert status(record, services.clock()) is Status.ACTIVE
+    assert (ca.count("/newOrder"), record.issuance.tries) == (1, int(code < 500))
+
+
+@pytest.mark.parametrize("resource", ["/authorization/", "/finalize/", "/certificate/"])
+def test_n06_a_problem_document_that_names_no_problem_is_not_the_cas(
+    services: Services, ca: ScriptedCa, resource: str
+) -> None:
+    """A gateway in front of the CA sends one (RFC 9457 §4.2.1)."""
+    body = b'{"type": "about:blank", "title": "Not Found", "status": 404}'
+    ca.add(Fault(resource, before=lambda: (404, {"Content-Type": "application/problem+json"}, body)))
+    opened(services, NAME)
+    assert status(lived(services, HOUR), services.clock()) is Status.ACTIVE
+    assert ca.count("/newOrder") == 1
 
 
 NONCES = {
