@@ -234,6 +234,8 @@ def _answered(
     # A CA may refuse an answer because an interrupted run has given it; that is no problem before it lasts.
     is_again = issuance.is_answered
     told = [problem for problem in undelivered if is_again or problem.type is ProblemType.CA_UNAVAILABLE]
+    if error and error.type is not ProblemType.CA_SLOW:  # what the CA shows says more than that it refuses to be told
+        told = [error]
     answered = replace(issuance, is_answered=True, answered_at=now, waiting_since=issuance.waiting_since or now)
     return Wait(record.with_issuance(answered), problem=next(iter(told), error))
 

@@ -24,8 +24,8 @@ class Authorizations:
         ask_again_at = problems.retry_after(answer.headers, self._session.clock())
         if state == "valid":
             return Authorization(is_valid=True)
-        if state not in documents.UNFINISHED:
-            return Authorization(problem=documents.failure(document, f"the authorization is {state}"))
+        if problem := documents.ended(document):
+            return Authorization(problem=problem)
         challenge = documents.challenge(document)
         if challenge is None:
             raise Problem(ProblemType.CA_REFUSED, "the CA offers no HTTP-01 challenge for the domain")

@@ -16,7 +16,10 @@ from issuer.problem import Problem, ProblemType
 
 UNFINISHED = frozenset({"pending", "processing"})
 """States of an authorization whose validation is not over. Only drafts of RFC 8555 had `processing`."""
-AUTHORIZATION_STATES = UNFINISHED | {"valid", "invalid", "deactivated", "expired", "revoked"}
+ENDED = frozenset({"invalid", "deactivated", "expired", "revoked"})
+AUTHORIZATION_STATES = UNFINISHED | ENDED | {"valid"}
+ENDED_ORDER = ("deactivated", "expired", "revoked", "canceled", "cancelled")
+"""Words for an invalid order that RFC 8555 does not have."""
 CHALLENGE_STATES = ("pending", "processing", "valid", "invalid")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 """The tokens that are published (§8.3). A token is opaque: it is never decoded."""
@@ -58,6 +61,8 @@ def order(document: dict[str, Any], *, is_new: bool) -> messages.Order:
     urls = ("authorizations", "finalize")
     required, optional = (("status", *urls), ()) if is_new else (("status",), urls)
     present = {name: value for name, value in document.items() if value is not None}
+    if document.get("status") in ENDED_ORDER:
+        present["status"] = "invalid"
     parsed_order = parsed(messages.Order, present, *required, optional=(*optional, "certificate"))
     authorizations = parsed_order.authorizations or ()
     if not isinstance(authorizations, tuple) or len(authorizations) > MAX_AUTHORIZATIONS:
@@ -108,10 +113,27 @@ def parsed(
         raise unusable(f"the CA's {kind.__name__} cannot be read ({type(error).__name__})") from None
 
 
-def failure(authorization: dict[str, Any], found: str) -> Problem:
-    """Why an authorization cannot be used. found: what to say if it gives no reason."""
+def failure(authorization: dict[str, Any], found: str, type_: ProblemType = ProblemType.VALIDATION_FAILED) -> Problem:
+    """Why an authorization cannot be used. found, type_: what to say if it gives no reason that decides."""
     no_reason = {"detail": found}
-    return problems.from_document(next(iter(errors(authorization)), no_reason), ProblemType.VALIDATION_FAILED)
+    return problems.from_document(next(iter(errors(authorization)), no_reason), type_)
+
+
+def ended(authorization: dict[str, Any]) -> Problem | None:
+    """Why an authorization has ended; None if it has not. Only an invalid one says that a validation has failed: the
+    others were withdrawn, or used too late (§7.1.6)."""
+    state = authorization.get("status")
+    if state not in ENDED:
+        return None
+    type_ = ProblemType.VALIDATION_FAILED if state == "invalid" else ProblemType.ORDER_LOST
+    return failure(authorization, f"the authorization is {state}", type_)
+
+
+def without_reason(order: dict[str, Any]) -> Problem:
+    """Why an order has failed that gives no reason."""
+    status = order.get("status")
+    reason = {"detail": f"the order is {status}"} if status in ENDED_ORDER else None
+    return problems.from_document(reason, ProblemType.ORDER_LOST)
 
 
 def errors(authorization: dict[str, Any]) -> list[dict[str, Any]]:

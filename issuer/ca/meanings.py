@@ -7,7 +7,7 @@ challenge, about our account or the profile as the answer to a new order, and ab
 from enum import StrEnum
 from typing import NamedTuple
 
-from issuer.problem import ProblemType
+from issuer.problem import Actor, ProblemType
 
 
 class Resource(StrEnum):
@@ -26,12 +26,13 @@ class Resource(StrEnum):
 
 
 class Meaning(NamedTuple):
-    """The Problem type of an ACME error type, the hint for whoever must act, and two members of `Problem`."""
+    """The Problem type of an ACME error type, the hint for whoever must act, and three members of `Problem`."""
 
     type: ProblemType
     hint: str = ""
     is_of_one_order: bool = False
     leaves_ca: bool = False
+    actor: Actor | None = None
 
 
 class Row(NamedTuple):
@@ -77,7 +78,7 @@ CAA = Meaning(T.CAA, "allow the CA in the domain's CAA records, or remove them")
 LIMIT = Meaning(T.RATE_LIMITED, "no action is needed: it will be retried automatically when the CA allows it")
 DOWN = Meaning(T.CA_UNAVAILABLE)
 SLOW = Meaning(T.CA_SLOW)
-LOST = Meaning(T.ORDER_LOST)
+LOST_BY_PROFILE = Meaning(T.ORDER_LOST, PROFILE, leaves_ca=True, actor=Actor.PLATFORM)
 UNRESOLVED = Meaning(T.DNS_UNKNOWN, ANSWERING)
 
 
@@ -115,7 +116,7 @@ TYPES: dict[str, Row] = {
     "externalAccountRequired": _ours(BINDING),
     "incorrectResponse": _validation(POINTING),
     "invalidContact": _ours(CONTACT),
-    "invalidProfile": Row(LOST, BAD_PROFILE, BAD_PROFILE._replace(leaves_ca=True), NOT_ACCEPTED),
+    "invalidProfile": Row(LOST_BY_PROFILE, BAD_PROFILE, BAD_PROFILE._replace(leaves_ca=True), NOT_ACCEPTED),
     "malformed": Row(None, NOT_ACCEPTED, NOT_ACCEPTED, NOT_ACCEPTED),
     "orderNotReady": _anywhere(SLOW),
     "rateLimited": _anywhere(LIMIT),

@@ -106,8 +106,7 @@ class Orders:
         error, lost = document.get("error"), None
         failed = problems.from_document(error, ProblemType.ORDER_LOST) if isinstance(error, dict) and error else None
         if order.status == messages.STATUS_INVALID:
-            below = None if failed else self._error_below(authorization_urls)
-            lost = failed or problems.from_document(below, ProblemType.ORDER_LOST)
+            lost = failed or self._problem_below(authorization_urls) or documents.without_reason(document)
         return Order(
             url,
             finalize_url=finalize_url,
@@ -119,16 +118,19 @@ class Orders:
             error=failed,
         )
 
-    def _error_below(self, authorization_urls: tuple[str, ...]) -> Any:
-        """The error of a challenge below an order that has no error of its own; None if there is none."""
+    def _problem_below(self, authorization_urls: tuple[str, ...]) -> Problem | None:
+        """Why an order that gives no reason itself has failed: the first authorization of it that gives one, or that
+        has ended; None if there is none."""
+        found = []
         for url in authorization_urls:
             try:
-                errors = documents.errors(self._session.post(url, POST_AS_GET).json())
+                document = self._session.post(url, POST_AS_GET).json()
             except (Problem, Refusal):
                 continue
-            if errors:
-                return errors[0]
-        return None
+            if documents.errors(document):
+                return documents.ended(document) or documents.failure(document, "", ProblemType.ORDER_LOST)
+            found.append(documents.ended(document))
+        return next(filter(None, found), None)
 
 
 def _lost(url: str, refusal: Refusal) -> Order:

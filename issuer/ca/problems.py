@@ -68,7 +68,7 @@ def from_document(document: Any, default: ProblemType) -> Problem:
     document = document if isinstance(document, dict) else {}
     hint = f"{meanings.POINTING}; {meanings.REACHABLE}" if default is ProblemType.VALIDATION_FAILED else ""
     meaning = meanings.of_document(_deciding_type(document)) or Meaning(default, hint)
-    message = "the CA could not complete the order" if meaning.type is ProblemType.ORDER_LOST and document else ""
+    message = "the CA could not complete the order" if meaning.type is ProblemType.ORDER_LOST else ""
     return _problem(meaning, words(document) or "the CA gave no reason", message=message)
 
 
@@ -102,6 +102,7 @@ def _problem(meaning: Meaning, detail: str, retry_at: float | None = None, messa
         message=message,
         hint=meaning.hint,
         retry_at=retry_at,
+        actor=meaning.actor,
         is_of_one_order=meaning.is_of_one_order,
         leaves_ca=meaning.leaves_ca,
     )

@@ -119,8 +119,10 @@ def test_c07_an_authorization_that_is_lost_costs_its_order_alone(services: Servi
     ca.authorization_status = state
     opened(services, NAME)
     record = lived(services, 5)
-    assert record.issuance.problem.type is ProblemType.VALIDATION_FAILED
+    is_of_owner = state == "invalid"
+    assert record.issuance.problem.type is (ProblemType.VALIDATION_FAILED if is_of_owner else ProblemType.ORDER_LOST)
     assert state in record.issuance.problem.detail
+    assert ("CNAME" in record.issuance.problem.hint) is is_of_owner
     assert (record.issuance.step, record.issuance.order_url, record.issuance.tries) == (Step.ORDER, None, 1)
     ca.authorization_status = "pending"
     assert status(lived(services), services.clock()) is Status.ACTIVE

@@ -236,3 +236,35 @@ def test_n02_a_new_order_that_is_invalid_at_once_is_told(
     assert (record.issuance.step, record.issuance.problem.type.value, ca.count("/challenge/")) == (Step.ORDER, code, 0)
     assert error.get("detail", "the CA gave no reason") in str(record.issuance.problem)
     assert is_active(services, lived(services))
+
+
+@pytest.mark.parametrize("word", ["expired", "deactivated", "revoked", "canceled"])
+@pytest.mark.parametrize("path", ["/order/", "/finalize/"])
+def test_n02_an_order_that_has_ended_by_another_word_is_placed_again(
+    services: Services, ca: ScriptedCa, path: str, word: str
+) -> None:
+    def ended(answer: Answer) -> Answer:
+        return answer[0], answer[1], json.dumps(json.loads(answer[2]) | {"status": word}).encode()
+
+    ca.looks_until_valid = 1
+    ca.add(Fault(path, after=ended))
+    opened(services, NAME)
+    record = lived(services, 10)
+    assert (record.issuance.step, record.issuance.problem.type) == (Step.ORDER, ProblemType.ORDER_LOST)
+    assert f"could not complete the order: the order is {word}" in str(record.issuance.problem)
+    assert is_active(services, lived(services))
+    assert len(ca.orders.made) == 2
+
+
+@pytest.mark.parametrize("refused", [Refused(400, "malformed", "not pending"), Refused(409, "conflict", "busy")])
+def test_n02_an_answer_that_is_refused_does_not_hide_what_has_failed(
+    services: Services, ca: ScriptedCa, refused: Refused
+) -> None:
+    ca.soft_failure, ca.authorization_error = "processing", problem("connection", "no route to host")
+    opened(services, NAME)
+    lived(services, 5)
+    ca.add(Fault("/challenge/", FOR_GOOD, before=lambda: refused.answer))
+    lived(services, 10 * MINUTE)
+    body = shown(services)
+    assert (body["code"], body["must_act"]) == ("validation-failed", "owner")
+    assert "no route to host" in body["message"]

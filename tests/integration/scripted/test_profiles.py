@@ -10,13 +10,14 @@ from issuer.actions.prefer import prefer
 from issuer.domain import Record, Status, status
 from issuer.events import EventType
 from issuer.ports import Services
-from issuer.problem import ProblemType
+from issuer.problem import Actor, ProblemType
 from issuer.sandbox import LOOPBACK, Dns
 from issuer.wiring import build_services
 from tests.fakes import NAME, FakeClock
 from tests.real import opened, published, settings_for
 from tests.scripted import ScriptedCa
-from tests.time_travel import lived
+from tests.scripted.answers import problem
+from tests.time_travel import lived, shown
 from web.app import create_app
 
 P, Q = "shortlived", "tlsserver"
@@ -126,6 +127,25 @@ def test_n12_a_ca_that_refuses_a_required_profile_is_passed_over(
     record = issued_with(services_with(**({} if of_domain else required)), **(required if of_domain else {}))
     assert (profiles_of(ca), profiles_of(second)) == ([], [P])
     assert [type_ in reason for reason in refusals(record)] == [True]
+
+
+@pytest.mark.parametrize("of_domain", [{"required_profile": P}, {"profile": P}, {}])
+def test_n12_an_order_that_fails_for_its_profile_is_left_for_the_next_ca(
+    services_with, ca: ScriptedCa, second: ScriptedCa, of_domain: dict[str, str]
+) -> None:
+    ca.profiles, ca.order_error = OFFERED, problem("invalidProfile", "this profile is not for you")
+    record = issued_with(services_with(), **of_domain)
+    assert record.domain.certificate.ca == second.directory_url
+    assert ["not for you" in reason for reason in refusals(record)] == [True]
+
+
+def test_n12_with_one_ca_an_order_that_fails_for_its_profile_is_the_operators(services, ca: ScriptedCa) -> None:
+    ca.order_error = problem("invalidProfile", "this profile is not for you")
+    opened(services, NAME)
+    lived(services, 5)
+    body = shown(services)
+    assert body["must_act"] == Actor.PLATFORM
+    assert "the operator must set a profile that the CA offers" in body["message"]
 
 
 def test_n12_where_no_ca_has_a_required_profile_the_operator_is_told(services_with, second: ScriptedCa) -> None:
