@@ -7,8 +7,8 @@ asks the CA what already exists before it does anything. `outcomes` decides what
 
 from dataclasses import dataclass, replace
 
-from issuer import issued, keys, ownership
-from issuer.authorities import limits
+from issuer import keys, ownership
+from issuer.authorities import issued, limits
 from issuer.backoff import ANSWER_AGAIN, SELF_CHECK_AGAIN, is_answer_due, is_given_up
 from issuer.domain import Record, Step
 from issuer.events import EventType

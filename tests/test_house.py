@@ -24,6 +24,7 @@ SOURCES = sorted(path for folder in ("issuer", "web") for path in (ROOT / folder
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LINES_OF_A_FILE = 300
 LINES_OF_A_FUNCTION = 40
+ENTRIES_AT_THE_TOP = 31
 HASHES = r"(?: \\\n    --hash=sha256:[0-9a-f]{64})+"
 LINES_OF_A_LOCKS_HEAD = 2
 
@@ -77,6 +78,11 @@ def test_limits_are_in_order_soft_hard_lease_visibility() -> None:
 
 def test_the_page_of_the_settings_is_what_the_generator_prints() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == settings_markdown(), "run make settings"
+
+
+def test_the_package_has_few_entries_at_its_top() -> None:
+    entries = [path.name for path in (ROOT / "issuer").iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= ENTRIES_AT_THE_TOP, sorted(entries)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

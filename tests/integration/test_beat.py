@@ -1,5 +1,5 @@
 """N38: a SIGTERM ends beat, whatever it does at that moment. `…_which_celery_does_not` fails when a newer release makes
-`issuer.broker.Scheduler` needless."""
+`issuer.celery_app.broker.Scheduler` needless."""
 
 import signal
 import socket

@@ -1,7 +1,7 @@
 """Celery's connection to a real Redis that restarts or refuses commands (N19, N35, N39).
 
-The tests `…_which_kombu_does_not` fail when a newer release makes a part of `issuer/broker.py` needless: then remove
-that part.
+The tests `…_which_kombu_does_not` fail when a newer release makes a part of `issuer/celery_app/broker.py` needless:
+then remove that part.
 """
 
 import socket
@@ -17,7 +17,7 @@ from kombu import Connection as KombuConnection
 from kombu import Consumer, Exchange, Producer, Queue
 from kombu.common import ignore_errors
 
-from issuer import broker
+from issuer.celery_app import broker
 from issuer.sandbox import LOOPBACK, Part, Sandbox, free_port
 from tests.fakes import queue_at
 

@@ -6,7 +6,8 @@ from celery import Celery
 from celery.signals import setup_logging
 from kombu.entity import Exchange, Queue
 
-from issuer import broker, schedule, tasks
+from issuer import schedule, tasks
+from issuer.celery_app import broker
 from issuer.config import Settings
 from issuer.domain import CHAIN, Due
 from issuer.ports import Services
