@@ -206,12 +206,34 @@ def test_n33_a_file_that_is_too_long_is_reported_by_name_and_stops_no_other(
     assert synced(terminator, services, at).is_done
 
 
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_n33_what_another_program_puts_into_our_transaction_does_not_stay(
+    terminator: Terminator, records: Records, services: Services, at: Path, foreign: Path, monkeypatch, calls: int
+) -> None:
+    """HAProxy 2.6 takes its `set` for ours if it comes between our `set` and our `commit`; 2.8 refuses it."""
+    left, do = [f"set ssl cert {foreign} <<\n{bundle(records, services, FOREIGN)}"] * calls, HAProxy._do
+
+    def interfered(self: HAProxy, command: str, success: str) -> None:
+        if command.startswith("commit") and left:
+            assert commanded(at, left.pop())
+        do(self, command, success)
+
+    with Folder(terminator.folder) as folder:
+        running = {"say": print, "stop": threading.Event(), "haproxy": HAProxy(at, terminator.folder)}
+        sync = Sync(services, folder, **running)
+        assert sync.once()
+        monkeypatch.setattr(HAProxy, "_do", interfered)
+        serial = records.install(NAMES[0])
+        assert [sync.once() for _ in range(calls + 1)][-1]
+    assert (terminator.serial(NAMES[0]), open_transactions(at)) == (serial, [])
+
+
 class Answers(HAProxy):
     """A HAProxy that gives scripted answers to `set`, and records all commands."""
 
     def __init__(self, folder: Path, answer: str) -> None:
         super().__init__(folder / "none", folder)
-        self.answer, self.commands = answer, []
+        self.answer, self.commands, self.serial = answer, [], "01"
 
     def _ask(self, command: str, *, until: bytes = b"") -> str:
         self.commands.append(command.partition(" <<")[0])
@@ -222,8 +244,11 @@ class Answers(HAProxy):
         if command.startswith("show ssl crt-list"):
             return f"{self._crt_list}\n"
         if command.startswith("show ssl cert "):
-            return f"Filename: {command.rsplit(maxsplit=1)[-1]}\nStatus: Used\nSerial: 01\n"
-        return "Success!" if command.startswith("commit") else ""
+            return f"Filename: {command.rsplit(maxsplit=1)[-1]}\nStatus: Used\nSerial: {self.serial}\n"
+        if command.startswith("commit"):
+            self.serial = "0F"
+            return "Success!"
+        return ""
 
 
 REFUSALS = [

@@ -131,15 +131,21 @@ class HAProxy:
         self._put(self._names, name, held.standing)
 
     def _load(self, name: str, held: Held) -> None:
-        file = pem_of(self._folder, name)
-        match = CERTIFICATE.search(self._ask(f"show ssl cert {file}"))
-        state, serial = (match[2], match[3]) if match else ("", None)
+        file, wanted = pem_of(self._folder, name), int(held.serial, 16)
+        state, serial = self._state(file)
         if not state:
             self._do(f"new ssl cert {file}", "New empty")
-        if int(serial or "0", 16) != int(held.serial, 16):
+        if serial != wanted:
             self._set(file)
+            if self._state(file)[1] != wanted:
+                raise CommandFailed("another program has put its certificate in; will be retried automatically")
         if state != "Used":
             self._do(f"add ssl crt-list {self._crt_list} <<\n{lists.crt_list_line(self._folder, name)}\n", "Success!")
+
+    def _state(self, file: Path | str) -> tuple[str, int]:
+        """The state of a loaded file, and its serial number; empty and 0 if it is not loaded."""
+        match = CERTIFICATE.search(self._ask(f"show ssl cert {file}"))
+        return (match[2], int(match[3] or "0", 16)) if match else ("", 0)
 
     def _set(self, file: Path) -> None:
         """Make HAProxy use what is in a file of ours."""
@@ -167,7 +173,7 @@ class HAProxy:
         if several := ENTRIES.search(self._ask(f"del ssl crt-list {self._crt_list} {file}")):
             for line in several[1].split(","):
                 self._ask(f"del ssl crt-list {self._crt_list} {file}:{line.strip()}")
-        if CERTIFICATE.search(self._ask(f"show ssl cert {file}")):
+        if self._state(file)[0]:
             self._require_no_transaction()
             self._do(f"del ssl cert {file}", f"'{file}' deleted!")
 
