@@ -46,21 +46,25 @@ LABEL_REASONS = {
 }
 
 
-def canonical(text: str, *, own_names: Collection[str] = (), allow_reserved: bool = False) -> str:
+def canonical(
+    text: str, *, own_names: Collection[str] = (), allow_reserved: bool = False, is_held: bool = False
+) -> str:
     """The one form of a name for which a certificate is requested: A-labels in lower case, without a dot at the end.
 
     own_names: the platform's names; they and all names below them are refused. allow_reserved: for a private
     or test CA, accept top-level domains that the internet does not have (.test, .local).
     Public suffixes of the ICANN section (com, co.uk) are refused. One of the private section (github.io) is
     allowed on purpose: public CAs issue for it, and its holder may well be a customer.
-    Three identical labels in a row are refused, as Let's Encrypt does since 2026 (Boulder #8646).
+    Three identical labels in a row are refused, as Let's Encrypt does since 2026 (Boulder #8646). is_held: but not for
+    a name that may have a certificate already, as the renewals of such names are exempt.
     Raises Problem(invalid-name), and nothing else. Rules: UTS 46 (non-transitional, STD3), then IDNA 2008
     (RFC 5891); sizes of RFC 1035 §2.3.4; at most 10 labels, the limit of Let's Encrypt.
     """
     name = _in_a_labels(text)
     _require_public_name(name, allow_reserved=allow_reserved)
     _require_not_ours(name, own_names)
-    _require_no_repetition(name)
+    if not is_held:
+        _require_no_repetition(name)
     return name
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from issuer.domain import Listing, Reason, Record, Rejection, Step, new_issuance
 from issuer.events import By, EventType
-from issuer.names import canonical
+from issuer.names import known
 from issuer.ports import CertificateAuthority, KnownAccount, Services
 from issuer.problem import Problem, ProblemType
 
@@ -64,7 +64,7 @@ def rejected(services: Services) -> Iterator[tuple[str, Rejection]]:
 def allow(services: Services, directory_url: str, text: str) -> Record:
     """Allow another order for a name at a CA that has issued a certificate which cannot be used. An issuance that waits
     for this, or that has failed for this reason, is tried at once. Raises Problem if there is no such rejection."""
-    name, now = canonical(text, allow_reserved=True), services.clock()
+    name, now = known(text), services.clock()
 
     def change(record: Record | None) -> Record:
         if record is None or record.domain.rejected_at(directory_url) is None:

@@ -15,9 +15,10 @@ HOUR_SECONDS = 3600
 WEEK_SECONDS = 7 * 86400
 
 
-def canonical_name(services: Services, text: str) -> str:
-    """The canonical form of a name. Raises Problem(invalid-name)."""
-    return names.canonical(text, own_names=services.own_names, allow_reserved=services.settings.allow_reserved_names)
+def canonical_name(services: Services, text: str, *, is_held: bool) -> str:
+    """The canonical form of a name; is_held: as of `names.canonical`. Raises Problem(invalid-name)."""
+    allow_reserved = services.settings.allow_reserved_names
+    return names.canonical(text, own_names=services.own_names, allow_reserved=allow_reserved, is_held=is_held)
 
 
 def require_free(services: Services, account: Account, record: Record | None) -> None:

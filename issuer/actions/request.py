@@ -14,7 +14,7 @@ def request(services: Services, account: Account, text: str, *, must_exist: bool
     Raises the Problem that forbids it. If many callers request a name at once, one gets the record and the others get
     Problem(already-initiated).
     """
-    name = eligibility.canonical_name(services, text)
+    name = eligibility.canonical_name(services, text, is_held=must_exist)
     now, share = services.clock(), eligibility.quick_share(account)
     held: Record | None = None
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from issuer.actions import lookup, renew
+from issuer.actions import authorities, lookup, renew
+from issuer.problem import Problem
 from tests.api_client import ApiClient, issued
 from tests.fakes import fake_services
 
@@ -41,3 +42,15 @@ def test_n18_such_a_name_that_is_held_already_can_be_shown_renewed_and_withdrawn
     assert lookup.record_of(api_client.services, name).domain.name == name
     assert renew.begin(api_client.services, renew.Selection((name,))).selection.names == (name,)
     assert api_client.call("DELETE", f"/v2/x509/{name}").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["shop.shop.shop.example", "a.a.a.a.customer.example", "www.www.www.uk.com"])
+def test_n18_a_put_for_such_a_name_that_is_held_is_tried(name: str) -> None:
+    api_client = ApiClient(fake_services()).with_accounts()
+    assert (api_client.put(name).status_code, api_client.post(name).status_code) == (404, 400)
+    certificate = issued(api_client.services, name).domain.certificate
+    assert api_client.put(name).json["code"] == "already-initiated"
+    api_client.services.clock.now = certificate.not_after + 1
+    assert api_client.put(name.upper()).status_code == 202
+    with pytest.raises(Problem, match="has issued no certificate"):
+        authorities.allow(api_client.services, certificate.ca, name)
