@@ -56,7 +56,7 @@ def _watch(services: Services, ca: CertificateAuthority) -> bool:
         return False
     if cooldown.until > now:
         pause = clamp((now - cooldown.since) * TRIAL_PAUSE_SHARE, SHORTEST_TRIAL_PAUSE, LONGEST_TRIAL_PAUSE)
-        is_early = now < cooldown.failed_at + pause
+        is_early = cooldown.failed_at <= now < cooldown.failed_at + pause  # a later failure: the clock was set back
         if cooldown.is_trial or cooldown.is_fixed or is_early or not ca.is_reachable():
             return False
         if not services.limits.end_cooldown(ca.directory_url, cooldown, now=services.clock()):
@@ -123,7 +123,7 @@ def _is_waiting(services: Services, ca: CertificateAuthority, record: Record, re
     problem = issuance.problem
     if not issuance.is_open or problem is None or problem.type not in WAITS or (issuance.next_try_at or 0) <= now:
         return False
-    failed_at = _failed_at(record)
+    failed_at = _failed_at(record, now)
     if problem.type is ProblemType.CA_UNAVAILABLE:
         is_asked_to_wait = (problem.retry_at or 0) > now
         if is_asked_to_wait or issuance.tries > MAX_WOKEN_TRIES or failed_at >= returned_at:
@@ -133,10 +133,10 @@ def _is_waiting(services: Services, ca: CertificateAuthority, record: Record, re
     return issuance.ca in {None, ca.directory_url} and failed_at <= returned_at
 
 
-def _failed_at(record: Record) -> float:
-    """When the issuance was last put off; 0 if that is not known."""
+def _failed_at(record: Record, now: float) -> float:
+    """When the issuance was last put off; 0 if that is not known, or was before the clock was set back."""
     times = [event.at for event in record.timeline if event.type == EventType.ISSUANCE_RETRY_PLANNED]
-    return times[-1] if times else 0
+    return times[-1] if times and times[-1] <= now else 0
 
 
 def _wake(services: Services, ca: CertificateAuthority, record: Record, returned_at: float) -> bool:

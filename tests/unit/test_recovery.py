@@ -64,6 +64,17 @@ def test_n37_the_last_that_waits_goes_on_within_half_a_minute(fleet: SimulatedFl
     assert len(ca_of(fleet).certificates) == 10
 
 
+@pytest.mark.parametrize("seconds", [-30, -HOUR, MINUTE, HOUR])
+def test_n37_a_clock_that_is_set_delays_nobody(fleet: SimulatedFleet, seconds: float) -> None:
+    ca_of(fleet).before = fails(AWAY)
+    asked_for(fleet, *below("customer.example", 10))
+    fleet.beat(75)
+    fleet.clock.forward(seconds)
+    ca_of(fleet).before = succeeds
+    fleet.beat(MINUTE)
+    assert fleet.words() == {Status.ACTIVE: 10}
+
+
 @pytest.mark.parametrize("waiting", [1, 2])
 def test_n37_few_that_wait_go_on_as_soon(fleet: SimulatedFleet, waiting: int) -> None:
     ca_of(fleet).before = fails(AWAY)
