@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 import urllib3
 from urllib3.util import Timeout, create_urllib3_context
@@ -59,10 +59,10 @@ class Answer:
         return value
 
     def absolute(self, reference: str) -> str:
-        """A URL in this answer, which may be relative to the request's (RFC 3986 §5, RFC 9110 §10.2.2). What is not a
-        URL stays as it is: `Transport.require_own` refuses it."""
+        """A URL in this answer, which may be relative to the request's (RFC 3986 §5, RFC 9110 §10.2.2), without its
+        fragment, as no request has one. What is not a URL stays as it is: `Transport.require_own` refuses it."""
         try:
-            return urljoin(self.url, reference) if URL.fullmatch(reference) else reference
+            return urldefrag(urljoin(self.url, reference)).url if URL.fullmatch(reference) else reference
         except ValueError:
             return reference
 
@@ -141,10 +141,13 @@ class Transport:
 
         An unexplained failure may be due to an old nonce (Dogtag), or pass at once: the request is sent once more, with
         a fresh nonce. That is safe, as an interrupted run repeats each of our requests too.
+
+        A refused nonce comes with the next one (§6.5). If that is refused, too, a fresh one is fetched: what comes with
+        answers may be of no use, if a proxy has stored them, or if the CA's servers do not share their nonces.
         """
         until = time.monotonic() + self._longest_seconds
         is_repeated = False
-        for _ in range(BAD_NONCE_TRIES):
+        for refused in range(BAD_NONCE_TRIES):
             try:
                 nonce = self._nonce(new_nonce_url)
                 return _accepted(self._request("POST", url, body=jws(payload, signer, url=url, nonce=nonce)))
@@ -154,6 +157,8 @@ class Transport:
                     self._nonces.clear()
                 elif refusal.type != "badNonce":
                     raise
+                elif refused:
+                    self._nonces.clear()
             if time.monotonic() > until:
                 break
         raise unusable("the CA refused every nonce")

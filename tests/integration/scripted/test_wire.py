@@ -161,6 +161,16 @@ def test_n08_a_bad_nonce_costs_no_good_answer(services: Services, ca: ScriptedCa
     assert (ca.count("/newNonce"), len(ca.orders.made), len(ca.certificates.log)) == (posts, 1, 1)
 
 
+@pytest.mark.parametrize("header", ["YWJj", "x", "n" * 300])
+def test_n08_where_the_nonces_of_answers_are_refused_fresh_ones_are_used(
+    services: Services, ca: ScriptedCa, header: str
+) -> None:
+    """The CA has not given this nonce, or has given it long ago."""
+    ca.nonce_header = header
+    issued_at_once(services)
+    assert (len(ca.orders.made), len(ca.certificates.log)) == (1, 1)
+
+
 @pytest.mark.parametrize(
     "token", ["A" * 42 + "B", "A" * 41, "a" * 256, "-" * 22, "_", "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr_oB"]
 )
@@ -196,6 +206,15 @@ def test_n09_relative_urls_of_alternate_chains_and_of_a_roll_over(client: AcmeAu
     assert keys.top_issuer(client.chain(url, preferred="other root")) == "other root"
     client.roll_over()
     assert (ca.count("/keyChange"), len(ca.accounts.made)) == (1, 1)
+
+
+@pytest.mark.parametrize("location", ["{url}#", "{url}#part", "/order/1#part", "../order/1", "order/1"])
+def test_n09_a_location_is_resolved_without_its_fragment(client: AcmeAuthority, ca: ScriptedCa, location: str) -> None:
+    client.account_url()
+    url = f"{ca.origin}/order/1"
+    shown = {"Location": location.format(url=url)}
+    ca.add(Fault("/newOrder", after=lambda answer: (answer[0], answer[1] | shown, answer[2])))
+    assert client.order(client.new_order(NAME).url).url == url
 
 
 @pytest.mark.parametrize("location", ["https://evil.example/order/1", "//evil.example/", "https://[::1", "\\\\x", "ä"])
