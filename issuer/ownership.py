@@ -65,7 +65,8 @@ def _through_name(
         if decides:
             return replace(pointing, verdict=Verdict.YES, summary=summary)
         off = "a proxy (CDN) is on: switch it off for this name"
-        so = f"; {pointing.advice}" if pointing.advice else f", so that DNS shows the record {pointing.required_record}"
+        shows = f", so that DNS shows the record {pointing.required_record}"
+        so = f"; if that is not enough: {pointing.advice}" if pointing.advice else shows
         return replace(pointing, summary=summary, advice=f"{off}{so}")
     if answer is None or answer.is_by_proxy:
         advice = f"{pointing.hint}; if DNS has it, a proxy (CDN) hides it: switch that off for this name"

@@ -135,10 +135,14 @@ class CnameLookup:
 
     def _cname(self, name: Name) -> Name | None:
         try:
-            return hop_of(self.queries.resolve(name, CNAME).response, name)
+            hop = hop_of(self.queries.resolve(name, CNAME).response, name)
         except (NoSuchNameError, UnansweredError) as error:
             hop = error.hop if isinstance(error, NoSuchNameError) else None
             return hop or self._cname_by_addresses(name, error)
+        if hop is None and self.by_cname:  # if addresses count, they are looked at anyway
+            with suppress(NoSuchNameError, UnansweredError):
+                return self._cname_by_addresses(name, NoSuchNameError(text_of(name)))
+        return hop
 
     def _cname_by_addresses(self, name: Name, error: NoSuchNameError | UnansweredError) -> Name | None:
         """The CNAME of a name whose servers do not answer that question as they should, as some load balancers: it
