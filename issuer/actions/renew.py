@@ -92,8 +92,8 @@ def begin(services: Services, selection: Selection, *, per_second: float | None 
     for name in names:
         record = services.store.load(name)
         if record is None or record.domain.certificate is None:
-            hint = "POST requests a first certificate" if record else "issuer list shows the domains"
-            raise Problem(ProblemType.NOT_FOUND, name, message="there is no certificate to renew", hint=hint)
+            message = "there is no certificate to renew"
+            raise Problem(ProblemType.NOT_FOUND, name, message=message, hint=_instead(record, name))
     selection, now = Selection(names, selection.issued_by.strip()), services.clock()
     if anew:
         services.store.end_renewal_run(_key(services, selection))
@@ -132,6 +132,17 @@ def look(services: Services, run: Run, names: Sequence[str]) -> Tally:
         if found := set(again.selected) - set(names):
             *_, tally = mark(services, run, [*names, *sorted(found)])
     return tally
+
+
+def _instead(record: Record | None, name: str) -> str:
+    """What to do about a name without a certificate."""
+    if record is None:
+        return "'issuer list' shows the domains"
+    if record.domain.is_withdrawn:
+        return "it has been withdrawn; POST requests a new certificate"
+    if record.issuance.is_open:
+        return f"its first one has been requested; 'issuer status {name}' shows how that goes"
+    return f"its first issuance has failed; 'issuer status {name}' shows why, PUT tries again"
 
 
 def _key(services: Services, selection: Selection) -> str:

@@ -324,21 +324,31 @@ def test_n22_the_timeline_says_who_asked_why_and_for_when(fleet: SimulatedFleet,
     assert event["text"].startswith("the operator has asked for a new certificate (--issued-by fake CA)")
 
 
-@pytest.mark.parametrize("name", ["other.example", "young.example", "withdrawn.example"])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("other.example", "'issuer list' shows the domains"),
+        ("young.example", "its first one has been requested; 'issuer status young.example' shows how that goes"),
+        ("failed.example", "its first issuance has failed; 'issuer status failed.example' shows why, PUT tries again"),
+        ("withdrawn.example", "it has been withdrawn; POST requests a new certificate"),
+    ],
+)
 def test_n22_a_name_without_a_certificate_is_refused_before_anything_is_marked(
-    fleet: SimulatedFleet, services: Services, name: str
+    fleet: SimulatedFleet, services: Services, name: str, hint: str
 ) -> None:
     fleet.issued(NAME, "withdrawn.example")
     now = services.clock()
     record = fleet.record("withdrawn.example")
     write(services.store, replace(record, domain=record.domain.withdrawn(now + DAY, ())), now=now)
-    young = new_issuance("young.example", Reason.FIRST, now)
-    open_issuance(
-        services.store, replace(record.domain, name="young.example", certificate=None), young, version=0, requeue_at=now
-    )
+    for other in ("young.example", "failed.example"):
+        issuance = new_issuance(other, Reason.FIRST, now)
+        domain = replace(record.domain, name=other, certificate=None)
+        open_issuance(services.store, domain, issuance, version=0, requeue_at=now)
+    failed = fleet.record("failed.example")
+    write(services.store, failed.with_issuance(replace(failed.issuance, step=Step.FAILED)), now=now)
     with pytest.raises(Problem) as raised:
         marked(services, Selection((NAME, name)))
-    assert (raised.value.type, raised.value.detail) == (ProblemType.NOT_FOUND, name)
+    assert (raised.value.type, raised.value.detail, raised.value.hint) == (ProblemType.NOT_FOUND, name, hint)
     assert not fleet.domain(NAME).is_forced
 
 
