@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from issuer.domain import Account
 from issuer.ports import DnsFinding, HolderProof, Services, Verdict
-from issuer.problem import Problem, ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 
 
 def points_here(
@@ -40,8 +40,8 @@ def points_here(
         return pointing
     if pointing.verdict is Verdict.YES:
         return proof
-    if proof.verdict is Verdict.UNKNOWN:
-        # It may well be there, so nobody is told to create it.
+    if proof.verdict is Verdict.UNKNOWN or pointing.must_act is Actor.PLATFORM:
+        # It may well be there, so nobody is told to create it; nor beside a hint that the owner need do nothing.
         return pointing
     advice = f"{pointing.advice}, and {proof.hint}" if pointing.advice else ""
     return replace(pointing, required_record=f"{pointing.required_record} and {proof.required_record}", advice=advice)

@@ -6,8 +6,8 @@ from issuer import ownership, renewal, tasks
 from issuer.actions import accounts
 from issuer.domain import Account, Plan, Step
 from issuer.events import EventType
-from issuer.ports import HolderProof, Services, Verdict
-from issuer.problem import Problem, ProblemType
+from issuer.ports import DnsFinding, HolderProof, Services, Verdict
+from issuer.problem import Actor, Problem, ProblemType
 from tests.api_client import ApiClient, issued
 from tests.fakes import NAME, TARGET, fake_services, opened, with_settings
 from tests.unit.test_proxied_names import accepting, behind_a_proxy, ordered
@@ -195,3 +195,16 @@ def test_n17_the_txt_record_is_asked_for_beside_switching_the_proxy_off(of_accou
     hint = api_client.post().json["hint"]
     assert hint.startswith("a proxy (CDN) is on")
     assert f"and create the record _issuer.{NAME} TXT" in hint
+
+
+@pytest.mark.parametrize("must_act", [Actor.PLATFORM, Actor.OWNER])
+@pytest.mark.parametrize("advice", ["", "the operator must check it; the owner of the domain need do nothing"])
+def test_n24_nobody_is_told_to_do_nothing_and_to_create_a_record(
+    of_accounts: ApiClient, must_act: Actor, advice: str
+) -> None:
+    services = with_settings(of_accounts.services, holder_proof=HolderProof.TXT)
+    unknown = DnsFinding(Verdict.UNKNOWN, "as DNS has it", f"{NAME} CNAME {TARGET}", advice, must_act=must_act)
+    services.resolver.points_here = lambda *_: unknown
+    finding = ownership.points_here(services, NAME, "platform", had_certificate=False)
+    assert (finding.verdict, finding.must_act) == (Verdict.UNKNOWN, must_act)
+    assert ("create the record" in finding.hint) is (must_act is Actor.OWNER and advice != "")
