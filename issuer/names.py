@@ -76,6 +76,11 @@ def known(text: str) -> str:
     return name
 
 
+def is_ours(name: str, own_names: Collection[str]) -> bool:
+    """Whether a canonical name is one of `own_names`, or below one."""
+    return any(name == own or name.endswith(f".{own}") for own in map(_own_name, own_names))
+
+
 def looks_crawled(name: str) -> bool:
     """Whether a name looks as if a crawler had followed a wildcard record into itself: with a label twice in a row, or
     with three common ones in a row. CAs refuse some of these, by lists of labels that they do not publish; so this only
@@ -171,9 +176,8 @@ def _require_public_name(name: str, *, allow_reserved: bool) -> None:
 
 def _require_not_ours(name: str, own_names: Collection[str]) -> None:
     """Refuse the platform's own names: with a certificate for one, a customer could take over the API."""
-    for own in map(_own_name, own_names):
-        if name == own or name.endswith(f".{own}"):
-            raise _refusal(name, "is one of this platform's names, or below one", "use a name of your own domain")
+    if is_ours(name, own_names):
+        raise _refusal(name, "is one of this platform's names, or below one", "use a name of your own domain")
 
 
 def _require_no_repetition(name: str) -> None:

@@ -7,13 +7,13 @@ asks the CA what already exists before it does anything. `outcomes` decides what
 
 from dataclasses import dataclass, replace
 
-from issuer import keys, ownership
+from issuer import keys, names, ownership
 from issuer.authorities import issued, limits
 from issuer.backoff import ANSWER_AGAIN, SELF_CHECK_AGAIN, is_answer_due, is_given_up
 from issuer.domain import Record, Step
 from issuer.events import EventType
 from issuer.ports import CertificateAuthority, Challenge, DnsFinding, Finding, HolderProof, Order, Services, Verdict
-from issuer.problem import Problem, ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 
 CONFIRM_SECONDS = 2.0
 """How long edges have to load a new certificate before they are asked whether they serve it."""
@@ -185,13 +185,22 @@ def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -
     zone whose DNSSEC is broken, as `_require_points_here` does."""
     finding = services.resolver.caa(record.domain.name, ca.caa_identities(), ca.account_url())
     if finding.verdict is Verdict.NO:
-        raise Problem(ProblemType.CAA, finding.summary, hint="allow the CA in the domain's CAA records, or remove them")
+        raise _forbidden(services, finding)
     if finding.is_bogus and record.issuance.waits == 0:
         return None
     if finding.is_bogus and (record.domain.certificate is None or record.issuance.tries == 0):
         raise _dns_unknown(finding, finding.advice)
     facts = {"verdict": finding.verdict.value, "summary": finding.summary}
     return record.with_event(services.clock(), EventType.CAA_CHECKED, facts)
+
+
+def _forbidden(services: Services, finding: Finding) -> Problem:
+    """The Problem with CAA records that forbid a CA. A CA follows a CNAME, so they may be those of our own target."""
+    if names.is_ours(finding.owner, services.own_names):
+        act = f"the operator must allow the CA in the CAA records of {finding.owner}"
+        hint = f"{act}; the owner of the domain need do nothing"
+        return Problem(ProblemType.CAA, finding.summary, hint=hint, actor=Actor.PLATFORM)
+    return Problem(ProblemType.CAA, finding.summary, hint="allow the CA in the domain's CAA records, or remove them")
 
 
 def _dns_unknown(finding: Finding | DnsFinding, hint: str) -> Problem:

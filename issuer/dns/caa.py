@@ -22,7 +22,7 @@ def permission(queries: Queries, name: Name, applicant: Applicant) -> Finding:
     verdict, words = judge(cast("Iterable[Record]", records), applicant)
     owner = records.name.canonicalize()
     subject = text_of(owner) if owner == level else f"{text_of(level)} is a CNAME to {text_of(owner)}, which"
-    return Finding(verdict, f"{subject} {words}")
+    return Finding(verdict, f"{subject} {words}", owner=text_of(owner))
 
 
 def _closest(queries: Queries, name: Name) -> tuple[Name, RRset | None]:

@@ -1,7 +1,7 @@
 """Checks of a domain from outside: each has three verdicts."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -26,7 +26,8 @@ UNKNOWN_HINT = (
 class Finding:
     """The result of a check. summary: what was found, in words. advice: what must be done, if that is known. is_bogus:
     it is unknown because DNSSEC of a zone is broken, so a CA refuses the name. must_act: who must do it. is_by_proxy: a
-    proxy (CDN) has given or passed on the answer of a web server, by its own account."""
+    proxy (CDN) has given or passed on the answer of a web server, by its own account. owner: the name that has the DNS
+    records which decide."""
 
     verdict: Verdict
     summary: str
@@ -34,6 +35,7 @@ class Finding:
     is_bogus: bool = False
     must_act: Actor = Actor.OWNER
     is_by_proxy: bool = False
+    owner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,20 @@ def test_b07_case_and_dots_do_not_matter() -> None:
 
 # CNAMEs
 
+
+@pytest.mark.parametrize(
+    ("zone", "owner"),
+    [
+        ({(NAME, "CAA"): FORBIDDEN}, NAME),
+        ({(PARENT, "CAA"): FORBIDDEN}, PARENT),
+        (TO_US | {(EDGE, "CAA"): FORBIDDEN}, EDGE),
+        ({(NAME, "CNAME"): ["Cdn.Test."], ("cdn.test", "CAA"): FORBIDDEN}, "cdn.test"),
+    ],
+)
+def test_n13_the_name_that_has_the_records_is_known(zone: Zone, owner: str) -> None:
+    assert caa(zone).owner == owner
+
+
 follows = pytest.mark.parametrize("follow", [False, True])
 
 

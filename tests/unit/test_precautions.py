@@ -4,9 +4,9 @@ import pytest
 
 from issuer.domain import Status
 from issuer.ports import Finding, Services, Verdict
-from issuer.problem import ProblemType
+from issuer.problem import Actor, ProblemType
 from tests.api_client import ApiClient
-from tests.fakes import NAME, fake_services, opened
+from tests.fakes import NAME, TARGET, fake_services, opened
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 A, B = "a.example", "b.example"
@@ -74,6 +74,29 @@ def test_b07_if_caa_forbids_all_the_status_says_so_and_no_ca_is_asked(
     caa.verdicts.clear()
     fleet.run(HOUR / 2)
     assert fleet.domain().certificate.ca == services.cas[0].directory_url
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_ours"),
+    [
+        ("", False),
+        (NAME, False),
+        ("cdn.customer.example", False),
+        ("example", False),
+        (f"not{TARGET}", False),
+        (TARGET, True),
+        (f"0123.{TARGET}", True),
+    ],
+)
+def test_n13_no_owner_is_told_to_change_the_caa_records_of_our_own_target(
+    fleet: SimulatedFleet, services: Services, owner: str, *, is_ours: bool
+) -> None:
+    services.resolver.caa = lambda *_: Finding(Verdict.NO, "as it is", owner=owner)
+    fleet.run(A_WHILE)
+    problem = fleet.record().issuance.problem
+    assert (problem.type, problem.actor) == (ProblemType.CAA, Actor.PLATFORM if is_ours else Actor.OWNER)
+    assert ("the owner of the domain need do nothing" in problem.hint) is is_ours
+    assert ("in the domain's CAA records" in problem.hint) is not is_ours
 
 
 def test_b07_a_name_that_caa_forbids_for_days_costs_the_cas_nothing(fleet: SimulatedFleet, services: Services) -> None:
