@@ -7,10 +7,11 @@ from collections import OrderedDict
 from issuer.domain import DAY_SECONDS
 from issuer.edge.bundle import EdgeBundle, Look, look
 from issuer.keys import placeholder_bundle
-from issuer.ports import Services
+from issuer.ports import Feed, Services
 from issuer.problem import Problem, ProblemType
 
 MAX_BUNDLES = 10_000
+PAGE = 1000
 KEPT_AT = frozenset(
     {
         ProblemType.STORE_UNAVAILABLE,
@@ -36,6 +37,7 @@ class BundleCache:
         self._services = services
         self._bundles: OrderedDict[str, EdgeBundle] = OrderedDict()
         self._missing_since: dict[str, float] = {}
+        self._tombstones = Tombstones(services.feed)
         self._lock = threading.Lock()
         self._ask_again_at = 0.0
         self.placeholder = placeholder_bundle()
@@ -55,20 +57,21 @@ class BundleCache:
                 return cached
             self._services.store.require_own(max_age_seconds=0 if cached else KNOWN_SECONDS)
             current = look(self._services, name)
+            is_kept = cached is not None and self._is_kept(name, current)
         except Problem as problem:
             if problem.type is ProblemType.STORE_UNAVAILABLE:
                 self._ask_again_at = time.monotonic() + UNAVAILABLE_SECONDS
             if cached and problem.type in KEPT_AT:
                 return cached
             raise
-        if cached and self._is_kept(name, current):
+        if is_kept:
             return cached
         self._keep(name, current.bundle)
         return current.bundle
 
     def _is_kept(self, name: str, current: Look) -> bool:
         """Whether a cached bundle is kept although the store has none: a missing record is no withdrawal."""
-        if current.bundle or current.is_withdrawn:
+        if current.bundle or current.is_withdrawn or self._tombstones.has(name):
             return False
         since = self._missing_since.setdefault(name, self._services.clock())
         return self._services.clock() < since + self._services.settings.missing_days * DAY_SECONDS
@@ -91,3 +94,23 @@ class BundleCache:
         if self._ask_again_at:
             self._ask_again_at = now + TRIAL_SECONDS
         return False
+
+
+class Tombstones:
+    """The names whose last entry in the feed is a tombstone: they have been withdrawn, also where the record has been
+    removed since. The feed is read only when somebody asks."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._position = "0-0"
+        self._names: set[str] = set()
+        self._lock = threading.Lock()
+
+    def has(self, name: str) -> bool:
+        """Whether a name has one. Raises Problem(store-unavailable)."""
+        with self._lock:
+            while changes := self._feed.changes(self._position, limit=PAGE, wait_seconds=0):
+                for change in changes:
+                    (self._names.add if change.is_withdrawn else self._names.discard)(change.name)
+                self._position = changes[-1].position
+            return name in self._names

@@ -4,7 +4,7 @@ It is a Redis stream whose oldest entries are dropped. A reader whose position h
 must read all names again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import redis
@@ -40,10 +40,7 @@ class RedisFeed:
         with redis_errors():
             streams = cast("Any", self._redis.xread({CHANGES: position}, count=limit, block=wait))
         entries = streams[0][1] if isinstance(streams, list) and streams else []
-        return [
-            Change(at, values["name"], values["served"], is_withdrawn=values.get("withdrawn") == "1")
-            for at, values in entries
-        ]
+        return [_change(at, values) for at, values in entries]
 
     def edge_version(self, name: str) -> str:
         """See `ports.Feed`."""
@@ -54,4 +51,11 @@ class RedisFeed:
         """See `ports.Feed`."""
         with redis_errors():
             for key in self._redis.scan_iter(match=f"{RECORDS}*", count=PAGE):
-                yield key.removeprefix(RECORDS)
+                if key.isascii():  # else it is no record of a domain
+                    yield key.removeprefix(RECORDS)
+
+
+def _change(at: str, values: Mapping[str, str]) -> Change:
+    """An entry that serves nothing is a tombstone. One that we have not written has no name, and changes nothing."""
+    name, served = values.get("name", ""), values.get("served")
+    return Change(at, name, served or "", is_withdrawn=served == "")

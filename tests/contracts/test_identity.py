@@ -9,12 +9,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from issuer import tasks
-from issuer.domain import Due
+from issuer.domain import DAY_SECONDS, Due
+from issuer.edge.cache import BundleCache
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
-from issuer.schedule import SCANS
+from issuer.schedule import SCANS, forget_withdrawn
 from issuer.store import RedisFeed, RedisLimits, RedisStore
-from issuer.store.keys import IDENTITY
+from issuer.store.keys import IDENTITY, RECORDS
 from tests.api_client import ApiClient, issued, reach
 from tests.fakes import EDGE_TOKEN, NAME, NOW, fake_services
 
@@ -187,3 +188,30 @@ def test_n26_records_of_an_older_release_are_taken_over(services: Services) -> N
     upgraded = RedisStore(services.store._redis)
     upgraded.require_own()
     assert upgraded.load(NAME).domain.certificate
+
+
+@pytest.mark.parametrize("hold_days", [0, 1, 30])
+@pytest.mark.parametrize("asked_meanwhile", [False, True])
+def test_n26_a_withdrawn_name_is_not_served_from_memory_when_its_record_has_been_removed(
+    services: Services, hold_days: int, *, asked_meanwhile: bool
+) -> None:
+    settings = services.settings.model_copy(update={"hold_days": hold_days})
+    services = replace(services, settings=settings)
+    api_client = ApiClient(services).with_accounts()
+    cache = BundleCache(services)
+    for name in (NAME, NEW):
+        issued(services, name)
+        assert cache.bundle_for(name)
+    services.store._redis.delete(f"{RECORDS}{NEW}")
+    assert cache.bundle_for(NEW), "it is merely missing"
+    assert api_client.call("DELETE", f"/v2/x509/{NAME}").status_code == 200
+    if asked_meanwhile:
+        assert cache.bundle_for(NAME) is None
+    services.clock.now += (hold_days + 30) * DAY_SECONDS + 1
+    forget_withdrawn(services)
+    assert services.store.load(NAME) is None
+    assert cache.bundle_for(NAME) is None
+    issued(services, NAME)
+    assert cache.bundle_for(NAME), "it has been issued anew"
+    services.store._redis.delete(f"{RECORDS}{NAME}")
+    assert cache.bundle_for(NAME), "the withdrawal was of the former one"

@@ -77,8 +77,7 @@ local function write(held, more, keeps_open)
     'indexes', format(after), 'indexed', version, unpack(more))
   move(arg.name, held, after, keeps_open)
   if is_changed and arg.is_lost ~= '1' or arg.is_tombstone == '1' then
-    local withdrawn = arg.served == '' and {'withdrawn', '1'} or {}
-    redis.call('XADD', key.changes, 'MAXLEN', '~', 100000, '*', 'name', arg.name, 'served', arg.served, unpack(withdrawn))
+    redis.call('XADD', key.changes, 'MAXLEN', '~', 100000, '*', 'name', arg.name, 'served', arg.served)
   end
   for counter in string.gmatch(arg.counts, '[^\n]+') do redis.call('HINCRBY', key.metrics, counter, 1) end
   return tonumber(version)
