@@ -25,13 +25,15 @@ ERROR_WORD = re.compile(r"[A-Z]{2,20}\b")
 def connect(url: str) -> redis.Redis:
     """A client for a redis:// or rediss:// URL, which notices soon if Redis is unavailable or does not answer.
 
-    It never repeats a command by itself: a write whose answer was lost may have happened.
+    It never repeats a command by itself: a write whose answer was lost may have happened. Bytes that are no text are
+    escaped, and are the same bytes when they are sent again: an error for them would cut off the other answers, too.
     """
     pool = redis.BlockingConnectionPool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
         timeout=TIMEOUT_SECONDS,
         decode_responses=True,
+        encoding_errors="surrogateescape",
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_keepalive=True,

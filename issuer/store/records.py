@@ -185,7 +185,7 @@ class RedisRecords(RedisDamage):
                         pipeline.hget(keys.record_key(name), "ca")
                     cas = pipeline.execute(raise_on_error=False)
                 for (name, at), ca in zip(entries, cas, strict=True):
-                    known = ca if isinstance(ca, str) else ""  # an error, if the record is damaged
+                    known = ca if isinstance(ca, str) and ca.isascii() else ""  # an error, if the record is damaged
                     yield PlannedRenewal(name, 0 if index == keys.READY_INDEX else at, known)
 
     def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:

@@ -31,7 +31,8 @@ class RedisReindex(RedisRecords):
         if restart or "done_at" in state or state.get("server") != server:
             state = {}  # a cursor is of no meaning after a restart of Redis
         with redis_errors():
-            cursor, found = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
+            cursor, keys = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
+            found = [key for key in keys if key.isascii()]  # others are no records of domains
             pipeline = self._redis.pipeline(transaction=False)
             for key in found:
                 pipeline.hgetall(key)

@@ -42,7 +42,14 @@ ALWAYS = frozenset({"step"})
 """Members that are always written, as older releases have no default for them."""
 Part = TypeVar("Part")
 LARGEST = 1e13
-"""No time or number of a record is as large."""
+"""No number in a field of the hash is as large."""
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
+"""Every time and number in the JSON lies between the years 1 and 9999, so that it can be shown as a date."""
+NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
+WHOLE = re.compile(r"\d+", re.ASCII)
+"""Numbers that Lua and Python read alike, unlike `1_0`, `0x10` and ` 4 `."""
+TEXTS = ("domain", "issuance", "timeline", "id", "ca", "served", "indexes")
+"""The fields of the hash that are texts."""
 INDEXED_ACCOUNT = re.compile(rf"^index:{Listing.ACCOUNT}:([^=\n]+)=", re.MULTILINE)
 DAMAGED_LINE = f"index:{Listing.CODE}:{ProblemType.DAMAGED_RECORD}="
 """In the indexes of a record that was damaged and has no issuance since."""
@@ -81,6 +88,7 @@ def account_text(account: Account | CaAccount) -> str:
 def record(name: str, values: Mapping[str, str]) -> Record:
     """The record in a domain's hash. Raises Problem(damaged-record) if it cannot be read."""
     try:
+        "".join(values.get(field, "") for field in TEXTS).encode()  # fails for what is not UTF-8
         issuance = json.loads(values["issuance"])
         former = issuance.pop(FORMER_EVENTS, None) or []
         timeline = [_event(event) for event in json.loads(values.get("timeline", "[]"))]
@@ -88,11 +96,11 @@ def record(name: str, values: Mapping[str, str]) -> Record:
         found = Record(
             _domain(json.loads(values["domain"])),
             _issuance(issuance),
-            version=int(_number(values["version"])),
+            version=_whole(values["version"]),
             lease_until=_number(values.get("lease_until", "0")),
-            attempts_started=int(_number(values["begun"])),
+            attempts_started=_whole(values["begun"]),
             timeline=tuple(timeline),
-            callers_changes=int(_number(values.get("callers_changes", "0"))),
+            callers_changes=_whole(values.get("callers_changes", "0")),
             schema=max(int(values.get("schema", 1)), SCHEMA),
         )
         _require_consistent(name, found, values)
@@ -128,7 +136,7 @@ def account_of(text: str | None) -> str:
     """The account in the JSON of a domain that may be damaged; empty if it cannot be read."""
     with suppress(*NOT_READABLE):
         account_id = json.loads(text or "")["account"]
-        return account_id if isinstance(account_id, str) else ""
+        return account_id if isinstance(account_id, str) and account_id.encode() else ""
     return ""
 
 
@@ -200,10 +208,16 @@ def _default(field: Field[Any]) -> Any:
 
 def _number(text: str) -> float:
     """A number of a field of the hash. Raises ValueError if it is none, or none that a script can compare."""
-    number = float(text)
-    if not abs(number) < LARGEST:
+    if not NUMBER.fullmatch(text) or float(text) >= LARGEST:
         raise ValueError
-    return number
+    return float(text)
+
+
+def _whole(text: str) -> int:
+    """The same for a whole number, which the scripts compare as it is written."""
+    if not WHOLE.fullmatch(text):
+        raise ValueError
+    return int(_number(text))
 
 
 def _domain(values: dict[str, Any]) -> Domain:
@@ -252,13 +266,16 @@ def _known(kind: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(part: Part) -> Part:
-    """The part. Raises TypeError if a field has another type than this release gives it."""
+    """The part. Raises TypeError or ValueError if a field has another type than this release gives it, or a value
+    that is none."""
     for name, kinds in _kinds(cast("Any", type(part))).items():
         value: Any = getattr(part, name)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise TypeError(name)
-        if isinstance(value, (int, float)) and not abs(value) < LARGEST:
+        if isinstance(value, (int, float)) and not EARLIEST <= value <= LATEST:
             raise TypeError(name)
+        if isinstance(value, str):
+            value.encode()  # fails for half a character of JSON, which nothing can print
     return part
 
 

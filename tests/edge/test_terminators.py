@@ -176,7 +176,7 @@ def hsts_headers(terminator: Terminator, name: str, path: str = "/") -> list[str
         (Hsts(3600), "max-age=3600"),
         (Hsts(3600, includes_subdomains=True, is_preload=True), "max-age=3600; includeSubDomains; preload"),
         (Hsts(0), None),
-        (Hsts(0, off_until=1e12), "max-age=0"),
+        (Hsts(0, off_until=1e11), "max-age=0"),
     ],
     ids=str,
 )

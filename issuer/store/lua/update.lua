@@ -13,7 +13,7 @@ if arg.repairs == '1' then
     if (held[field] or '') ~= arg['damaged_' .. field] then return 0 end
   end
   held.indexed = nil
-  if not string.find(held.version or '', '^%d+$') then held.version = string.format('%d', math.floor(arg.now)) end
+  if not string.find(held.version or '', '^%d+$') or #held.version > 12 then held.version = string.format('%d', math.floor(arg.now)) end
 elseif (held.version or '0') ~= arg.read_version then
   return 0
 end

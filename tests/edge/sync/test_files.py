@@ -44,7 +44,7 @@ def test_h03_policies_are_in_the_file_names_and_those_that_differ_from_the_defau
         f"default max-age=5184000\n{NAME} max-age=60; includeSubDomains\n{OTHER} none\n"
     )
     records.policy(NAME, Hsts(60, includes_subdomains=True, is_preload=True))
-    records.policy(OTHER, Hsts(0, off_until=1e12))
+    records.policy(OTHER, Hsts(0, off_until=1e11))
     records.policy(THIRD, None)
     run()
     assert marks(path) == {NAME: "60sp", OTHER: "0", THIRD: "5184000"}
