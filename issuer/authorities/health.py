@@ -62,6 +62,9 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
         record_success(services, ca)
     if problem.type not in UNAVAILABLE:
         return problem
+    is_known = problem.is_of_one_order and record.issuance.problem is not None
+    if is_known and services.limits.cooldown(ca.directory_url) is None:
+        return problem  # that the CA refuses the same name again says nothing new about it
     until = services.limits.record_failure(
         ca.directory_url,
         now=services.clock(),

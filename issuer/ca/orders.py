@@ -17,7 +17,7 @@ from issuer.ca.signing import Signer
 from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.ca.wishes import Profiles
 from issuer.ports import Order
-from issuer.problem import Problem, ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 
 
 class Orders:
@@ -144,4 +144,4 @@ def _explained(problem: Problem, name: str) -> Problem:
     if problem.type is not ProblemType.CA_REFUSED or not names.looks_crawled(name):
         return problem
     why = "the name looks as if a crawler had followed a wildcard record into itself, and CAs refuse such names"
-    return Problem(problem.type, f"{why}: {problem.detail}", hint=meanings.CRAWLED)
+    return Problem(problem.type, f"{why}: {problem.detail}", hint=meanings.CRAWLED, actor=Actor.OWNER)

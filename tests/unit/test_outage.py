@@ -7,6 +7,7 @@ import pytest
 from issuer import outcomes, tasks
 from issuer.actions import authorities
 from issuer.domain import Status, Step
+from issuer.ports import Order
 from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient, reach
 from tests.fakes import NAME, NOW, all_opened, below, fake_services, opened
@@ -157,6 +158,33 @@ def test_c15_a_problem_with_the_account_stops_all_at_once_and_none_fails_for_goo
     ca.before = succeeds
     fleet.run(1.5 * HOUR, every=15)
     assert fleet.words() == {Status.ACTIVE: 5}
+
+
+@pytest.mark.parametrize("refused", [1, 2, 4])
+def test_n04_names_that_a_ca_refuses_to_our_account_delay_no_others(refused: int) -> None:
+    services = fake_services()
+    fleet, ca = SimulatedFleet(services), services.cas[0]
+    new_order = ca.new_order
+
+    def refuses_some(name: str, *asked: str) -> Order:
+        if name.endswith(".refused.example"):
+            raise Problem(T.CA_ACCOUNT, "not permitted", is_of_one_order=True)
+        return new_order(name, *asked)
+
+    ca.new_order = refuses_some
+    for name in below("refused.example", refused):
+        services.queue.enqueue(opened(services, name))
+    fleet.beat(HOUR)
+    delays = []
+    for name in below("customer.example", 5):
+        asked_at = services.clock()
+        services.queue.enqueue(opened(services, name))
+        while fleet.word(name) is not Status.ACTIVE:
+            fleet.beat(5, every=5)
+        delays.append(services.clock() - asked_at)
+        fleet.beat(10 * MINUTE)
+    assert delays[1:] == [5] * 4, "the first one may end a cooldown"
+    assert delays[0] <= MINUTE
 
 
 @pytest.mark.parametrize("type_", [one for one in T if not Problem(one).is_counted])

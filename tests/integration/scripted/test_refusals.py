@@ -205,7 +205,7 @@ def test_n18_with_one_ca_the_owner_reads_why(services: Services, ca: ScriptedCa,
     opened(services, published(dns, name))
     record = lived(services, name=name)
     body = status_body(record, services.clock())
-    assert (body["status"], body["code"]) == ("error", "ca-refused")
+    assert (body["status"], body["code"], body["must_act"]) == ("error", "ca-refused", "owner")
     assert EXPLAINED in body["error"]
     assert "no label is repeated" in body["error"]
     assert ca.count("/newOrder") == 1
