@@ -20,6 +20,9 @@ from issuer.steps import StepResult, Wait
 MAX_TRIES = 10
 """Of an issuance for a name without a certificate. If the name has a certificate, the tries have no limit."""
 SLOW = "no action is needed: the CA is asked again automatically, also before the time that it may name"
+OF_NO_ANSWER = health.UNAVAILABLE | {ProblemType.CA_RESTS}
+"""Problems that are over when the CA has answered; a record that still shows one would be taken for one that waits for
+the CA's return."""
 MAX_ATTEMPTS_STARTED = 5
 """A step that was started this often and never ended kills its worker, so it is not started again."""
 
@@ -72,8 +75,8 @@ def _waiting(record: Record, result: Wait, now: float) -> Record:
         until = datetime.fromtimestamp(asked_for, UTC)
         detail = f"it asks to wait until {until:%Y-%m-%d %H:%M} UTC" if asked_for > at else f"at {issuance.step}"
         problem = Problem(ProblemType.CA_SLOW, detail, hint=SLOW)
-    waiting = record.with_issuance(issuance.wait(at, problem=problem or issuance.problem))
-    former = issuance.problem
+    former = issuance.problem if issuance.problem and issuance.problem.type not in OF_NO_ANSWER else None
+    waiting = record.with_issuance(issuance.wait(at, problem=problem or former))
     if problem is None or (former and _is_same(former, problem)):
         return waiting
     facts = {"step": issuance.step.value, "reason": str(problem), "at": at, "ca": issuance.ca}

@@ -166,11 +166,11 @@ class AccountKeeper:
             stored = self._accounts.ca_account(self._directory_url)
             if stored and stored.url and stored != known:
                 return stored
-            if stored is None or stored.url is None:
-                self._require_agreement()
-            if stored is None:
-                stored = self._keep(self._new_account(), instead_of=None)
             try:
+                if stored is None or stored.url is None:
+                    self._require_agreement(stored)
+                if stored is None:
+                    stored = self._keep(self._new_account(), instead_of=None)
                 url = self._url_at_ca(stored)
                 if url is None:
                     stored = self._replace(stored)
@@ -178,19 +178,17 @@ class AccountKeeper:
                 if url is None:
                     raise Problem(ProblemType.CA_ACCOUNT, "the CA refuses a new account", hint=meanings.ACCOUNT)
             except Refusal as refusal:
-                is_bound = bool(self._policy.eab_key_id)
-                raise problems.of_account(refusal, self._clock(), is_bound=is_bound) from None
+                raise problems.of_account(refusal, self._clock(), is_bound=bool(self._policy.eab_key_id)) from None
             return self._keep(replace(stored, url=url), instead_of=stored)
 
-    def _require_agreement(self) -> None:
-        """Raise Problem where a first account would accept terms that the operator has not agreed to (§7.3)."""
+    def _require_agreement(self, stored: CaAccount | None) -> None:
+        """Raise Problem where a new account would accept terms that the operator has not agreed to (§7.3). One that the
+        CA has already, as its registration was cut off before its URL was saved, counts as agreed."""
         terms = None if self._terms_agreed else self._terms()
-        if terms:
-            raise Problem(
-                ProblemType.CA_ACCOUNT,
-                f"{self._directory_url} requires consent to its terms of service before it creates an account: {terms}",
-                hint="the operator must read these terms, and then set ISSUER_ACME_TERMS_AGREED=true",
-            )
+        if terms and (stored is None or self._find(stored.key) is None):
+            detail = f"{self._directory_url} requires consent to its terms of service before it creates an account"
+            hint = "the operator must read these terms, and then set ISSUER_ACME_TERMS_AGREED=true"
+            raise Problem(ProblemType.CA_ACCOUNT, f"{detail}: {terms}", hint=hint)
 
     @contextmanager
     def _registering(self) -> Iterator[None]:
@@ -250,12 +248,15 @@ class AccountKeeper:
 
     def _is_rolled_over(self, account: CaAccount) -> bool:
         """Whether the CA already knows the account by its next key."""
-        assert account.next_key
+        return account.next_key is not None and self._find(account.next_key) == account.url
+
+    def _find(self, key: str) -> str | None:
+        """The URL of the CA's account for a stored key; None if it has no such account."""
         try:
-            return self._look_up(self._key(account.next_key)) == account.url
+            return self._look_up(self._key(key))
         except Refusal as refusal:
             if refusal.answer.status in NO_ACCOUNT_REFUSALS:
-                return False
+                return None
             raise
 
     def _look_up(self, key: JWK) -> str:

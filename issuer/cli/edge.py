@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
-from issuer.actions.stored_keys import refuse_wrong_keys
+from issuer.actions.stored_keys import require_decryptable
 from issuer.cli.context import load_services
 from issuer.edge.sync import Folder, HAProxy, Refused, Reload, Sync
+from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
 
 
 class Group(click.ParamType[int]):
@@ -48,7 +50,7 @@ def sync(*, directory: Path, gid: int | None, command: str | None, socket: Path 
     """Write the certificate and key of each domain below a directory, for nginx or HAProxy, and follow every change."""
     stop, path = threading.Event(), directory.absolute()
     services = load_services()
-    refuse_wrong_keys(services)
+    _require_right_keys(services)
     try:
         reload = Reload(command) if command else None
         with Folder(path, gid) as folder:
@@ -61,6 +63,15 @@ def sync(*, directory: Path, gid: int | None, command: str | None, socket: Path 
             syncing.follow()
     except (Refused, OSError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def _require_right_keys(services: Services) -> None:
+    """Raise Problem if stored keys cannot be decrypted. A store that is unavailable is waited for later on."""
+    try:
+        require_decryptable(services)
+    except Problem as problem:
+        if problem.type is not ProblemType.STORE_UNAVAILABLE:
+            raise
 
 
 COMMANDS = {"edge": edge_group}

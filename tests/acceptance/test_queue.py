@@ -87,4 +87,5 @@ def test_nothing_is_left_unacknowledged_or_stored_as_a_result(
         "account",
         "accounts",
         "ca-account",
+        "identity",
     }, "all else has an end"

@@ -204,9 +204,9 @@ def test_e02_503_when_it_fails_between_the_checks_and_the_write(
     api_client: ApiClient, records: OwnRedis, fault, call
 ) -> None:
     class Breaking(FakeResolver):
-        def points_here(self, name: str):
+        def points_here(self, name: str, own: str = ""):
             fault[0](records)
-            return super().points_here(name)
+            return super().points_here(name, own)
 
     broken = ApiClient(replace(api_client.services, resolver=Breaking()), keys=api_client.keys)
     try:

@@ -37,7 +37,7 @@ def test_the_table_covers_every_type_and_no_other() -> None:
     assert set(TABLE) == set(ProblemType)
 
 
-PASSES = {"bad-certificate", "busy", "ca-account", "ca-rests", "over-budget", "paced", "undecryptable"}
+PASSES = {"bad-certificate", "busy", "ca-account", "ca-rests", "foreign-store", "over-budget", "paced", "undecryptable"}
 FIRST_RETRY = {"bad-certificate": 600, "caa": 600, "busy": 1, "paced": 1, "ca-rests": 10}
 
 
