@@ -59,7 +59,7 @@ class Tally:
     under_way: it has started.
     delayed: it has failed, and the next try is further off; the names by the code of the problem.
     marked: how many of `waiting` this look has marked.
-    last_at: when the last of those that wait is to start.
+    first_at, last_at: when the first and the last of those that wait is to start.
     skipped: records that cannot be read, and why.
     issuers: the issuers of the certificates that were looked at and not selected, each with their number.
     """
@@ -69,6 +69,7 @@ class Tally:
     under_way: list[str] = field(default_factory=list)
     delayed: dict[str, list[str]] = field(default_factory=dict)
     marked: int = 0
+    first_at: float = math.inf
     last_at: float = 0
     skipped: dict[str, str] = field(default_factory=dict)
     issuers: Counter[str] = field(default_factory=Counter)
@@ -78,6 +79,11 @@ class Tally:
         """All of the selected names."""
         delayed = [name for names in self.delayed.values() for name in names]
         return [*self.renewed, *self.waiting, *self.under_way, *delayed]
+
+    def waits(self, name: str, at: float) -> None:
+        """Count a name whose renewal is to start at `at`."""
+        self.waiting.append(name)
+        self.first_at, self.last_at = min(self.first_at, at), max(self.last_at, at)
 
     @property
     def is_over(self) -> bool:
@@ -176,8 +182,7 @@ def _count(services: Services, run: Run, record: Record, certificate: Certificat
     elif (domain.forced_since or 0) < run.asked_at:
         _mark(services, run, domain.name, tally, now)
     elif domain.forced_at is not None:
-        tally.waiting.append(domain.name)
-        tally.last_at = max(tally.last_at, domain.forced_at)
+        tally.waits(domain.name, domain.forced_at)
     elif _is_delayed(record, now):
         problem = record.issuance.problem
         tally.delayed.setdefault(problem.type.value if problem else "", []).append(domain.name)
@@ -205,11 +210,10 @@ def _mark(services: Services, run: Run, name: str, tally: Tally, now: float) -> 
     try:
         if services.store.update(name, change, now=now):
             tally.marked += 1
-            tally.last_at = max(tally.last_at, at)
     except Problem as problem:
         if problem.type is not ProblemType.BUSY:  # a worker of an earlier release: the next look tries again
             raise
-    tally.waiting.append(name)
+    tally.waits(name, at)
 
 
 def _is_delayed(record: Record, now: float) -> bool:

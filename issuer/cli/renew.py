@@ -98,7 +98,8 @@ def _followed(services: Services, run: Run, tally: Tally) -> Tally:
             said, said_at, changed_at = line, now, now
         if tally.is_over:
             return tally
-        if now - changed_at >= max(IDLE_SECONDS, 2 * pause) and tally.last_at <= time.time():
+        is_due = not tally.waiting or tally.first_at <= time.time()
+        if is_due and now - changed_at >= max(IDLE_SECONDS, 2 * pause):
             click.echo("nothing has changed for a while: do `beat` and `renewals` run, and what do their logs say?")
             changed_at = now
         time.sleep(pause)

@@ -16,7 +16,7 @@ from issuer.problem import Problem, ProblemType
 from tests.databases import give_back, take_away
 from tests.fakes import NAME, below
 from tests.faults import fails
-from tests.simulated_fleet import HOUR, SimulatedFleet
+from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
 
 NAMES = below("customer.example", 2)
 
@@ -88,6 +88,23 @@ def test_n22_the_same_call_goes_on_after_ctrl_c(
     assert result.output.startswith("going on with the same call of 2026-")
     assert "; 0 of them marked now" in result.output
     assert (result.exit_code, services.cas[0].calls.count("new_order")) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("pace", "starts_in", "is_said"),
+    [([], 0, True), (["--pace", "0.000001"], 0, True), (["--pace", "0.1"], 0, True), (["--pace", "0.1"], HOUR, False)],
+)
+def test_n22_if_what_is_due_does_not_begin_it_says_what_to_look_at(
+    issuer, services: Services, fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch, pace, starts_in, is_said
+) -> None:
+    for setting, value in (("IDLE_SECONDS", 0.0), ("SHORTEST_PAUSE_SECONDS", 0.0), ("PAUSES", 0)):
+        monkeypatch.setattr(command, setting, value)
+    looks = iter([lambda: None] * 3)  # beat does not run, and then it does
+    monkeypatch.setattr(command.time, "sleep", lambda _: next(looks, lambda: fleet.run(90 * DAY))())
+    monkeypatch.setattr(command.time, "time", lambda: services.clock() - starts_in)
+    result = issuer("--all", *pace)
+    assert (result.exit_code, "do `beat` and `renewals` run" in result.output) == (0, is_said), result.output
+    assert result.output.splitlines()[-1] == "renewed: 2 certificates"
 
 
 def test_n22_with_no_wait_it_ends_when_all_are_marked(issuer, services: Services, fleet: SimulatedFleet) -> None:
