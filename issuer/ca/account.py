@@ -8,7 +8,7 @@ if the operator rolls the key over. Every signed request looks up the current ke
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
@@ -30,8 +30,7 @@ NEW_KEY_AFTER_SECONDS = 3600
 EXISTING_ACCOUNT = 200
 """The HTTP status for an account that exists already; a new one gets 201 (§7.3, §7.3.1)."""
 ENDED_STATES = frozenset({"deactivated", "revoked"})
-NO_ACCOUNT = "accountDoesNotExist"
-ACCOUNT_ERRORS = frozenset({NO_ACCOUNT, "unauthorized"})
+ACCOUNT_ERRORS = frozenset({"accountDoesNotExist", "unauthorized"})
 KEY_REFUSALS = frozenset({400, 401, 403})
 """The HTTP statuses by which CAs refuse, among other things, a signature by a key that is not the account's. The error
 type says little: it is `malformed`, `unauthorized`, or a sentence (acme2certifier)."""
@@ -104,11 +103,9 @@ class AccountKeeper:
             assert stored
             if stored.next_key is None:
                 stored = self._keep(replace(stored, next_key=self._new_key()), instead_of=stored)
-            try:
+            with self._asking_for_account():
                 if not self._is_rolled_over(stored):
                     self._change_key(stored)
-            except Refusal as refusal:
-                raise problems.of_account(refusal, self._clock()) from None
             self._finish_roll_over(stored)
 
     def signed(self, request: Callable[[Signer], Answer]) -> Answer:
@@ -136,11 +133,11 @@ class AccountKeeper:
             raise problems.from_refusal(refusal, self._clock(), resource) from None
 
     def _has_new_signer(self, signer: Signer) -> bool:
-        """Whether the signer has changed: after a roll-over by another process, or after one that was interrupted when
-        the CA had already changed the key."""
+        """Whether the signer has changed: by another process, or by a roll-over that was cut off. Raises
+        Problem if the CA does not say which key it knows: the old one must not be registered again then."""
         stored = self._accounts.ca_account(self._directory_url)
         if stored and stored.next_key:
-            with self._registering(), suppress(Refusal):
+            with self._registering(), self._asking_for_account():
                 stored = self._accounts.ca_account(self._directory_url)
                 if stored and stored.next_key and self._is_rolled_over(stored):
                     self._finish_roll_over(stored)
@@ -166,7 +163,7 @@ class AccountKeeper:
             stored = self._accounts.ca_account(self._directory_url)
             if stored and stored.url and stored != known:
                 return stored
-            try:
+            with self._asking_for_account(is_bound=bool(self._policy.eab_key_id)):
                 if stored is None or stored.url is None:
                     self._require_agreement(stored)
                 if stored is None:
@@ -177,8 +174,6 @@ class AccountKeeper:
                     url = self._url_at_ca(stored)
                 if url is None:
                     raise Problem(ProblemType.CA_ACCOUNT, "the CA refuses a new account", hint=meanings.ACCOUNT)
-            except Refusal as refusal:
-                raise problems.of_account(refusal, self._clock(), is_bound=bool(self._policy.eab_key_id)) from None
             return self._keep(replace(stored, url=url), instead_of=stored)
 
     def _require_agreement(self, stored: CaAccount | None) -> None:
@@ -199,6 +194,13 @@ class AccountKeeper:
             yield
         finally:
             self._accounts.unlock_ca_account(self._directory_url, lock)
+
+    @contextmanager
+    def _asking_for_account(self, *, is_bound: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except Refusal as refusal:
+            raise problems.of_account(refusal, self._clock(), is_bound=is_bound) from None
 
     def _url_at_ca(self, account: CaAccount) -> str | None:
         """The URL of the account with this key, or None if the CA says that it is deactivated (§7.3.6)."""
@@ -231,11 +233,9 @@ class AccountKeeper:
         """The external account binding: it ties a new account to one that the operator has with the CA (§7.3.4)."""
         if not self._policy.eab_key_id:
             return {}
-        hmac_key = self._policy.eab_hmac_key.rstrip("=")
+        key_id, hmac_key = self._policy.eab_key_id, self._policy.eab_hmac_key.rstrip("=")
         directory = messages.Directory({"newAccount": self._resource("newAccount")})
-        binding = messages.ExternalAccountBinding.from_data(
-            key.public_key(), self._policy.eab_key_id, hmac_key, directory
-        )
+        binding = messages.ExternalAccountBinding.from_data(key.public_key(), key_id, hmac_key, directory)
         return {"externalAccountBinding": binding}
 
     def _is_deactivated(self, key: JWK) -> bool:

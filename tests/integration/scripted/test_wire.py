@@ -319,6 +319,20 @@ def test_n44_a_roll_over_that_the_ca_never_saw_leaves_the_old_key_in_use(client:
     assert client.known_account().thumbprint != former.thumbprint
 
 
+@pytest.mark.parametrize("refusal", REFUSALS[1:4], ids=str)
+@pytest.mark.parametrize("answer", [refusing(500, "serverInternal"), refusing(429, "rateLimited"), cut])
+def test_n44_while_the_ca_does_not_say_which_key_it_knows_no_account_is_made(
+    client: AcmeAuthority, ca: ScriptedCa, answer: Callable[[], Answer], refusal: tuple[int, str]
+) -> None:
+    url, ca.wrong_key = client.account_url(), refusal
+    ca.add(Fault("/keyChange", after=cut))
+    problem_of(client.roll_over)
+    ca.add(Fault("/newAccount", before=answer))
+    assert problem_of(lambda: client.new_order(NAME)).type in {ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED}
+    assert client.new_order(NAME).url
+    assert (client.account_url(), client.known_account().is_rolling_over, len(ca.accounts.made)) == (url, False, 1)
+
+
 @pytest.mark.parametrize("path", ["/directory", "/newNonce"])
 @pytest.mark.parametrize(
     "answer", [cut, lambda: page(503), lambda: page(302, Location="/"), refusing(500, "serverInternal")]
