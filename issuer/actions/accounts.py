@@ -16,8 +16,8 @@ NOTICED_SECONDS = 1.0
 
 
 def create(services: Services, account_id: str, plan: Plan) -> str:
-    """Create an account and return its API key, which is not stored. Raises Problem(invalid-request,
-    account-exists)."""
+    """Create an account, also in place of a damaged one, and return its API key, which is not stored. Raises
+    Problem(invalid-request, account-exists)."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", account_id, re.ASCII):
         raise Problem(
             ProblemType.INVALID_REQUEST,

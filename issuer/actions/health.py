@@ -1,16 +1,13 @@
 """Whether a process can work, what all processes have counted, and the upkeep of the records."""
 
-import re
-
 from issuer import metrics
 from issuer.actions import startup
 from issuer.actions.stored_keys import require_decryptable
 from issuer.domain import Due
-from issuer.ports import Reindexed, Services
+from issuer.ports import STORE_ID, Reindexed, Services
 from issuer.problem import Problem, ProblemType
 
 BATCH = 1000
-IDENTITY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class Readiness:
@@ -49,7 +46,7 @@ def adopt(services: Services, instead_of: str) -> str:
     """Accept the store as it is, in place of the one with this identity, of the one in the file of
     ISSUER_IDENTITY_FILE, and of the one that it is known to have lost. Returns its identity. Raises
     Problem(invalid-request) for what is no identity."""
-    if instead_of and not IDENTITY.fullmatch(instead_of):
+    if instead_of and not STORE_ID.fullmatch(instead_of):
         hint = "the log line «foreign store» has the whole command"
         raise Problem(ProblemType.INVALID_REQUEST, f"{instead_of[:60]!a} is not the identity of a store", hint=hint)
     return services.store.adopt(instead_of)

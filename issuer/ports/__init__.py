@@ -20,7 +20,7 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
-from issuer.ports.identity import StoreIdentity
+from issuer.ports.identity import STORE_ID, StoreIdentity
 from issuer.ports.limits import CaReturn, Cooldown, Limits, Pause
 from issuer.ports.locks import Locks
 from issuer.ports.outside import (
@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # the core reads settings, and loads nothing of what reads th
 
 __all__ = [
     "NO_QUOTA",
+    "STORE_ID",
     "Authorization",
     "CaAccount",
     "CaAccounts",

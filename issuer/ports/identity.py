@@ -1,9 +1,12 @@
 """Which store it is: a random id tells it from an empty one and from another one."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
 from issuer.problem import Problem, ProblemType
+
+STORE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ class Store(CaAccounts, Identified, Protocol):
         """All accounts, by id."""
 
     def create_account(self, account: Account) -> None:
-        """Add an account. Raises Problem(account-exists)."""
+        """Add an account, or write it in place of a damaged one. Raises Problem(account-exists)."""
 
     def change_account(self, account_id: str, *, only_missing: bool = False, **changes: str) -> None:
         """Change fields of an account, if it exists, and leave the others as they are at that moment. only_missing:

@@ -15,6 +15,8 @@ from issuer.store.connection import redis_errors
 from issuer.store.identity import RedisIdentity
 from issuer.store.scripts import run
 
+REPAIR = "the operator must create it again (issuer accounts create), which prints a new API key; its domains stay"
+
 log = structlog.get_logger(__name__)
 
 
@@ -23,8 +25,16 @@ class RedisAccounts(RedisIdentity):
 
     def account(self, account_id: str) -> Account | None:
         """See `ports.Store`."""
-        text = self._text(keys.account_key(account_id))
-        return texts.account(text) if text else None
+        try:
+            text = self._text(keys.account_key(account_id))
+            if text is None:
+                return None
+            if (account := texts.account(text)).id == account_id:
+                return account
+        except Problem as problem:
+            if problem.type is not ProblemType.DAMAGED_RECORD:
+                raise
+        raise Problem(ProblemType.DAMAGED_RECORD, account_id, message="the stored account cannot be read", hint=REPAIR)
 
     def accounts(self) -> list[Account]:
         """See `ports.Store`."""
@@ -32,16 +42,25 @@ class RedisAccounts(RedisIdentity):
             ids = sorted(cast("set[str]", self._redis.smembers(keys.ACCOUNTS)))
             stored = self._redis.mget([keys.account_key(account_id) for account_id in ids]) if ids else []
         pairs = zip(ids, cast("list[str | None]", stored), strict=True)
-        readable = [_readable(account_id, text) for account_id, text in pairs if text]
+        readable = [_readable(account_id, text) for account_id, text in pairs if text is not None]
         return [account for account in readable if account]
 
     def create_account(self, account: Account) -> None:
         """See `ports.Store`."""
+        is_damaged = False
+        try:
+            self.account(account.id)
+        except Problem as problem:
+            if problem.type is not ProblemType.DAMAGED_RECORD:
+                raise
+            is_damaged = True
         with redis_errors():
             pipeline = self._redis.pipeline()
+            if is_damaged:
+                pipeline.delete(keys.account_key(account.id))
             pipeline.set(keys.account_key(account.id), texts.account_text(account), nx=True)
             pipeline.sadd(keys.ACCOUNTS, account.id)
-            is_new = pipeline.execute()[0]
+            is_new = pipeline.execute()[-2]
         if not is_new:
             raise Problem(ProblemType.ACCOUNT_EXISTS, account.id)
 
@@ -62,7 +81,7 @@ class RedisAccounts(RedisIdentity):
     def ca_account(self, directory_url: str) -> CaAccount | None:
         """See `ports.CaAccounts`."""
         text = self._text(keys.ca_account_key(directory_url))
-        return texts.ca_account(text) if text else None
+        return None if text is None else texts.ca_account(text)
 
     def keep_ca_account(self, directory_url: str, account: CaAccount, *, instead_of: CaAccount | None) -> CaAccount:
         """See `ports.CaAccounts`."""
@@ -70,6 +89,8 @@ class RedisAccounts(RedisIdentity):
         key = {"account": keys.ca_account_key(directory_url)}
         args = {"expected": expected, "new": texts.account_text(account)}
         kept = self._guarded("keep_ca_account", key, args, is_first=True)
+        if instead_of is None and kept == args["new"]:
+            log.warning("our account at a CA is a new one", directory=directory_url)
         return texts.ca_account(kept)
 
     def lock_ca_account(self, directory_url: str, *, seconds: int) -> str | None:

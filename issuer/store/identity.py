@@ -7,7 +7,6 @@ operator has restored the data or accepted the store (`issuer store adopt`).
 """
 
 import os
-import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -18,12 +17,10 @@ from typing import Any, NoReturn
 import redis
 import structlog
 
-from issuer.ports import StoreIdentity
+from issuer.ports import STORE_ID, StoreIdentity
 from issuer.problem import Problem, ProblemType
 from issuer.store.keys import IDENTITY
 from issuer.store.scripts import run
-
-ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +54,7 @@ class RedisIdentity:
 
     def adopt(self, instead_of: str = "") -> str:
         """See `ports.Store`."""
-        known = " ".join(filter(ID.fullmatch, (instead_of, self._file_text())))
+        known = " ".join(filter(STORE_ID.fullmatch, (instead_of, self._file_text())))
         args = {"instead_of": known, "new": secrets.token_hex(16)}
         adopted: str = run(self._redis, "adopt", {"identity": IDENTITY}, args)
         self._remember(adopted)
@@ -108,7 +105,7 @@ class RedisIdentity:
     def _kept(self) -> str:
         """The id in the file; empty if there is none. Raises Problem(foreign-store) if the file is damaged."""
         text = self._file_text()
-        if text and not ID.fullmatch(text):
+        if text and not STORE_ID.fullmatch(text):
             self._refuse(
                 Problem(
                     ProblemType.FOREIGN_STORE,

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from issuer.domain import Account, Domain, Due, Plan, Reason, new_issuance
 from issuer.ports import CaAccount
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisServers, RedisStore
+from issuer.store import RedisServers, RedisStore, texts
 from issuer.store.scripts import SCRIPTS
 from tests.checkout import CHECKOUT
 from tests.fakes import NAME, NOW
@@ -20,6 +21,7 @@ from tests.writes import open_issuance
 
 DIRECTORY = "https://ca.example/directory"
 ALICE = Account("alice", Plan.HTTPS, "a" * 64, NOW + 0.25)
+BOB = replace(ALICE, id="bob")
 BOB = Account("bob", Plan.BASIC, "b" * 64, NOW)
 CA_ACCOUNT = CaAccount("encrypted key", "https://ca.example/account/1", NOW + 0.5)
 
@@ -224,13 +226,50 @@ def test_f02_no_repr_of_an_account_shows_its_key(one: Account | CaAccount) -> No
         assert "encrypted" not in text
 
 
-@pytest.mark.parametrize("text", ["null", "{", '["a", "list"]', '{"id": "alice"}', '{"id": 7, "plan": "https"}'])
-def test_n25_a_damaged_account_harms_no_other(store: RedisStore, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "{",
+        "",
+        '["a", "list"]',
+        '{"id": "alice"}',
+        '{"id": 7, "plan": "https"}',
+        texts.account_text(BOB),
+    ],
+)
+def test_n25_a_damaged_account_harms_no_other_and_can_be_created_again(store: RedisStore, text: str) -> None:
     store.create_account(ALICE)
-    store.create_account(replace(ALICE, id="bob"))
+    store.create_account(BOB)
     store._redis.set("issuer:account:alice", text)
-    assert store.accounts() == [replace(ALICE, id="bob")]
+    assert {account.id for account in store.accounts()} == {"bob"}
     assert store.account("bob")
     with pytest.raises(Problem) as raised:
         store.account("alice")
     assert raised.value.type is ProblemType.DAMAGED_RECORD
+    assert "issuer accounts create" in raised.value.hint
+    with pytest.raises(Problem):
+        store.create_account(BOB)
+    store.create_account(replace(ALICE, key_hash="b" * 64))
+    assert store.account("alice").key_hash == "b" * 64
+
+
+def test_n25_a_key_of_another_type_in_the_place_of_an_account_is_a_damaged_one(store: RedisStore) -> None:
+    store.create_account(BOB)
+    for write in (lambda key: store._redis.hset(key, "id", "alice"), lambda key: store._redis.rpush(key, "alice")):
+        write("issuer:account:alice")
+        with pytest.raises(Problem):
+            store.account("alice")
+        assert store.accounts() == [BOB]
+        store.create_account(ALICE)
+        assert store.account("alice") == ALICE
+        store._redis.delete("issuer:account:alice")
+        store._redis.srem("issuer:accounts", "alice")
+
+
+@pytest.mark.parametrize(("instead_of", "lines"), [(None, 1), (CA_ACCOUNT, 0)])
+def test_n36_a_new_account_at_a_ca_is_told(store: RedisStore, instead_of: CaAccount | None, lines: int) -> None:
+    with capture_logs() as logs:
+        for key in ("encrypted key", "another key", "a third key"):
+            store.keep_ca_account("https://ca.example/", replace(CA_ACCOUNT, key=key), instead_of=instead_of)
+    assert [entry["directory"] for entry in logs] == ["https://ca.example/"] * lines

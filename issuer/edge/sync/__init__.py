@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from issuer.edge import bundle
-from issuer.edge.sync.files import Folder, Refused
+from issuer.edge.sync.files import Folder, Refused, names_in
 from issuer.edge.sync.haproxy import HAProxy
 from issuer.edge.sync.missing import Missing
 from issuer.edge.sync.reload import Reload
 from issuer.keys import verify_bundle
-from issuer.ports import Services
+from issuer.ports import STORE_ID, Services
 from issuer.problem import Problem, ProblemType
 
 __all__ = ["Folder", "HAProxy", "Refused", "Reload", "Sync"]
@@ -30,7 +30,7 @@ RETRY_SECONDS = 5.0
 RETRY_LATER_SECONDS = 60.0
 """How often names that failed are tried again."""
 PROGRESS_SECONDS = 5.0
-POSITION = re.compile(r"\d+-\d+")
+POSITION = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 NAME_ERRORS = (Refused, OSError, ValueError, TypeError, LookupError)
 """Errors of one name's record or files; the other names are not affected."""
 
@@ -55,11 +55,12 @@ class Sync:
         """The last message of each failure that lasts, by what failed: a name, or a part of the round."""
         self._retry_later_at = 0.0
         state = folder.state()
-        self._retry_later = set[str](state.get("owed", ()))
+        self._retry_later = set(names_in(state.get("owed")))
         if reload:
             reload.done = state.get("reloaded", reload.done)
         self._position = str(state.get("position", ""))
-        self._identity = str(state.get("identity", ""))
+        identity = str(state.get("identity"))
+        self._identity = identity if STORE_ID.fullmatch(identity) else ""
         self._missing = Missing(state.get("missing"), services, self._say)
         if state and state.get("default_hsts") != self._default:
             folder.mark_outdated()

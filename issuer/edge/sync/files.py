@@ -122,7 +122,7 @@ class Folder:
 
     def state(self) -> dict[str, Any]:
         """The state that `save_state` saved last; empty if there is none, or if it cannot be read."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             state = json.loads((self.path / "state.json").read_text())
             return state if isinstance(state, dict) else {}
         return {}
@@ -217,6 +217,12 @@ class Folder:
             if path.read_text() == text and self._has_permissions(path.stat()):
                 return
         self._place(path, lambda new: self._create(new, text))
+
+
+def names_in(value: Any) -> list[str]:
+    """The names in a part of the state, a list or an object, which may be damaged."""
+    entries = value if isinstance(value, list | dict) else ()
+    return [name for name in entries if isinstance(name, str) and NAME.fullmatch(name)]
 
 
 def _version(link: Path) -> str | None:

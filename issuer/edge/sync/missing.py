@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from issuer.domain import DAY_SECONDS
+from issuer.edge.sync.files import names_in
 from issuer.ports import Services
 
 LOOK_SECONDS = 600.0
@@ -20,8 +21,8 @@ class Missing:
     """state: `since` as it was saved."""
 
     def __init__(self, state: Any, services: Services, say: Callable[[str], None]) -> None:
-        entries = state.items() if isinstance(state, dict) else ()
-        self.since: dict[str, float] = {str(name): at for name, at in entries if type(at) in {int, float}}
+        names = names_in(state) if isinstance(state, dict) else ()
+        self.since: dict[str, float] = {name: state[name] for name in names if type(state[name]) in {int, float}}
         """Since when each has been missing, in epoch seconds."""
         self._services, self._say, self._look_at = services, say, 0.0
 
@@ -36,7 +37,7 @@ class Missing:
         """Since when a name has been missing, if that is long enough to withdraw it; otherwise an empty text."""
         now = self._services.clock()
         seconds = self._services.settings.missing_days * DAY_SECONDS
-        if name not in self.since:
+        if name not in self.since or not 0 < self.since[name] <= now:  # a clock was wrong, or the state is damaged
             self.since[name] = now
             self._say(f"{name}: its record is missing; its files stay until {_day(now + seconds)}")
         since = self.since[name]

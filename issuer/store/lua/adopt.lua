@@ -1,6 +1,6 @@
 -- Accept the present store in place of others. Returns its id. args: instead_of (ids), new (an id, if it has none)
 local held = redis.call('HMGET', key.identity, 'id', 'lost', 'replaces')
-local id, replaces = held[1] or arg.new, {}
+local id, replaces = string.match(held[1] or '', '^%x+$') or arg.new, {}
 for former in string.gmatch((held[3] or '') .. ' ' .. (held[2] or '') .. ' ' .. arg.instead_of, '%x+') do
   if former ~= id and not replaces[former] then
     replaces[former] = true

@@ -3,6 +3,7 @@
 -- args: known (the id that the caller knows, '' for none), new (an id for a new store), marks ('1': leave a mark)
 local held = redis.call('HMGET', key.identity, 'id', 'lost', 'replaces')
 local id, lost, replaces = held[1] or '', held[2] or '', held[3] or ''
+if not string.find(id, '^%x+$') then id = '' end -- damaged
 if id == '' and lost == '' and arg.known == '' then
   id = arg.new
   redis.call('HSET', key.identity, 'id', id)

@@ -154,3 +154,35 @@ def test_n26_a_directory_of_an_older_release_takes_the_identity_of_its_store(
     (path / "state.json").write_text(json.dumps({"position": state["position"], "default_hsts": state["default_hsts"]}))
     run()
     assert json.loads((path / "state.json").read_text())["identity"] == state["identity"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"identity": None},
+        {"identity": "x"},
+        {"identity": ["a"]},
+        {"owed": 5},
+        {"owed": [[1], None, "\ud800", "../../x"]},
+        {"missing": [1]},
+        {"missing": {"\ud800.example": 1, NAMES[0]: 1e300, NAMES[1]: "x", NAMES[2]: -5}},
+        {"position": "99999999999999999999999-1"},
+        {"position": 5},
+        "[]",
+        "{",
+        "[" * 100_000,
+    ],
+)
+def test_n25_n26_a_damaged_state_costs_at_most_a_look_at_all_names(
+    records: Records, services: Services, path: Path, run, damage: dict | str
+) -> None:
+    for name in NAMES:
+        records.install(name)
+    run()
+    whole = json.loads((path / "state.json").read_text())
+    (path / "state.json").write_text(damage if isinstance(damage, str) else json.dumps(whole | damage))
+    services.store._redis.delete(f"{RECORDS}{NAMES[0]}")
+    for _ in range(2):
+        run()
+    assert held(path) == set(NAMES)
+    assert json.loads((path / "state.json").read_text())["identity"] == whole["identity"]
