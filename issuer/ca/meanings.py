@@ -65,7 +65,7 @@ CONTACT = "the operator must set another ISSUER_ACME_CONTACT"
 TERMS = "the operator must agree to the CA's terms of service, as the CA says"
 PROFILE = "the operator must set a profile that the CA offers"
 NAME = "the domain owner does not need to do anything; the operator may set another CA for this domain"
-CRAWLED = "use a name in which no label is repeated, or ask the operator to set another CA for this domain"
+CRAWLED = "use a shorter name in which no label is repeated, or ask the operator to set another CA for this domain"
 
 T = ProblemType
 NOT_ALLOWED = Meaning(T.CA_ACCOUNT, ALLOWED, is_of_one_order=True)

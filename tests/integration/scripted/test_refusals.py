@@ -199,15 +199,15 @@ def test_n18_a_name_that_looks_like_a_crawlers_is_refused_with_that_reason_and_t
     assert ca.count("/newOrder") == 1
 
 
-def test_n18_with_one_ca_the_owner_reads_why(services: Services, ca: ScriptedCa, dns: Dns) -> None:
-    name = "asdf.asdf.customer.example"
+@pytest.mark.parametrize("name", ["asdf.asdf.customer.example", "www.mail.blog.customer.example"])
+def test_n18_with_one_ca_the_owner_reads_why(services: Services, ca: ScriptedCa, dns: Dns, name: str) -> None:
     ca.add(Fault("/newOrder", FOR_GOOD, before=refusing("rejectedIdentifier", 400)))
     opened(services, published(dns, name))
     record = lived(services, name=name)
     body = status_body(record, services.clock())
     assert (body["status"], body["code"], body["must_act"]) == ("error", "ca-refused", "owner")
     assert EXPLAINED in body["error"]
-    assert "no label is repeated" in body["error"]
+    assert "use a shorter name in which no label is repeated" in body["error"]
     assert ca.count("/newOrder") == 1
 
 
