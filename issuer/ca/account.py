@@ -272,7 +272,7 @@ class AccountKeeper:
         url = self._resource("keyChange")
         inner = jws(json.dumps(change).encode(), Signer(new), url=url)
         try:
-            self._post("keyChange", inner, Signer(old, account.url))
+            self._post("keyChange", inner, Signer(old, account.url)).require_no_page()
         except Refusal:
             if not self._is_rolled_over(account):
                 raise

@@ -51,7 +51,8 @@ class Certificates:
                     raise
                 return refusal.answer
 
-        self._session.keeper.with_account(Resource.REVOKE_CERT, lambda signer: ask(signer, {"reason": reason}))
+        answer = self._session.keeper.with_account(Resource.REVOKE_CERT, lambda signer: ask(signer, {"reason": reason}))
+        answer.require_no_page()
 
     def renewal_info(self, certificate_id: str) -> RenewalInfo:
         """See `ports.CertificateAuthority`."""

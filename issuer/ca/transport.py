@@ -23,6 +23,7 @@ from issuer.problem import Problem, ProblemType
 BAD_NONCE_TRIES = 30
 """RFC 8555 §6.5: try again with a new nonce. If a CA refuses every second one, 30 refusals in a row come once in 10^9
 requests."""
+REUSED_NONCES = 3
 MAX_ANSWER_BYTES = 1_000_000
 MAX_SHOWN = 100
 """How many characters of a URL a problem repeats."""
@@ -57,6 +58,14 @@ class Answer:
         if not isinstance(value, dict):
             raise unusable(f"the CA's answer ({self.status}) is not a JSON object")
         return value
+
+    def require_no_page(self) -> None:
+        """Raise Problem(ca-unavailable) if it says something and is not JSON, where no more than its status is needed:
+        then a proxy has answered, and the CA may not have seen the request."""
+        try:
+            json.loads(self.body.strip() or b"{}")
+        except (ValueError, RecursionError):
+            raise unusable(f"the answer ({self.status}) is none of a CA, but perhaps a proxy's") from None
 
     def absolute(self, reference: str) -> str:
         """A URL in this answer, which may be relative to the request's (RFC 3986 §5, RFC 9110 §10.2.2), without its
@@ -142,8 +151,8 @@ class Transport:
         An unexplained failure may be due to an old nonce (Dogtag), or pass at once: the request is sent once more, with
         a fresh nonce. That is safe, as an interrupted run repeats each of our requests too.
 
-        A refused nonce comes with the next one (§6.5). If that is refused, too, a fresh one is fetched: what comes with
-        answers may be of no use, if a proxy has stored them, or if the CA's servers do not share their nonces.
+        A refused nonce comes with the next one (§6.5). After some of these, fresh ones are fetched: what comes with
+        answers is of no use if a proxy has stored them, or if the CA's servers do not share their nonces.
         """
         until = time.monotonic() + self._longest_seconds
         is_repeated = False
@@ -157,7 +166,7 @@ class Transport:
                     self._nonces.clear()
                 elif refusal.type != "badNonce":
                     raise
-                elif refused:
+                elif refused >= REUSED_NONCES:
                     self._nonces.clear()
             if time.monotonic() > until:
                 break

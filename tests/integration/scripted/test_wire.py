@@ -88,6 +88,23 @@ def test_n06_a_page_at_a_revocation_and_a_roll_over(client: AcmeAuthority, ca: S
     assert client.order(order.url).certificate_url == url
 
 
+@pytest.mark.parametrize("answer", [page(200), (200, {}, b"OK"), (202, {"Content-Type": "application/json"}, b"<p>")])
+def test_n03_a_page_is_no_revocation_and_no_roll_over(client: AcmeAuthority, ca: ScriptedCa, answer: Answer) -> None:
+    order = client.new_order(NAME)
+    chain = client.chain(client.finalize(order.url, order.finalize_url, keys.new_csr(KEY, NAME)).certificate_url)
+    former = client.known_account()
+    for path in ("/revokeCert", "/keyChange"):
+        ca.add(Fault(path, before=lambda: answer))
+    for call in (lambda: client.revoke(chain, 1), client.roll_over):
+        assert problem_of(call).type is ProblemType.CA_UNAVAILABLE
+    assert client.known_account().thumbprint == former.thumbprint
+    assert client.order(order.url).certificate_url, "the account is still in use"
+    client.revoke(chain, 1)
+    client.roll_over()
+    assert client.known_account().thumbprint != former.thumbprint
+    assert (ca.count("/revokeCert"), len(ca.accounts.made)) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("answer", "requests"),
     [
