@@ -14,13 +14,15 @@ def request(services: Services, account: Account, text: str, *, must_exist: bool
     Raises the Problem that forbids it. If many callers request a name at once, one gets the record and the others get
     Problem(already-initiated).
     """
-    name = eligibility.canonical_name(services, text, is_held=must_exist)
+    name = eligibility.canonical_name(services, text, is_held=True)
     now, share = services.clock(), eligibility.quick_share(account)
     held: Record | None = None
 
     def change(record: Record | None) -> Record:
         nonlocal held
         held = record
+        is_held = record is not None and record.domain.account == account.id and not record.domain.is_withdrawn
+        eligibility.canonical_name(services, text, is_held=is_held)  # now that it is known who holds it
         eligibility.require_eligible(services, account, name, record, must_exist=must_exist)
         is_bulk = not services.limits.use(replace(share, cost=0), now=now)
         return _opened(account, name, record, now, is_bulk=is_bulk)

@@ -45,12 +45,25 @@ def test_n18_such_a_name_that_is_held_already_can_be_shown_renewed_and_withdrawn
 
 
 @pytest.mark.parametrize("name", ["shop.shop.shop.example", "a.a.a.a.customer.example", "www.www.www.uk.com"])
-def test_n18_a_put_for_such_a_name_that_is_held_is_tried(name: str) -> None:
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_n18_such_a_name_is_tried_again_for_the_account_that_holds_it_alone(name: str, method: str) -> None:
     api_client = ApiClient(fake_services()).with_accounts()
-    assert (api_client.put(name).status_code, api_client.post(name).status_code) == (404, 400)
+
+    def code(name: str = name, account: str = "platform") -> str:
+        return api_client.call(method, f"/v2/x509/{name}", account).json.get("code", "")
+
+    assert code() == "invalid-name"
     certificate = issued(api_client.services, name).domain.certificate
-    assert api_client.put(name).json["code"] == "already-initiated"
+    assert (code(), code(account="other")) == ("already-initiated", "invalid-name")
     api_client.services.clock.now = certificate.not_after + 1
-    assert api_client.put(name.upper()).status_code == 202
+    assert code(name.upper()) == ""
+    api_client.call("DELETE", f"/v2/x509/{name}")
+    assert code() == "invalid-name"
+
+
+@pytest.mark.parametrize("name", ["shop.shop.shop.example", "a.a.a.a.customer.example", "www.www.www.uk.com"])
+def test_n18_the_operator_may_allow_a_ca_for_such_a_name(name: str) -> None:
+    api_client = ApiClient(fake_services()).with_accounts()
+    certificate = issued(api_client.services, name).domain.certificate
     with pytest.raises(Problem, match="has issued no certificate"):
         authorities.allow(api_client.services, certificate.ca, name)
