@@ -24,6 +24,7 @@ BAD_NONCE_TRIES = 30
 """RFC 8555 §6.5: try again with a new nonce. If a CA refuses every second one, 30 refusals in a row come once in 10^9
 requests."""
 REUSED_NONCES = 3
+"""After so many refusals in a row, the nonces that come with answers are no longer used for a request."""
 MAX_ANSWER_BYTES = 1_000_000
 MAX_SHOWN = 100
 """How many characters of a URL a problem repeats."""
