@@ -82,7 +82,7 @@ class RedisIdentity:
 
     @property
     def _knows_one(self) -> bool:
-        return bool(self._known) or self._identity_file is not None
+        return bool(self._known) or self._is_refused or self._identity_file is not None
 
     def _refuse(self, problem: Problem) -> NoReturn:
         if not self._is_refused:
@@ -119,10 +119,10 @@ class RedisIdentity:
         if self._identity_file is None:
             return ""
         try:
-            return self._identity_file.read_text().strip() or "empty"
+            return self._identity_file.read_text(errors="replace").strip() or "empty"
         except FileNotFoundError:
             return ""
-        except (OSError, ValueError) as error:
+        except OSError as error:
             self._warn_once("cannot be read", error)
             return ""
 

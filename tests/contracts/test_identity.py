@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from issuer import tasks
 from issuer.domain import DAY_SECONDS, Due
 from issuer.edge.cache import BundleCache
-from issuer.ports import Services
+from issuer.ports import CaAccount, Services
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import SCANS, forget_withdrawn
 from issuer.store import RedisFeed, RedisLimits, RedisStore
@@ -156,16 +156,20 @@ def test_n36_a_process_without_a_file_learns_of_the_loss_from_those_that_ran(sto
     running.require_own()
     lose(store)
     refused(running.require_own)
-    started = RedisStore(store._redis)
+    started, directory = RedisStore(store._redis), "https://ca.example/directory"
     refused(started.require_own)
+    refused(lambda: started.lock_ca_account(directory, seconds=9))
+    refused(lambda: started.keep_ca_account(directory, CaAccount("key", None, NOW), instead_of=None))
+    refused(lambda: started.claim(Due.EXPIRY, now=NOW, limit=1, requeue_at=NOW))
+    assert started.ca_account(directory) is None
     started.adopt()
     running.require_own()
 
 
-@pytest.mark.parametrize("text", ["", "no identity\n", "0123456789abcdef", "\n"])
-def test_n26_a_damaged_file_is_no_new_installation(store: RedisStore, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", [b"", b"no identity\n", b"0123456789abcdef", b"\n", b"\xff\xfe", b"A" * 32])
+def test_n26_a_damaged_file_is_no_new_installation(store: RedisStore, tmp_path: Path, text: bytes) -> None:
     file = tmp_path / "store-identity"
-    file.write_text(text)
+    file.write_bytes(text)
     started = RedisStore(store._redis, file)
     assert str(file) in refused(started.require_own).detail
     started.adopt()
