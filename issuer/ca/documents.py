@@ -123,7 +123,7 @@ def ended(authorization: dict[str, Any]) -> Problem | None:
     """Why an authorization has ended; None if it has not. Only an invalid one says that a validation has failed: the
     others were withdrawn, or used too late (§7.1.6)."""
     state = authorization.get("status")
-    if state not in ENDED:
+    if not isinstance(state, str) or state not in ENDED:
         return None
     type_ = ProblemType.VALIDATION_FAILED if state == "invalid" else ProblemType.ORDER_LOST
     return failure(authorization, f"the authorization is {state}", type_)
