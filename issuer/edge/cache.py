@@ -12,6 +12,8 @@ from issuer.problem import Problem, ProblemType
 
 MAX_BUNDLES = 10_000
 PAGE = 1000
+SKEW_SECONDS = 3600
+"""How far the clock of Redis, by which the feed is numbered, may be behind ours."""
 KEPT_AT = frozenset(
     {
         ProblemType.STORE_UNAVAILABLE,
@@ -98,11 +100,12 @@ class BundleCache:
 
 class Tombstones:
     """The names whose last entry in the feed is a tombstone: they have been withdrawn, also where the record has been
-    removed since. The feed is read only when somebody asks."""
+    removed since. The feed is read only when somebody asks, and only from the start of this process on: what it has
+    cached was in force then, or later."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._position = "0-0"
+        self._position = f"{int((time.time() - SKEW_SECONDS) * 1000)}-0"
         self._names: set[str] = set()
         self._lock = threading.Lock()
 
