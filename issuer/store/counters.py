@@ -1,6 +1,7 @@
 """The counters of the metrics, in one hash for all processes."""
 
 import json
+from contextlib import suppress
 from typing import cast
 
 import redis
@@ -27,9 +28,18 @@ class RedisCounters:
         """See `ports.Counters`."""
         with redis_errors():
             fields = cast("dict[str, str]", self._redis.hgetall(METRICS))
-        return {tuple(json.loads(field)): float(value) for field, value in fields.items()}
+        return dict(filter(None, map(_counter, fields.items())))
 
 
 def counter_field(key: tuple[str, ...]) -> str:
     """The field of the hash for a metric with its labels."""
     return json.dumps(key)
+
+
+def _counter(entry: tuple[str, str]) -> tuple[tuple[str, ...], float] | None:
+    """A metric with its labels, and its value; None for a field that is none."""
+    with suppress(ValueError, RecursionError):
+        key, value = json.loads(entry[0]), float(entry[1])
+        if isinstance(key, list) and key and all(isinstance(part, str) for part in key):
+            return tuple(key), value
+    return None

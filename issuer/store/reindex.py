@@ -1,5 +1,6 @@
 """Indexes for the records of an earlier release: a scan over all records, in parts, which any process may continue."""
 
+import re
 from typing import Any, cast
 
 import redis
@@ -11,6 +12,7 @@ from issuer.store.connection import redis_errors
 from issuer.store.keys import RECORDS, REINDEX
 from issuer.store.records import RedisRecords
 
+NUMBER = re.compile(r"\d{1,20}(\.\d+)?", re.ASCII)
 ROUND_SECONDS = 86400
 """A new round begins a day after the last one ended: a process of an earlier release may have written meanwhile."""
 
@@ -23,7 +25,7 @@ class RedisReindex(RedisRecords):
     def reindex(self, *, now: float, limit: int, restart: bool = False) -> Reindexed:
         """See `ports.Store`."""
         with redis_errors():
-            state = cast("dict[str, str]", self._redis.hgetall(REINDEX))
+            state = _readable(cast("dict[str, str]", self._redis.hgetall(REINDEX)))
         is_over = "done_at" in state and now < float(state["done_at"]) + ROUND_SECONDS
         if is_over and not restart:
             return Reindexed(int(state["seen"]), int(state["damaged"]), is_done=True)
@@ -76,3 +78,10 @@ class RedisReindex(RedisRecords):
             if problem.type is not ProblemType.BUSY:  # a lease: its end writes the record
                 raise
         return True
+
+
+def _readable(state: dict[str, str]) -> dict[str, str]:
+    """The progress, or none if it is damaged: then all records are looked at again."""
+    numbers = (text for name, text in state.items() if name != "server")
+    is_whole = all(NUMBER.fullmatch(text) for text in numbers) and {"seen", "damaged"} <= state.keys()
+    return state if is_whole else {}

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from issuer.actions import health
 from issuer.cli import domains, main, plan, records
 from issuer.domain import Listing
 from issuer.schedule import SCANS
-from issuer.store.keys import CHANGES, RECORDS, index_key
+from issuer.store.keys import ACCOUNTS, CHANGES, METRICS, PACE, RECORDS, REINDEX, index_key
 from tests.edge.runs import Run
 from tests.fakes import EDGE_TOKEN
 from tests.simulated_fleet import HOUR
@@ -136,3 +137,27 @@ def test_n25_a_strange_entry_of_the_feed_is_passed_over(stored: Stored, entry: d
     assert (after.is_done, after.output) == (True, [])
     assert Run(stored.services, tmp_path).output == []
     assert (tmp_path / f"{BAD}.pem").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda redis: redis.set(PACE, "x"),
+        lambda redis: redis.hset(REINDEX, mapping={"done_at": "x", "seen": "y", "damaged": BYTES}),
+        lambda redis: redis.hset(REINDEX, mapping={"done_at": "1"}),
+        lambda redis: redis.hset(METRICS, mapping={"x": "y", BYTES: "1", "[]": "2", '["a"]': "x", '["b"]': "1"}),
+        lambda redis: [redis.zadd(key, {BYTES: 1, "": 1, "a b": 1}) for key in redis.scan_iter("*agenda:*")],
+        lambda redis: redis.sadd(ACCOUNTS, BYTES, "nobody"),
+    ],
+)
+def test_n25_what_is_damaged_beside_the_records_stops_no_scan_and_no_metrics(stored: Stored, damage) -> None:
+    stored.restore()
+    services, start = stored.services, stored.services.clock()
+    services.clock.now = services.store.load(GOOD).domain.renew_at + HOUR
+    damage(stored.redis)
+    for scan in SCANS:
+        scan.run(services)
+    assert services.store.load(GOOD).issuance.is_open
+    assert b"issuer_damaged_records" in health.metrics_text(services)
+    assert services.store.reindex(now=start, limit=1000, restart=True).is_done
+    services.clock.now = start

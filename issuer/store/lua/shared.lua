@@ -89,7 +89,7 @@ local function spend(quota, spent, burst_seconds)
   redis.call('SET', quota, string.format('%.3f', spent), 'EX', 2 * math.ceil(burst_seconds))
 end
 local function earned_back(quota, now, burst_seconds)
-  local spent = math.max(tonumber(redis.call('GET', quota) or 0), now)
+  local spent = math.max(tonumber(redis.call('GET', quota) or 0) or 0, now)
   if spent <= now + burst_seconds + 0.01 then return spent end
   spend(quota, now + burst_seconds, burst_seconds)
   return now + burst_seconds
