@@ -75,12 +75,20 @@ def _waiting(record: Record, result: Wait, now: float) -> Record:
         until = datetime.fromtimestamp(asked_for, UTC)
         detail = f"it asks to wait until {until:%Y-%m-%d %H:%M} UTC" if asked_for > at else f"at {issuance.step}"
         problem = Problem(ProblemType.CA_SLOW, detail, hint=SLOW)
-    former = issuance.problem if issuance.problem and issuance.problem.type not in OF_NO_ANSWER else None
+    former = None if _is_over(issuance) else issuance.problem
     waiting = record.with_issuance(issuance.wait(at, problem=problem or former))
     if problem is None or (former and _is_same(former, problem)):
         return waiting
     facts = {"step": issuance.step.value, "reason": str(problem), "at": at, "ca": issuance.ca}
     return waiting.with_event(now, EventType.ISSUANCE_WAITING, facts, code=problem.type.value)
+
+
+def _is_over(issuance: Issuance) -> bool:
+    """Whether its problem ends with an answer of the CA, as a failure does. What was found while it waits goes on: a
+    challenge whose answer a proxy has taken, say, although the CA answers all else."""
+    problem = issuance.problem
+    is_found_waiting = issuance.waits > 0 and problem is not None and problem.type is ProblemType.CA_UNAVAILABLE
+    return problem is not None and problem.type in OF_NO_ANSWER and not is_found_waiting
 
 
 def _is_same(former: Problem, problem: Problem) -> bool:
