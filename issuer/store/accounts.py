@@ -89,8 +89,9 @@ class RedisAccounts(RedisIdentity):
         key = {"account": keys.ca_account_key(directory_url)}
         args = {"expected": expected, "new": texts.account_text(account)}
         kept = self._guarded("keep_ca_account", key, args, is_first=True)
-        if instead_of is None and kept == args["new"]:
-            log.warning("our account at a CA is a new one", directory=directory_url)
+        is_registered = account.url and not (instead_of and instead_of.url)
+        if is_registered and kept == args["new"]:
+            log.warning("our account at a CA is a new one", directory=directory_url, account_url=account.url)
         return texts.ca_account(kept)
 
     def lock_ca_account(self, directory_url: str, *, seconds: int) -> str | None:

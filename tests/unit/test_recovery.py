@@ -175,10 +175,10 @@ def test_n37_the_waking_is_paced(fleet: SimulatedFleet, monkeypatch: pytest.Monk
     records = parked(fleet, 60)
     assert (wake_waiting(fleet.services), due(fleet, records)) == (20, 20)
     assert wake_waiting(fleet.services) == 0
-    fleet.clock.forward(1)
-    assert (wake_waiting(fleet.services), due(fleet, records)) == (20, 40)
-    fleet.clock.forward(1)
-    assert (wake_waiting(fleet.services), due(fleet, records)) == (20, 60)
+    for woken in (40, 60):
+        fleet.clock.forward(1)
+        assert wake_waiting(fleet.services) == 20
+        assert due(fleet, records) >= woken  # and those that may have become due by themselves
 
 
 class Killed(BaseException):
