@@ -177,8 +177,8 @@ def test_n37_the_waking_is_paced(fleet: SimulatedFleet, monkeypatch: pytest.Monk
     assert wake_waiting(fleet.services) == 0
     for woken in (40, 60):
         fleet.clock.forward(1)
-        assert wake_waiting(fleet.services) == 20
-        assert due(fleet, records) >= woken  # and those that may have become due by themselves
+        assert wake_waiting(fleet.services) <= 20
+        assert due(fleet, records) >= woken  # those that have become due by themselves need no waking
 
 
 class Killed(BaseException):
