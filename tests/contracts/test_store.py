@@ -335,7 +335,7 @@ def newer(store: RedisStore, part: str) -> None:
 
 @pytest.mark.parametrize("how", ["save", "save_and_release", "update"])
 @pytest.mark.parametrize("part", ["domain", "issuance", "timeline", *PARTS])
-def test_what_a_newer_release_has_written_survives(store: RedisStore, part: str, how: str) -> None:
+def test_n29_what_a_newer_release_has_written_survives(store: RedisStore, part: str, how: str) -> None:
     opened = open_issuance(store, DOMAIN, FULL, version=0, requeue_at=NOW)
     write(store, opened.with_event(NOW, EventType.CA_SELECTED, {"ca": "https://ca.example/d"}), now=NOW)
     before = store.load(NAME)

@@ -51,7 +51,7 @@ def issue(services: Services) -> None:
         tasks.attempt(services, record.issuance.step, record.issuance.id)
 
 
-def test_what_a_process_of_the_next_release_writes_survives_all_that_this_one_does(
+def test_n29_what_a_process_of_the_next_release_writes_survives_all_that_this_one_does(
     services: Services, redis_url: str
 ) -> None:
     opened(services)
