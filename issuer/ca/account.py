@@ -54,9 +54,9 @@ class AccountKeeper:
         clock: Clock,
         post: Post,
         resource: Resource,
-        contact: str,
+        contact: str = "",
         terms: Callable[[], str | None],
-        terms_agreed: bool,
+        terms_agreed: bool = False,
     ) -> None:
         self._directory_url = directory_url
         self._accounts = accounts

@@ -5,15 +5,16 @@ account, and `session` puts these together. `orders`, `authorizations` and `cert
 and `problems` read the CA's answers. Its status words (pending, ready, processing, …) are used only in here.
 """
 
+from typing import Unpack
+
 from issuer.ca import problems
 from issuer.ca.authorizations import Authorizations
 from issuer.ca.certificates import Certificates
 from issuer.ca.orders import Orders
-from issuer.ca.session import Session
+from issuer.ca.session import AccountOptions, Session
 from issuer.ca.transport import Transport
 from issuer.ca.wishes import Profiles
-from issuer.keys import Vault
-from issuer.ports import Authorization, CaAccounts, CaPolicy, Challenge, Clock, KnownAccount, Order, RenewalInfo
+from issuer.ports import Authorization, CaAccounts, Challenge, KnownAccount, Order, RenewalInfo
 from issuer.problem import Problem
 
 
@@ -21,29 +22,11 @@ class AcmeAuthority:
     """The `CertificateAuthority` port. A process keeps one per CA: a new TLS context costs more than an issuance."""
 
     def __init__(
-        self,
-        directory_url: str,
-        accounts: CaAccounts,
-        *,
-        policy: CaPolicy,
-        vault: Vault,
-        clock: Clock,
-        transport: Transport,
-        contact: str = "",
-        terms_agreed: bool = False,
+        self, directory_url: str, accounts: CaAccounts, *, transport: Transport, **options: Unpack[AccountOptions]
     ) -> None:
         self.directory_url = directory_url
-        self.policy = policy
-        self._session = Session(
-            directory_url,
-            accounts,
-            policy=policy,
-            vault=vault,
-            clock=clock,
-            transport=transport,
-            contact=contact,
-            terms_agreed=terms_agreed,
-        )
+        self.policy = policy = options["policy"]
+        self._session = Session(directory_url, accounts, transport=transport, **options)
         self._orders = Orders(self._session, Profiles(policy.profile, policy.required_profile))
         self._authorizations = Authorizations(self._session)
         self._certificates = Certificates(self._session, preferred_chain=policy.preferred_chain)

@@ -1,5 +1,7 @@
 """Our conversation with one CA: requests that our account signs, to a URL or to a resource of the CA's directory."""
 
+from typing import NotRequired, TypedDict, Unpack
+
 from issuer.ca import problems
 from issuer.ca.account import ACCOUNT_ERRORS, AccountKeeper
 from issuer.ca.directory import Directory
@@ -14,36 +16,33 @@ NOT_FOUND = 404
 POST_AS_GET = b""
 
 
+class AccountOptions(TypedDict):
+    """What our account at a CA needs: see `AccountKeeper`."""
+
+    policy: CaPolicy
+    vault: Vault
+    clock: Clock
+    contact: NotRequired[str]
+    terms_agreed: NotRequired[bool]
+
+
 class Session:
     """Directory, account and connection together."""
 
     def __init__(
-        self,
-        directory_url: str,
-        accounts: CaAccounts,
-        *,
-        policy: CaPolicy,
-        vault: Vault,
-        clock: Clock,
-        transport: Transport,
-        contact: str,
-        terms_agreed: bool,
+        self, directory_url: str, accounts: CaAccounts, *, transport: Transport, **options: Unpack[AccountOptions]
     ) -> None:
         self.directory_url = directory_url
-        self.clock = clock
+        self.clock = options["clock"]
         self.transport = transport
-        self.directory = Directory(directory_url, transport, clock)
+        self.directory = Directory(directory_url, transport, self.clock)
         self.keeper = AccountKeeper(
             directory_url,
             accounts,
-            policy=policy,
-            vault=vault,
-            clock=clock,
             post=self.post_as,
             resource=self.directory.resource,
-            contact=contact,
             terms=self._terms,
-            terms_agreed=terms_agreed,
+            **options,
         )
 
     def is_reachable(self) -> bool:
