@@ -146,8 +146,8 @@ def install(services: Services, record: Record) -> StepResult:
     certificate = replace(certificate, requested_at=record.issuance.created_at)
     installed = record.install(certificate, confirm_at=now + CONFIRM_SECONDS if services.edges else None)
     if found := keys.deviations(certificate.chain, record.domain.name):
-        told = {"serial": certificate.serial, "deviations": "; ".join(found)}
-        installed = installed.with_event(now, EventType.CERTIFICATE_DEVIATES, told)
+        deviations = {"serial": certificate.serial, "deviations": "; ".join(found)}
+        installed = installed.with_event(now, EventType.CERTIFICATE_DEVIATES, deviations)
     facts = {"serial": certificate.serial, "ca": certificate.ca, "not_after": certificate.not_after}
     return Advance(installed.with_event(now, EventType.ISSUANCE_SUCCEEDED, facts))
 
@@ -242,11 +242,11 @@ def _answered(
     undelivered = [problem for problem in map(ca.answer, challenges) if problem]
     # A CA may refuse an answer because an interrupted run has given it; that is no problem before it lasts.
     is_again = issuance.is_answered
-    told = [problem for problem in undelivered if is_again or problem.type is ProblemType.CA_UNAVAILABLE]
+    to_report = [problem for problem in undelivered if is_again or problem.type is ProblemType.CA_UNAVAILABLE]
     if error and error.type is not ProblemType.CA_SLOW:  # what the CA shows says more than that it refuses to be told
-        told = [error]
+        to_report = [error]
     answered = replace(issuance, is_answered=True, answered_at=now, waiting_since=issuance.waiting_since or now)
-    return Wait(record.with_issuance(answered), problem=next(iter(told), error))
+    return Wait(record.with_issuance(answered), problem=next(iter(to_report), error))
 
 
 def _require_hope(

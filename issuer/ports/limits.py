@@ -1,4 +1,4 @@
-"""What all workers know together about each CA."""
+"""What all workers share about each CA: its health, and how much of its limits is used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from issuer.ports.store import Quota
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A CA is not to be asked before `until`: it rests, or our requests are too many for the moment."""
+    """A CA must not be asked before `until`: it has a cooldown, or requests to it are too frequent now."""
 
     until: float
     is_cooldown: bool
@@ -39,12 +39,12 @@ class CaReturn:
 
 
 class Limits(Protocol):
-    """What all workers know together of each CA: whether it rests, and how much of what it allows is used. CAs go by
-    their directory URLs; Problem(store-unavailable) as in `Store`."""
+    """What all workers share about each CA: whether it has a cooldown, and how much of its limits is used. `ca` is its
+    directory URL. Every method raises Problem(store-unavailable) if the store is unavailable."""
 
     def admit(self, ca: str, *, now: float, requests_per_second: float) -> Pause | None:
-        """None where the CA may be asked now, for one step; else until when not. After a rest one caller is let through
-        to try it, the others wait for how that goes."""
+        """None if the CA may be asked now, for one step; otherwise until when it must not. After a cooldown one caller
+        may try it, and the others wait for the result."""
 
     def record_failure(
         self,
@@ -55,38 +55,38 @@ class Limits(Protocol):
         is_repeated: bool = False,
         is_certain: bool = False,
     ) -> float | None:
-        """The CA did not answer; until when it rests now, if it does. until: what it has asked for, as epoch seconds.
-        is_repeated: whoever asked it has failed before, and two failures in a row are enough. is_certain: one is
-        enough, and it rests for longer."""
+        """Record that the CA has failed. Returns the end of its cooldown, if it has one now. until: the time that the
+        CA has asked for, in epoch seconds. is_repeated: the issuance has failed before, so two failures in a row lead
+        to a cooldown. is_certain: one is enough, and the cooldown is longer."""
 
     def cooldown_until(self, ca: str, *, now: float) -> float | None:
-        """Until when it rests; None where it does not."""
+        """The end of its cooldown, in epoch seconds; None if it has none."""
 
     def cooldown(self, ca: str) -> Cooldown | None:
-        """Its cooldown, which may be over without anybody having tried it since; None where it has none."""
+        """Its cooldown, also one that is over if nobody has tried the CA since; None if it has none."""
 
     def end_cooldown(self, ca: str, cooldown: Cooldown, *, now: float) -> bool:
-        """End this cooldown now, so that one caller may try the CA; False where it has another one by now."""
+        """End this cooldown now, so that one caller may try the CA. False if the CA has another cooldown by now."""
 
     def record_success(self, ca: str, *, now: float | None = None) -> bool:
-        """The CA works: what it failed before is forgotten. True if that ends a cooldown: then names that wait for it
-        are to be woken. now: None for a resource that no issuance waits for."""
+        """Record that the CA has answered: its former failures no longer count. True if that ends a cooldown: then the
+        names that wait for the CA must be woken. now: None for a resource that no issuance waits for."""
 
     def return_of(self, ca: str) -> CaReturn | None:
-        """The end of its last cooldown, until all that waited are woken, or it fails again."""
+        """The end of its last cooldown; None once all names that waited are woken, or if it has failed again."""
 
     def keep_place(self, ca: str, back: CaReturn, place: str) -> None:
-        """Note how far the waking after this return has come; '' if it is done."""
+        """Save how far the waking after this return has come; place '': all are woken."""
 
     def spend(self, ca: str, name: str, quotas: Sequence[Quota], *, now: float) -> float | None:
-        """Use up what all the quotas cost, or nothing of any and say when there is room again; also where the CA has
-        refused `name`, or so many others that it is likely to be next."""
+        """Use all of the quotas, or none of them: then the time at which there is room again. The same if the CA has
+        refused `name` because of a limit, or so many others that it is likely to refuse this one."""
 
     def use(self, quota: Quota, *, now: float) -> bool:
-        """Use up what a quota that is no CA's costs; False where it is not there."""
+        """Use a quota that is not a CA's. False if it has no room."""
 
     def refund(self, ca: str, quotas: Sequence[Quota], *, now: float) -> None:
-        """Take back what was used up of the quotas, as it was not used in the end."""
+        """Give the quotas back, as nothing was ordered."""
 
     def record_refusal(self, ca: str, name: str, *, now: float, until: float) -> None:
-        """The CA has refused an order for a name because of a limit that holds until then."""
+        """Record that the CA has refused an order for a name because of a limit that lasts until then."""

@@ -75,8 +75,8 @@ class Reindexed:
 
 
 class Store(CaAccounts, Identified, Protocol):
-    """The records, and our accounts at the CAs. Every method raises Problem(store-unavailable) when the store does not
-    answer, and those that read a record Problem(damaged-record) where it cannot be read."""
+    """The records, and our accounts at the CAs. Every method raises Problem(store-unavailable) if the store is
+    unavailable. Methods that read a record raise Problem(damaged-record) if it cannot be read."""
 
     def load(self, name: str) -> Record | None:
         """The record of a domain, or None."""
@@ -91,16 +91,17 @@ class Store(CaAccounts, Identified, Protocol):
         requeue_at: float | None = None,
         repairs: bool = False,
     ) -> Record | None:
-        """Load the record of a domain, change it, and save it; again where somebody else came before, within a bound.
-        The one way to write a record without a lease. Returns what was saved.
+        """Load the record of a domain, change it, and save it. If somebody else saves it meanwhile, repeat that, a few
+        times at most. This is the only way to write a record without a lease. Returns the saved record.
 
-        change: gets the record, or None where there is none; returns it changed, or None to leave it as it is. May be
-        called several times; whatever it raises ends the update. What callers set (`CALLERS_FIELDS`) may be changed
-        while a worker has a lease; another issuance in its place ends that lease; for all else Problem(busy) is raised
-        then, and also where it could not be saved. quota: of the record as it was read, spent in the same write; raises
-        OverQuota. requeue_at: when
-        `claim` is to return an issuance that this opens, should its message get lost; None: a minute after it is due.
-        repairs: a damaged record is given to `change` as `salvage` returns it, and what it returns takes its place.
+        change: gets the record, or None if there is none; returns the changed record, or None to leave it as it is. It
+        may be called several times, and what it raises ends the update. While a worker has a lease, it may change what
+        callers set (`CALLERS_FIELDS`), or start another issuance, which ends the lease; any other change then raises
+        Problem(busy), and so does a record that is changed by others too often.
+        quota: the quota for the record as it was read, used in the same write. Raises OverQuota.
+        requeue_at: when `claim` returns an issuance that this opens, if its message is lost; None: a minute after it is
+        due.
+        repairs: `change` gets a damaged record as `salvage` returns it, and what it returns replaces that record.
         """
 
     def salvage(self, name: str, *, now: float) -> Record | None:
@@ -114,51 +115,52 @@ class Store(CaAccounts, Identified, Protocol):
         """How many records are known to be damaged; they are listed by the code `damaged-record`."""
 
     def lease(self, issuance_id: str, *, now: float, until: float) -> Record | None:
-        """Lease an open issuance's domain; None when it is stale, closed, or leased by somebody else."""
+        """Lease the record of an open issuance. None if the issuance is stale, closed, or leased by somebody else."""
 
     def save(self, record: Record) -> Record:
-        """Write the record of a lease in hand, keeping the lease. Raises Conflict when the lease has been lost."""
+        """Save a leased record and keep the lease. Raises Conflict if the lease has been lost."""
 
     def save_and_release(self, record: Record, *, requeue_at: float | None) -> Record:
-        """Write and give the lease back; requeue_at None closes the issuance. Raises Conflict as `save`."""
+        """Save a leased record and end the lease. requeue_at: as of `update`; None if the issuance is closed. Raises
+        Conflict as `save` does."""
 
     def remove(self, record: Record) -> None:
-        """Remove a record that nobody has a lease of, and all that is due for it. Raises Conflict when it has moved
-        on."""
+        """Remove a record without a lease, and its entries in all indexes. Raises Conflict if it has been changed."""
 
     def claim(self, due: Due, *, now: float, limit: int, requeue_at: float) -> list[str]:
-        """At most `limit` names for which something is due, the longest due first; each is put off to
-        `requeue_at`, so that two callers do not get the same ones."""
+        """At most `limit` names for which something is due, those first that have been due for longest. Each becomes
+        due again at `requeue_at`, so two callers never get the same name."""
 
     def claim_renewals(
         self, *, now: float, limit: int, requeue_at: float, per_second: float, at_once: int
     ) -> list[str]:
         """At most `limit` names whose renewal is due, the most urgent first: as many as the pace allows since the last
-        call, and as leave no more than `at_once` renewals open and due before `requeue_at`. Each is put off as by
-        `claim`."""
+        call, and as leave no more than `at_once` renewals open and due before `requeue_at`. Each becomes due again
+        as with `claim`."""
 
     def planned_renewals(self) -> Iterator[PlannedRenewal]:
-        """Every renewal that is planned, in no order."""
+        """Every planned renewal, in no particular order."""
 
     def names(self, due: Due, *, limit: int) -> tuple[int, list[str]]:
-        """How many names a due index holds, and the first of them."""
+        """The number of names in a due index, and the first ones."""
 
     def names_of(self, listing: Listing, value: str, *, after: str, limit: int) -> list[str]:
-        """At most `limit` names of a listing for a value, by name, those after one ('': from the start)."""
+        """At most `limit` names that a listing has for a value, ordered by name. after: the name before the first one;
+        empty: from the start."""
 
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
-        """At most `limit` names with the notAfter of their certificate, the earliest first, up to `until`; those after
-        one such pair (None: from the start)."""
+        """At most `limit` pairs of notAfter (epoch seconds, up to `until`) and name, the earliest first. after: the
+        pair before the first one; None: from the start."""
 
     def records(self, names: Sequence[str]) -> list[Record | DamagedRecord]:
-        """The records of names, in their order, without those that are not there any more."""
+        """The records of these names, in the same order, without names that have no record."""
 
     def count_by_status(self, now: float) -> StatusCounts:
-        """How many domains have which status at `now`."""
+        """The number of domains with each status at `now`."""
 
     def reindex(self, *, now: float, limit: int, restart: bool = False) -> Reindexed:
-        """Give records that an older release wrote their indexes, about `limit` of them in one call; the next call
-        goes on from there, in whatever process, until all are done. restart: begin with the first one again."""
+        """Give the records of an earlier release their indexes, about `limit` of them in one call. The next call, in
+        any process, goes on from there until all are done. restart: begin with the first record again."""
 
     def renewal_run(self, selection: str, *, now: float, seconds: int) -> float:
         """When the forced renewal of a selection began, in whatever process: now, unless an earlier call began it and
@@ -168,23 +170,22 @@ class Store(CaAccounts, Identified, Protocol):
         """End the forced renewal of a selection: the next one begins anew."""
 
     def put_token(self, token: str, key_authorization: str, *, seconds: int) -> None:
-        """Publish an HTTP-01 answer for all web processes (RFC 8555 §8.3)."""
+        """Publish a key authorization for all web processes, for some seconds (RFC 8555 §8.3)."""
 
     def key_authorization(self, token: str) -> str | None:
-        """The answer to a token, or None."""
+        """The key authorization of a token, or None."""
 
     def account(self, account_id: str) -> Account | None:
         """An account, or None."""
 
     def accounts(self) -> list[Account]:
-        """All accounts, by id."""
+        """All accounts, ordered by id."""
 
     def create_account(self, account: Account) -> None:
         """Add an account, or write it in place of a damaged one. Raises Problem(account-exists)."""
 
     def change_account(self, account_id: str, *, only_missing: bool = False, **changes: str) -> None:
-        """Change fields of an account, if it exists, and leave the others as they are at that moment. only_missing:
-        those that it has already too."""
+        """Change some fields of an account, if it exists. only_missing: do not change a field that it has already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,29 +199,30 @@ class Change:
 
 
 class Feed(Protocol):
-    """What the edges follow; Problem(store-unavailable) as in `Store`."""
+    """The changes that the edges follow. Every method raises Problem(store-unavailable) if the store is unavailable."""
 
     def position(self) -> str:
-        """The end of the feed: what comes after it is still to come."""
+        """The present end of the feed."""
 
     def is_complete_after(self, position: str) -> bool:
-        """False where something after it may have been cut off: then look at all names."""
+        """False if changes after this position may have been dropped. Then all names must be looked at."""
 
     def changes(self, position: str, *, limit: int, wait_seconds: float) -> list[Change]:
-        """The next changes after a position, waited for if there are none yet."""
+        """The next changes after a position. If there are none yet, they are waited for, so many seconds."""
 
     def edge_version(self, name: str) -> str:
-        """`Domain.edge_version` of a name, at the cost of one look."""
+        """`Domain.edge_version` of a name, by one command."""
 
     def names(self) -> Iterator[str]:
-        """All names, in no order, some perhaps twice."""
+        """All names, in no particular order; some may come twice."""
 
 
 class Counters(Protocol):
-    """What is counted for the metrics, by all processes together; Problem(store-unavailable) as in `Store`."""
+    """The counters of the metrics, which all processes share. Every method raises Problem(store-unavailable) if the
+    store is unavailable."""
 
     def add(self, *counts: CounterValues) -> None:
-        """Raise what is counted."""
+        """Increase counters."""
 
     def values(self) -> CounterValues:
-        """How high everything is that was ever raised."""
+        """The values of all counters."""
