@@ -52,7 +52,8 @@ class Ca:
         key = self.template._key
         self._leaf = self.template._sign(key.public_key(), ["track.customer.example"])
         self._der = self._leaf.public_bytes(Encoding.DER)
-        self._serial = self._leaf.serial_number.to_bytes(20)
+        # As DER has it: a number at random may be shorter than 20 bytes.
+        self._serial = self._leaf.serial_number.to_bytes(self._leaf.serial_number.bit_length() // 8 + 1)
 
     def has_renewal_info(self) -> bool:
         return True
@@ -60,8 +61,8 @@ class Ca:
     def certificate(self, issued_at: float, ends_at: float) -> Certificate:
         """One with a serial number of its own. Its signature is wrong, and nobody looks."""
         self.made += 1
-        serial = b"\x01" + self.made.to_bytes(19)
-        der = self._der.replace(self._serial[-len(serial) :], serial, 1)
+        serial = b"\x01" + self.made.to_bytes(len(self._serial) - 1)
+        der = self._der.replace(self._serial, serial, 1)
         leaf = x509.load_der_x509_certificate(der)
         assert leaf.serial_number == int.from_bytes(serial)
         pem = leaf.public_bytes(Encoding.PEM).decode()

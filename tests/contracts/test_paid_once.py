@@ -68,12 +68,13 @@ class Faults:
 
 
 def run(fleet: SimulatedFleet, seconds: float) -> None:
-    """Let time go by; the workers that are killed are replaced, and their messages are lost."""
+    """Let time go by; the workers that are killed are replaced, and their messages are lost. A scan that takes too long
+    is interrupted, and the next begins anew."""
     end = fleet.clock() + seconds
     while fleet.clock() < end:
         try:
             fleet.run(end - fleet.clock(), every=10)
-        except Killed:
+        except (Killed, SoftTimeLimitExceeded):
             continue
 
 
