@@ -19,22 +19,36 @@ def instant(at: float) -> str:
 
 def status_body(record: Record, now: float) -> dict[str, Any]:
     """The contract's status answer, computed for `now`."""
-    word, certificate, issuance = status(record, now), record.domain.certificate, record.issuance
-    last = str(issuance.problem) if issuance.problem else None
-    message, error = _words(word, last)
+    word, certificate, problem = status(record, now), record.domain.certificate, record.issuance.problem
+    message, error = _words(word, str(problem) if problem else None)
     body = {
         "status": word.value,
         "message": message,
         "error": error,
         "certificate": certificate.chain if certificate else None,
     }
+    if certificate:
+        body["not_after"] = instant(certificate.not_after)
     if word is Status.ACTIVE:
         return body
-    if issuance.problem:
-        body |= {"code": issuance.problem.type.value, "must_act": issuance.problem.actor.value}
-    if next_try_at := next_attempt_at(record):
-        body["next_attempt_at"] = instant(next_try_at)
+    if problem:
+        body |= problem_body(problem)
+    next_at = next_attempt_at(record)
+    if next_at and next_at > now:
+        body["next_attempt_at"] = instant(next_at)
     return body
+
+
+def problem_body(problem: Problem) -> dict[str, Any]:
+    """What a status and every error say of a problem, beside `message`: the members that apply."""
+    members = {
+        "code": problem.type.value,
+        "cause": problem.cause,
+        "detail": problem.detail,
+        "hint": problem.hint,
+        "must_act": problem.actor.value,
+    }
+    return {name: value for name, value in members.items() if value}
 
 
 def next_attempt_at(record: Record) -> float | None:
@@ -95,6 +109,6 @@ def _words(word: Status, last: str | None) -> tuple[str, str | None]:
         case Status.EXPIRED:
             return last or "x509 certificate has expired", "x509 certificate has expired"
         case Status.ERROR if last:
-            return "x509 key pair generation failed", last
+            return last, last
         case Status.ERROR:
-            return "x509 key pair generation is delayed", DELAYED
+            return DELAYED, DELAYED

@@ -63,6 +63,7 @@ class Rule:
     message: the short sentence that its reader sees first. actor: who must act. is_permanent: ends the issuance at
     once. drops_order: the CA's order is of no more use, the next try starts over with a new order and a new key.
     is_counted: counts as a failed try of the issuance. first_retry_seconds: how long to wait before the first retry.
+    stored_as: for a type that release 0.1 does not know, the one that it reads instead, as it may run beside this one.
     """
 
     message: str
@@ -71,10 +72,12 @@ class Rule:
     drops_order: bool = False
     is_counted: bool = True
     first_retry_seconds: float = 60
+    stored_as: ProblemType | None = None
 
 
 OWNER, PLATFORM, NOBODY = Actor
 ACTORS = tuple(Actor)
+TYPES = tuple(ProblemType)
 TABLE: dict[ProblemType, Rule] = {
     ProblemType.INVALID_NAME: Rule("no certificate can be had for this name", OWNER, is_permanent=True),
     ProblemType.INVALID_CNAME: Rule("invalid CNAME record", OWNER),
@@ -128,15 +131,16 @@ TABLE: dict[ProblemType, Rule] = {
 }
 
 
-MEMBERS = ("type", "detail", "message", "hint", "retry_at", "must_act")
+MEMBERS = ("type", "code", "cause", "detail", "message", "hint", "retry_at", "must_act")
 """Of a stored problem."""
 
 
 class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     """Something that went wrong, in words its reader can act on.
 
-    detail: what was found. hint: what the reader can do. retry_at: epoch seconds before which asking again is
-    of no use, or None. message: the short sentence; the table's when not given. actor: who must act before it ends; the
+    message: the short sentence; the table's when not given. cause: one sentence that says what was found; the message
+    when not given. detail: the raw facts: records, addresses, the CA's words. hint: what the one who must act can do.
+    retry_at: epoch seconds before which asking again is of no use, or None. actor: who must act before it ends; the
     table's when not given. extra: members of a stored one that a newer release has written.
 
     Two members are not stored, and only matter while a step's result is decided on. is_of_one_order: it may concern one
@@ -150,6 +154,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         detail: str = "",
         *,
         message: str = "",
+        cause: str = "",
         hint: str = "",
         retry_at: float | None = None,
         actor: Actor | None = None,
@@ -161,6 +166,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         self.type = type_
         self.detail = detail
         self.message = message or TABLE[type_].message
+        self.cause = cause or self.message
         self.hint = hint
         self.retry_at = retry_at
         self.actor = actor or TABLE[type_].actor
@@ -169,8 +175,8 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         self.leaves_ca = leaves_ca
 
     def __str__(self) -> str:
-        """The whole story in one line: message, detail, hint."""
-        line = self.message if not self.detail else f"{self.message}: {self.detail}"
+        """The whole story in one line: message, cause, detail, hint."""
+        line = ": ".join(part for part in dict.fromkeys([self.message, self.cause, self.detail]) if part)
         return f"{line} ({self.hint})" if self.hint else line
 
     @property
@@ -201,11 +207,16 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, for the record."""
-        found = {} if self.actor is TABLE[self.type].actor else {"must_act": self.actor.value}
+        rule = TABLE[self.type]
+        found = {} if self.actor is rule.actor else {"must_act": self.actor.value}
+        if self.cause != self.message:
+            found["cause"] = self.cause
+        if rule.stored_as:
+            found["code"] = self.type.value
         return {
             **dict(self.extra),
             **found,
-            "type": self.type.value,
+            "type": (rule.stored_as or self.type).value,
             "detail": self.detail,
             "message": self.message,
             "hint": self.hint,
@@ -215,12 +226,15 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `as_dict`."""
+        is_known = values.get("code") in TYPES
+        members = MEMBERS if is_known else set(MEMBERS) - {"code"}
         return cls(
-            ProblemType(values["type"]),
+            ProblemType(values["code"] if is_known else values["type"]),
             values["detail"],
             message=values["message"],
+            cause=values.get("cause") or "",
             hint=values["hint"],
             retry_at=values["retry_at"],
             actor=Actor(values["must_act"]) if values.get("must_act") in ACTORS else None,
-            extra=tuple((name, value) for name, value in values.items() if name not in MEMBERS),
+            extra=tuple((name, value) for name, value in values.items() if name not in members),
         )

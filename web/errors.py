@@ -11,6 +11,7 @@ from flask import Flask, Response, current_app, jsonify, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
+from issuer import presenters
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
@@ -47,16 +48,20 @@ def register(app: Flask) -> None:
 
 
 def from_problem(problem: Problem, status: HTTPStatus | None = None) -> Response:
-    """The answer to a Problem: message and code, and detail and hint if there are any. status: if not the usual one."""
+    """The answer to a Problem: its message and the members that a status has, too. status: if not the usual one."""
     status = status or STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
-    response = _answer(status, problem.message, problem.type.value, problem.detail, problem.hint)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log(status, problem.type.value, str(problem))
     services: Services = current_app.extensions["services"]
-    if problem.retry_at:
-        response.headers["Retry-After"] = str(max(math.ceil(problem.retry_at - services.clock()), 1))
-    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    now, retry_at = services.clock(), problem.retry_at
+    if retry_at is None and status is HTTPStatus.SERVICE_UNAVAILABLE:
+        retry_at = now + RETRY_AFTER_SECONDS
+    body = {"message": problem.message, **presenters.problem_body(problem)}
+    if retry_at is not None:
+        body["next_attempt_at"] = presenters.instant(max(retry_at, now + 1))
+    response = _answer(status, body)
+    if retry_at is not None:
+        response.headers["Retry-After"] = str(max(math.ceil(retry_at - now), 1))
     elif status is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Basic realm="api"'
     return response
@@ -64,7 +69,8 @@ def from_problem(problem: Problem, status: HTTPStatus | None = None) -> Response
 
 def _from_http(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    response = _answer(status, status.phrase.lower(), status.phrase.lower().replace(" ", "-"))
+    phrase = status.phrase.lower()
+    response = _answer(status, {"message": phrase, "code": phrase.replace(" ", "-")})
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log(status, error.name, error.description or "")
     for name, value in error.get_headers():
@@ -81,9 +87,8 @@ def _from_cut_body(_: Exception) -> Response:
 def _from_unexpected(error: Exception) -> Response:
     """An error of ours: the log has the traceback, the answer has no details."""
     _log(HTTPStatus.INTERNAL_SERVER_ERROR, type(error).__name__, "", exc_info=error)
-    return _answer(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error occurred; the operator can find it in the log", "internal"
-    )
+    message = "an internal error occurred; the operator can find it in the log"
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"message": message, "code": "internal", "must_act": "platform"})
 
 
 def _log(status: HTTPStatus, code: str, reason: str, **more: Any) -> None:
@@ -92,9 +97,7 @@ def _log(status: HTTPStatus, code: str, reason: str, **more: Any) -> None:
     log.error("request failed", status=status.value, method=request.method, path=path, code=code, reason=reason, **more)
 
 
-def _answer(status: HTTPStatus, message: str, code: str, detail: str = "", hint: str = "") -> Response:
-    body: dict[str, Any] = {"message": message, "code": code}
-    body |= {name: value for name, value in (("detail", detail), ("hint", hint)) if value}
+def _answer(status: HTTPStatus, body: dict[str, str]) -> Response:
     response = jsonify(body)
     response.status_code = status
     return response

@@ -20,6 +20,7 @@ from issuer.ports.ca import (
     Rate,
     RenewalInfo,
 )
+from issuer.ports.checks import Check, CheckResult
 from issuer.ports.identity import STORE_ID, StoreIdentity
 from issuer.ports.limits import CaReturn, Cooldown, Limits, Pause
 from issuer.ports.locks import Locks
@@ -66,6 +67,8 @@ __all__ = [
     "CertificateAuthority",
     "Challenge",
     "Change",
+    "Check",
+    "CheckResult",
     "Clock",
     "Conflict",
     "Cooldown",

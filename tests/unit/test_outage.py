@@ -115,8 +115,12 @@ def test_during_a_cooldown_the_status_says_so_and_when_the_next_attempt_is() -> 
     while fleet.record().issuance.next_try_at < fleet.clock() + 3 * MINUTE:
         fleet.run(MINUTE)
     body = api_client.status().json
-    assert (body["status"], body["message"]) == ("error", "x509 key pair generation failed")
-    assert body["error"] == "the CA has failed several times and is not asked for a while: connection refused"
+    assert body["status"] == "error"
+    assert (
+        body["message"]
+        == body["error"]
+        == "the CA has failed several times and is not asked for a while: connection refused"
+    )
     assert body["next_attempt_at"]
     assert 0 < fleet.record().issuance.next_try_at - fleet.clock() <= 12 * MINUTE
 

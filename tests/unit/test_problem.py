@@ -7,10 +7,15 @@ import traceback
 
 import pytest
 
-from issuer.problem import TABLE, Actor, Problem, ProblemType
+from issuer.problem import TABLE, Actor, Problem, ProblemType, Rule
 
 FULL = Problem(
-    ProblemType.CAA, "found «letsencrypt.org» ✓", message="in short", hint="do this", retry_at=1_790_000_000.25
+    ProblemType.CAA,
+    "found «letsencrypt.org» ✓",
+    message="in short",
+    cause="as we found",
+    hint="do this",
+    retry_at=1_790_000_000.25,
 )
 BARE = Problem(ProblemType.CRASHED)
 PERMANENT = {
@@ -30,7 +35,7 @@ COSTS_THE_ORDER = {"validation-failed", "caa", "order-lost", "bad-certificate"}
 
 
 def facts(problem: Problem) -> tuple:
-    return problem.type, problem.detail, problem.message, problem.hint, problem.retry_at
+    return problem.type, problem.detail, problem.message, problem.cause, problem.hint, problem.retry_at
 
 
 def test_the_table_covers_every_type_and_no_other() -> None:
@@ -146,3 +151,24 @@ def test_n15_who_must_act_depends_on_what_was_found(type_: ProblemType, actor: A
 def test_n15_without_a_known_actor_the_type_says_who(stored: dict[str, object]) -> None:
     values = {**Problem(ProblemType.DNS_UNKNOWN, "d", hint="h").as_dict(), **stored}
     assert Problem.from_dict(values).actor is Actor.OWNER
+
+
+@pytest.mark.parametrize("problem", [FULL, BARE])
+def test_the_cause_is_the_message_unless_more_was_found(problem: Problem) -> None:
+    assert problem.cause == ("as we found" if problem is FULL else problem.message)
+    assert "cause" in FULL.as_dict()
+    assert "cause" not in BARE.as_dict()
+
+
+def test_a_neighbour_reads_a_type_that_it_does_not_know_as_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = Rule("as it is known now", Actor.NOBODY, stored_as=ProblemType.CA_UNAVAILABLE)
+    monkeypatch.setitem(TABLE, ProblemType.CA_SLOW, rule)
+    stored = json.loads(json.dumps(Problem(ProblemType.CA_SLOW, "found").as_dict()))
+    assert (stored["type"], stored["code"]) == ("ca-unavailable", "ca-slow")
+    assert Problem.from_dict(stored).type is ProblemType.CA_SLOW
+
+
+def test_the_code_of_a_newer_release_survives() -> None:
+    stored = {**Problem(ProblemType.CAA).as_dict(), "code": "newer"}
+    assert Problem.from_dict(stored).type is ProblemType.CAA
+    assert Problem.from_dict(stored).as_dict()["code"] == "newer"

@@ -1,0 +1,1 @@
+"""What the running processes show of themselves, and who is told when they do not."""
