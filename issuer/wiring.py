@@ -12,7 +12,16 @@ from issuer.domain import Record
 from issuer.edge.handshake import TlsHandshake
 from issuer.keys import Vault
 from issuer.ports import CaLimits, CaPolicy, Clock, Services, TaskQueue
-from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisLocks, RedisServers, RedisStore, connect
+from issuer.store import (
+    RedisCounters,
+    RedisFeed,
+    RedisLimits,
+    RedisLocks,
+    RedisOperators,
+    RedisServers,
+    RedisStore,
+    connect,
+)
 
 
 class LeftToReconcile:
@@ -39,6 +48,7 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
         feed=RedisFeed(client),
         limits=RedisLimits(client),
         locks=RedisLocks(client),
+        operators=RedisOperators(client),
         counters=RedisCounters(client),
         cas=tuple(_authority(ca, settings, store, vault, clock) for ca in settings.authorities),
         resolver=DnsResolver(

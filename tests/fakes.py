@@ -30,7 +30,15 @@ from issuer.ports import (
     Verdict,
 )
 from issuer.problem import Problem, ProblemType
-from issuer.store import RedisCounters, RedisFeed, RedisLimits, RedisLocks, RedisServers, RedisStore
+from issuer.store import (
+    RedisCounters,
+    RedisFeed,
+    RedisLimits,
+    RedisLocks,
+    RedisOperators,
+    RedisServers,
+    RedisStore,
+)
 from tests.databases import empty_store
 from tests.writes import open_issuance
 
@@ -354,6 +362,7 @@ def fake_services(
         counters=RedisCounters(store._redis),
         limits=RedisLimits(store._redis),
         locks=RedisLocks(store._redis),
+        operators=RedisOperators(store._redis),
         cas=tuple(FakeCa(clock, store.key_authorization, host) for host in hosts),
         resolver=FakeResolver(),
         solver=Http01(store, FakeSelfCheck()),

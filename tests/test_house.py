@@ -99,7 +99,7 @@ CALLERS = [path for path in SOURCES if path.is_relative_to(ROOT / "web") or path
 
 @pytest.mark.parametrize("path", CALLERS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_front_end_and_command_reach_the_outside_by_actions_alone(path: Path) -> None:
-    ports = "store|servers|feed|limits|locks|counters|cas|ca_at|resolver|solver|handshake|vault|queue"
+    ports = "store|servers|feed|limits|locks|counters|cas|ca_at|resolver|solver|handshake|vault|queue|operators"
     assert not re.search(rf"services(\(\)|\"\])?\.({ports})\b", path.read_text())
 
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "edge": ("issuer.cli.edge", "Provide certificates to the TLS terminators of this machine."),
     "list": ("issuer.cli.records", "List domains by account, CA, problem code or expiry."),
     "new-encryption-key": ("issuer.cli.encryption", "Print a new value for ISSUER_ENCRYPTION_KEYS."),
+    "operator-key": ("issuer.cli.operators", "Make and revoke the keys for the operators' page."),
     "plan": ("issuer.cli.plan", "Show the coming renewals, by day and CA."),
     "prefer": ("issuer.cli.domains", "Choose a CA, a profile or a chain for one domain."),
     "renew": ("issuer.cli.renew", "Renew valid certificates now: of some domains, of an issuer, or all."),

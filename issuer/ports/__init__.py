@@ -24,6 +24,7 @@ from issuer.ports.checks import Check, CheckResult
 from issuer.ports.identity import STORE_ID, StoreIdentity
 from issuer.ports.limits import CaReturn, Cooldown, Limits, Pause
 from issuer.ports.locks import Locks
+from issuer.ports.operators import OperatorKey, Operators, OperatorSession
 from issuer.ports.outside import (
     DnsFinding,
     Finding,
@@ -83,6 +84,9 @@ __all__ = [
     "KnownAccount",
     "Limits",
     "Locks",
+    "OperatorKey",
+    "OperatorSession",
+    "Operators",
     "Order",
     "OverQuota",
     "Pause",
@@ -121,6 +125,7 @@ class Services:
     feed: Feed
     limits: Limits
     locks: Locks
+    operators: Operators
     counters: Counters
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver

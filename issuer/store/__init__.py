@@ -4,7 +4,7 @@
 `accounts` stores the accounts of customers and ours at the CAs, `ca_state` what all workers know of each CA, `feed` the
 changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records. `damage` is about
 records that cannot be read, `identity` about a store that is not ours, `servers` about the Redis servers themselves,
-`locks` about what only one process does at a time.
+`locks` about what only one process does at a time, `operators` about who may use the operators' page.
 """
 
 from pathlib import Path
@@ -18,10 +18,20 @@ from issuer.store.counters import RedisCounters
 from issuer.store.feed import RedisFeed
 from issuer.store.listings import RedisListings
 from issuer.store.locks import RedisLocks
+from issuer.store.operators import RedisOperators
 from issuer.store.reindex import RedisReindex
 from issuer.store.servers import RedisServers
 
-__all__ = ["RedisCounters", "RedisFeed", "RedisLimits", "RedisLocks", "RedisServers", "RedisStore", "connect"]
+__all__ = [
+    "RedisCounters",
+    "RedisFeed",
+    "RedisLimits",
+    "RedisLocks",
+    "RedisOperators",
+    "RedisServers",
+    "RedisStore",
+    "connect",
+]
 
 
 class RedisStore(RedisReindex, RedisListings, RedisAccounts):

@@ -17,6 +17,8 @@ metrics              hash: the counters, see `counters`
 identity             hash: id, lost, replaces, see `identity`
 reindex              hash: the progress of `reindex`
 lock:{name}          string that expires: who has a lock, see `locks`
+operator-keys        hash: the keys of operators (JSON) by name; operator-keys-used: when each was last used
+operator-session:{hash}  string that expires: a session of the operators' page (JSON), by the SHA-256 of its token
 probe                never there: what is written to it to see whether Redis accepts writes is empty
 """
 
@@ -33,6 +35,8 @@ PACE = f"{ROOT}pace"
 REINDEX = f"{ROOT}reindex"
 IDENTITY = f"{ROOT}identity"
 PROBE = f"{ROOT}probe"
+OPERATOR_KEYS = f"{ROOT}operator-keys"
+OPERATOR_KEYS_USED = f"{ROOT}operator-keys-used"
 READY_INDEX = f"{ROOT}agenda:ready"
 OPEN = (Due.OPEN_INTERACTIVE, Due.OPEN_BULK, Due.OPEN_RENEWAL)
 
@@ -80,6 +84,11 @@ def ca_lock_key(directory_url: str) -> str:
 def lock_key(name: str) -> str:
     """The key of a lock of the whole fleet."""
     return f"{ROOT}lock:{name}"
+
+
+def operator_session_key(token_hash: str) -> str:
+    """The key of a session of the operators' page."""
+    return f"{ROOT}operator-session:{token_hash}"
 
 
 def ca_key(directory_url: str, part: str) -> str:

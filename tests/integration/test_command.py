@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner, Result
 
-from issuer.actions import accounts, withdraw
+from issuer.actions import accounts, operators, withdraw
 from issuer.cli import main
 from issuer.config import PREFIX
 from issuer.domain import Account, Certificate, Domain, Plan, Reason, Step, new_issuance
@@ -209,3 +209,12 @@ def test_n25_commands_go_on_beside_a_damaged_record_and_name_it(services: Servic
     assert bad in refused("status", bad)
     for arguments in (("status", good), ("plan",), ("list",)):
         assert said(*arguments)
+
+
+def test_an_operator_key_is_made_listed_and_revoked(services: Services) -> None:
+    key = said("operator-key", "create", "anna")
+    assert operators.log_in(services, key, "192.0.2.1").session.name == "anna"
+    assert re.search(r"anna .* UTC .* UTC", said("operator-key", "list"))
+    assert "already exists" in refused("operator-key", "create", "anna")
+    assert said("operator-key", "revoke", "anna") == "the operator key anna is revoked"
+    assert "no such operator key" in refused("operator-key", "revoke", "anna")
