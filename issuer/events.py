@@ -28,6 +28,7 @@ class EventType(StrEnum):
     ISSUANCE_WAITING = "issuance.waiting"
     ISSUANCE_SUCCEEDED = "issuance.succeeded"
     ISSUANCE_RETRY_PLANNED = "issuance.retry_planned"
+    ISSUANCE_RESUMED = "issuance.resumed"
     ISSUANCE_FAILED = "issuance.failed"
     CA_SELECTED = "ca.selected"
     CA_REFUSED = "ca.refused"
@@ -65,7 +66,7 @@ class By(StrEnum):
 class Kind:
     """What follows from a type of event.
 
-    sentence: the text for people, with members of data in braces.
+    sentence: the text for people, with members of data, and `by`, in braces.
     level: of its log line.
     is_kept: it is dropped last if a timeline is too long.
     """
@@ -77,11 +78,12 @@ class Kind:
 
 WARNING, ERROR = logging.WARNING, logging.ERROR
 TABLE: dict[EventType, Kind] = {
-    EventType.ISSUANCE_STARTED: Kind("the account asked for a certificate"),
+    EventType.ISSUANCE_STARTED: Kind("the {by} asked for a certificate"),
     EventType.ISSUANCE_STEP_DONE: Kind("{step} done in {seconds} s"),
     EventType.ISSUANCE_WAITING: Kind("{step} waits for the CA: {reason}; it is asked again at {at}", WARNING),
     EventType.ISSUANCE_SUCCEEDED: Kind("certificate {serial} is in force"),
     EventType.ISSUANCE_RETRY_PLANNED: Kind("{step} failed: {reason}; will be retried at {at}", WARNING, is_kept=True),
+    EventType.ISSUANCE_RESUMED: Kind("the {by} asked to go on; the next attempt is planned for {at}"),
     EventType.ISSUANCE_FAILED: Kind("{step} failed for good: {reason}", WARNING, is_kept=True),
     EventType.CA_SELECTED: Kind("the CA is {ca}"),
     EventType.CA_REFUSED: Kind("{ca} failed, so the next CA is asked: {reason}", WARNING, is_kept=True),
@@ -105,7 +107,7 @@ TABLE: dict[EventType, Kind] = {
     EventType.DOMAIN_MOVED_AWAY: Kind("the domain points to other servers", WARNING, is_kept=True),
     EventType.DOMAIN_PROXIED: Kind("behind a proxy: {summary}"),
     EventType.DOMAIN_RETURNED: Kind("the domain points here again"),
-    EventType.DOMAIN_WITHDRAWN: Kind("the account has withdrawn the domain", is_kept=True),
+    EventType.DOMAIN_WITHDRAWN: Kind("the {by} has withdrawn the domain", is_kept=True),
     EventType.DOMAIN_PREFERENCES_CHANGED: Kind("the operator has chosen CA, profile or chain"),
     EventType.HSTS_CHANGED: Kind("the HSTS policy has changed: {policy}"),
     EventType.EDGE_CONFIRMED: Kind("served everywhere: serial number {serial}"),
@@ -143,7 +145,7 @@ class Event:
         """The sentence that people read."""
         kind = TABLE.get(self.type)  # type: ignore[call-overload]  # types of a newer release are missing
         try:
-            values = {name: _readable(name, value) for name, value in self.data.items()}
+            values = {"by": self.by} | {name: _readable(name, value) for name, value in self.data.items()}
             return kind.sentence.format_map(values) if kind else self.type
         except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError):
             return self.type

@@ -11,5 +11,18 @@ def record_of(services: Services, text: str) -> Record:
     name = names.known(text)
     record = services.store.load(name)
     if record is None:
-        raise Problem(ProblemType.NOT_FOUND, name)
+        raise _not_found(name)
     return record
+
+
+def require_held(record: Record | None, name: str) -> Record:
+    """The record. Raises Problem(not-found) unless an account holds the name."""
+    if record is None:
+        raise _not_found(name)
+    if record.domain.is_withdrawn:
+        raise Problem(ProblemType.NOT_FOUND, name, message="the domain has been withdrawn")
+    return record
+
+
+def _not_found(name: str) -> Problem:
+    return Problem(ProblemType.NOT_FOUND, name, hint="'issuer list' shows the domains")

@@ -8,8 +8,11 @@ from issuer.events import By, EventType
 from issuer.ports import OverQuota, Quota, Services
 
 
-def request(services: Services, account: Account, text: str, *, must_exist: bool = False) -> Record:
-    """Start an issuance for a name that an account requests (POST), or has requested before (PUT: must_exist).
+def request(
+    services: Services, account: Account, text: str, *, must_exist: bool = False, by: By = By.ACCOUNT
+) -> Record:
+    """Start an issuance for a name that an account requests (POST), or has requested before (PUT: must_exist). by: the
+    operator may request it for the account.
 
     Raises the Problem that forbids it. If many callers request a name at once, one gets the record and the others get
     Problem(already-initiated).
@@ -25,7 +28,7 @@ def request(services: Services, account: Account, text: str, *, must_exist: bool
         eligibility.canonical_name(services, text, is_held=is_held)  # now that it is known who holds it
         eligibility.require_eligible(services, account, name, record, must_exist=must_exist)
         is_bulk = not services.limits.use(replace(share, cost=0), now=now)
-        return _opened(account, name, record, now, is_bulk=is_bulk)
+        return _opened(account, name, record, now, by=by, is_bulk=is_bulk)
 
     def quota(record: Record | None) -> Quota:
         return eligibility.quota(services, account, name, record)
@@ -40,7 +43,7 @@ def request(services: Services, account: Account, text: str, *, must_exist: bool
     return record
 
 
-def _opened(account: Account, name: str, held: Record | None, now: float, *, is_bulk: bool) -> Record:
+def _opened(account: Account, name: str, held: Record | None, now: float, *, by: By, is_bulk: bool) -> Record:
     """The record with a new issuance, or with its open issuance due now, whose order and key may still be good. A
     domain that was withdrawn starts anew: only its version, its open revocations and its rejections remain."""
     if held is None or held.domain.is_withdrawn:
@@ -55,4 +58,4 @@ def _opened(account: Account, name: str, held: Record | None, now: float, *, is_
     else:
         record = held.with_issuance(new_issuance(name, Reason.MANUAL, now))
     record = record.with_issuance(replace(record.issuance, is_bulk=is_bulk))
-    return record.with_event(now, EventType.ISSUANCE_STARTED, {"account": account.id}, by=By.ACCOUNT)
+    return record.with_event(now, EventType.ISSUANCE_STARTED, {"account": account.id}, by=by)

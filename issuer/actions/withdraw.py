@@ -9,7 +9,7 @@ from dataclasses import replace
 import structlog
 
 from issuer import names
-from issuer.actions import eligibility
+from issuer.actions import eligibility, lookup
 from issuer.domain import Account, Certificate, Domain, Record, Revocation, withdrawn_issuance
 from issuer.events import By, EventType
 from issuer.ports import Services
@@ -34,24 +34,27 @@ def reason_of(text: str) -> int:
     return reason
 
 
-def withdraw(services: Services, account: Account, text: str, *, reason: int | None = None) -> tuple[Domain, Domain]:
-    """Withdraw a name that an account holds. Returns the domain before and after.
+def withdraw(
+    services: Services, account: Account | None, text: str, *, reason: int | None = None
+) -> tuple[Domain, Domain]:
+    """Withdraw a name that an account holds; with None, as the operator, one that any account holds. Returns the domain
+    before and after.
 
     reason: have the certificate in force revoked for this reason; None: do not revoke it. Raises
-    Problem(not-initiated) for any other name.
+    Problem(not-initiated) for any other name; for the operator, Problem(not-found).
     """
-    name, now = names.known(text), services.clock()
+    name, now, by = names.known(text), services.clock(), By.ACCOUNT if account else By.OPERATOR
     former: Domain | None = None
 
     def change(record: Record | None) -> Record:
         nonlocal former
-        held = eligibility.require_held(record, account, name)
+        held = eligibility.require_held(record, account, name) if account else lookup.require_held(record, name)
         former = held.domain
         revocations = (*former.revocations, *_revocation(former.certificate, reason, now))
         domain = former.withdrawn(now + services.settings.hold_seconds, revocations)
         closed = withdrawn_issuance(name, held.issuance, now)
         withdrawn = replace(held, domain=domain, issuance=closed)
-        return withdrawn.with_event(now, EventType.DOMAIN_WITHDRAWN, {"revocations": len(revocations)}, by=By.ACCOUNT)
+        return withdrawn.with_event(now, EventType.DOMAIN_WITHDRAWN, {"revocations": len(revocations)}, by=by)
 
     record = services.store.update(name, change, now=now, repairs=True)
     assert record

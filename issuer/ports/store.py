@@ -148,6 +148,9 @@ class Store(CaAccounts, Identified, Protocol):
         """At most `limit` names that a listing has for a value, ordered by name. after: the name before the first one;
         empty: from the start."""
 
+    def count_of(self, listing: Listing, value: str) -> int:
+        """How many names a listing has for a value."""
+
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         """At most `limit` pairs of notAfter (epoch seconds, up to `until`) and name, the earliest first. after: the
         pair before the first one; None: from the start."""

@@ -29,6 +29,11 @@ class RedisListings(RedisDamage):
             names = self._redis.zrangebylex(index, f"({after}" if after else "-", "+", start=0, num=limit)
         return cast("list[str]", names)
 
+    def count_of(self, listing: Listing, value: str) -> int:
+        """See `ports.Store`."""
+        with redis_errors():
+            return self._redis.zcard(keys.index_key((listing, value)))
+
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         """See `ports.Store`."""
         index = keys.index_key((Listing.EXPIRY, ""))

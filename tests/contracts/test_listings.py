@@ -253,3 +253,4 @@ def test_a_domain_with_equal_name_and_account_of_others_is_in_one_list_each(serv
     open_issuance(services.store, domain, new_issuance("alice", Reason.FIRST, NOW), version=0, requeue_at=NOW)
     assert services.store.names_of(Listing.ACCOUNT, "alice", after="", limit=9) == ["alice"]
     assert services.store.names_of(Listing.ACCOUNT, "bob", after="", limit=9) == []
+    assert [services.store.count_of(Listing.ACCOUNT, account) for account in ("alice", "bob")] == [1, 0]

@@ -306,3 +306,17 @@ def test_a_revocation_while_a_worker_has_the_record_is_asked_for_again_and_done(
     fleet.run(HOUR)
     assert api_client.load().domain.revocations == ()
     assert api_client.services.cas[0].calls.count("revoke") == 2
+
+
+@pytest.mark.parametrize("account", ["platform", "other"])
+def test_the_operator_withdraws_a_name_of_any_account_and_the_timeline_says_who(
+    services: Services, account: str
+) -> None:
+    opened(services, NAME, account)
+    former, after = withdraw.withdraw(services, None, NAME.upper())
+    assert (former.is_withdrawn, after.is_withdrawn, after.account) == (False, True, account)
+    event = services.store.load(NAME).timeline[-1]
+    assert (event.by, event.text) == ("operator", "the operator has withdrawn the domain")
+    for name, words in ((NAME, "the domain has been withdrawn"), ("other.example", "domain not found")):
+        with pytest.raises(Problem, match=words):
+            withdraw.withdraw(services, None, name)
