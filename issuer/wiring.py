@@ -15,6 +15,7 @@ from issuer.ports import CaLimits, CaPolicy, Clock, Services, TaskQueue
 from issuer.store import (
     RedisCounters,
     RedisFeed,
+    RedisFleetBoard,
     RedisLimits,
     RedisLocks,
     RedisOperators,
@@ -36,20 +37,21 @@ class LeftToReconcile:
 
 def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueue | None = None) -> Services:
     """The real adapters. Nothing is connected before it is used, so a process may fork after this."""
-    client = connect(settings.redis_url.get_secret_value())
+    client, messages = connect(settings.redis_url.get_secret_value()), connect(settings.celery_broker_url)
     store = RedisStore(client, Path(settings.identity_file) if settings.identity_file else None)
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
     seconds = settings.self_check_seconds
     return Services(
         settings=settings,
         store=store,
-        servers=RedisServers({"records": client, "messages": connect(settings.celery_broker_url)}),
+        servers=RedisServers({"records": client, "messages": messages}),
         queue=queue or LeftToReconcile(),
         feed=RedisFeed(client),
         limits=RedisLimits(client),
         locks=RedisLocks(client),
         operators=RedisOperators(client),
         counters=RedisCounters(client),
+        board=RedisFleetBoard(client, messages),
         cas=tuple(_authority(ca, settings, store, vault, clock) for ca in settings.authorities),
         resolver=DnsResolver(
             settings.cname_targets,

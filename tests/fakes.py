@@ -33,6 +33,7 @@ from issuer.problem import Problem, ProblemType
 from issuer.store import (
     RedisCounters,
     RedisFeed,
+    RedisFleetBoard,
     RedisLimits,
     RedisLocks,
     RedisOperators,
@@ -360,6 +361,7 @@ def fake_services(
         queue=queue_at(),
         feed=RedisFeed(store._redis),
         counters=RedisCounters(store._redis),
+        board=RedisFleetBoard(store._redis, store._redis),
         limits=RedisLimits(store._redis),
         locks=RedisLocks(store._redis),
         operators=RedisOperators(store._redis),

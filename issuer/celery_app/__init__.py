@@ -9,18 +9,12 @@ from kombu.entity import Exchange, Queue
 from issuer import schedule, tasks
 from issuer.celery_app import broker
 from issuer.config import Settings
-from issuer.domain import CHAIN, Due
+from issuer.domain import CHAIN
+from issuer.fleet.queues import BULK, HOUSEKEEPING, INTERACTIVE, LOOKUP, QUEUES, RENEWAL
 from issuer.ports import Services
 
-INTERACTIVE = Due.OPEN_INTERACTIVE.value
-BULK = Due.OPEN_BULK.value
-RENEWAL = Due.OPEN_RENEWAL.value
-HOUSEKEEPING = "housekeeping"
-LOOKUP = "lookup"
-QUEUES = (INTERACTIVE, HOUSEKEEPING, BULK, RENEWAL, LOOKUP)
-"""Every queue. The Procfile's `worker` consumes the first two, `renewals` the others: so nobody waits behind renewals,
-behind thousands of issuances that another account starts at once, or behind queries to other servers. A process takes
-messages from its queues in turn."""
+__all__ = ["BULK", "HOUSEKEEPING", "INTERACTIVE", "LOOKUP", "QUEUES", "RENEWAL", "create_celery"]
+
 VISIBILITY_SECONDS = 3600
 """After this time Redis delivers an unacknowledged message to another worker. It is longer than any step with its
 waits."""

@@ -21,6 +21,7 @@ from issuer.ports.ca import (
     RenewalInfo,
 )
 from issuer.ports.checks import Check, CheckResult
+from issuer.ports.fleet import BrokerView, Consumer, FleetBoard, Heartbeats
 from issuer.ports.identity import STORE_ID, StoreIdentity
 from issuer.ports.limits import CaReturn, Cooldown, Limits, Pause
 from issuer.ports.locks import Locks
@@ -60,6 +61,7 @@ __all__ = [
     "NO_QUOTA",
     "STORE_ID",
     "Authorization",
+    "BrokerView",
     "CaAccount",
     "CaAccounts",
     "CaLimits",
@@ -72,6 +74,7 @@ __all__ = [
     "CheckResult",
     "Clock",
     "Conflict",
+    "Consumer",
     "Cooldown",
     "Counters",
     "DamagedRecord",
@@ -79,7 +82,9 @@ __all__ = [
     "Durability",
     "Feed",
     "Finding",
+    "FleetBoard",
     "Handshake",
+    "Heartbeats",
     "HolderProof",
     "KnownAccount",
     "Limits",
@@ -127,6 +132,7 @@ class Services:
     locks: Locks
     operators: Operators
     counters: Counters
+    board: FleetBoard
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
     solver: Solver

@@ -4,7 +4,8 @@
 `accounts` stores the accounts of customers and ours at the CAs, `ca_state` what all workers know of each CA, `feed` the
 changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records. `damage` is about
 records that cannot be read, `identity` about a store that is not ours, `servers` about the Redis servers themselves,
-`locks` about what only one process does at a time, `operators` about who may use the operators' page.
+`locks` about what only one process does at a time, `heartbeats` about what the processes show of themselves,
+`operators` about who may use the operators' page.
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from issuer.store.ca_state import RedisLimits
 from issuer.store.connection import connect
 from issuer.store.counters import RedisCounters
 from issuer.store.feed import RedisFeed
+from issuer.store.heartbeats import RedisFleetBoard
 from issuer.store.listings import RedisListings
 from issuer.store.locks import RedisLocks
 from issuer.store.operators import RedisOperators
@@ -25,6 +27,7 @@ from issuer.store.servers import RedisServers
 __all__ = [
     "RedisCounters",
     "RedisFeed",
+    "RedisFleetBoard",
     "RedisLimits",
     "RedisLocks",
     "RedisOperators",

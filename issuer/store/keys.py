@@ -19,6 +19,8 @@ reindex              hash: the progress of `reindex`
 lock:{name}          string that expires: who has a lock, see `locks`
 operator-keys        hash: the keys of operators (JSON) by name; operator-keys-used: when each was last used
 operator-session:{hash}  string that expires: a session of the operators' page (JSON), by the SHA-256 of its token
+fleet                hash: heartbeats, see `heartbeats`
+broker               hash, beside the messages: the identity of the broker, and who takes messages from it
 probe                never there: what is written to it to see whether Redis accepts writes is empty
 """
 
@@ -37,6 +39,8 @@ IDENTITY = f"{ROOT}identity"
 PROBE = f"{ROOT}probe"
 OPERATOR_KEYS = f"{ROOT}operator-keys"
 OPERATOR_KEYS_USED = f"{ROOT}operator-keys-used"
+FLEET = f"{ROOT}fleet"
+BROKER = f"{ROOT}broker"
 READY_INDEX = f"{ROOT}agenda:ready"
 OPEN = (Due.OPEN_INTERACTIVE, Due.OPEN_BULK, Due.OPEN_RENEWAL)
 

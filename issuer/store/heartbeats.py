@@ -1,0 +1,142 @@
+"""The heartbeats of the fleet: one hash beside the records, and one at the broker.
+
+Fields beside the records: `began`, `beat`, `scan:{name}` and `state:{key}` have a time, `consumer:{name}` has JSON. At
+the broker: `id`, and `consumer:{name}`.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, cast
+
+import redis
+
+from issuer.ports import BrokerView, Consumer, Heartbeats
+from issuer.store.connection import redis_errors
+from issuer.store.keys import BROKER, FLEET, IDENTITY
+
+BEGAN, BEAT, ID = "began", "beat", "id"
+SCAN, STATE, CONSUMER = "scan:", "state:", "consumer:"
+
+
+class RedisFleetBoard:
+    """The `FleetBoard` port over the Redis database of the records and the one of the messages."""
+
+    def __init__(self, records: redis.Redis, messages: redis.Redis) -> None:
+        self._records = records
+        self._messages = messages
+
+    def heartbeats(self, now: float) -> Heartbeats:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            pipeline = self._records.pipeline(transaction=False)
+            pipeline.hgetall(FLEET)
+            pipeline.hget(IDENTITY, "id")
+            fields, store = cast("Any", pipeline.execute())
+            if BEGAN not in fields:
+                self._records.hsetnx(FLEET, BEGAN, str(now))
+        times = {name: at for name, text in fields.items() if (at := _time(text)) is not None}
+        return Heartbeats(
+            store=store or "",
+            began_at=times.get(BEGAN, now),
+            beat_at=times.get(BEAT),
+            scans=_below(SCAN, times),
+            consumers=_consumers(fields),
+            begun=_below(STATE, times),
+        )
+
+    def beat(self, now: float) -> None:
+        """See `ports.FleetBoard`."""
+        self._write(BEAT, str(now))
+
+    def scanned(self, name: str, now: float) -> None:
+        """See `ports.FleetBoard`."""
+        self._write(f"{SCAN}{name}", str(now))
+
+    def consumes(self, consumer: Consumer) -> None:
+        """See `ports.FleetBoard`."""
+        self._write(f"{CONSUMER}{consumer.name}", _text(consumer, leaves_out="store"))
+
+    def leave(self, name: str) -> None:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            self._records.hdel(FLEET, f"{CONSUMER}{name}")
+
+    def begin(self, state: str, since: float) -> bool:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            return bool(self._records.hsetnx(FLEET, f"{STATE}{state}", str(since)))
+
+    def end(self, state: str) -> bool:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            return bool(self._records.hdel(FLEET, f"{STATE}{state}"))
+
+    def broker(self, queues: Sequence[str]) -> BrokerView:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            pipeline = self._messages.pipeline(transaction=False)
+            pipeline.hgetall(BROKER)
+            for queue in queues:
+                pipeline.llen(queue)
+            fields, *lengths = cast("Any", pipeline.execute())
+            id_ = fields.get(ID) or self._new_id()
+        return BrokerView(id_, dict(zip(queues, lengths, strict=True)), _consumers(fields))
+
+    def consumes_at_broker(self, consumer: Consumer) -> None:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            self._messages.hset(BROKER, f"{CONSUMER}{consumer.name}", _text(consumer, leaves_out="broker"))
+
+    def leave_broker(self, name: str) -> None:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            self._messages.hdel(BROKER, f"{CONSUMER}{name}")
+
+    def _new_id(self) -> str:
+        self._messages.hsetnx(BROKER, ID, secrets.token_hex(16))
+        return cast("str", self._messages.hget(BROKER, ID))
+
+    def _write(self, field: str, value: str) -> None:
+        with redis_errors():
+            self._records.hset(FLEET, field, value)
+
+
+def _time(text: str) -> float | None:
+    with suppress(ValueError):
+        return float(text)
+    return None
+
+
+def _below(prefix: str, times: Mapping[str, float]) -> dict[str, float]:
+    return {name.removeprefix(prefix): at for name, at in sorted(times.items()) if name.startswith(prefix)}
+
+
+def _text(consumer: Consumer, *, leaves_out: str) -> str:
+    return json.dumps({name: value for name, value in asdict(consumer).items() if name not in {"name", leaves_out}})
+
+
+def _consumers(fields: Mapping[str, str]) -> tuple[Consumer, ...]:
+    """Those that can be read: a newer release may write more of itself, an older one nothing."""
+    found = []
+    for field, text in sorted(fields.items()):
+        if field.startswith(CONSUMER):
+            with suppress(ValueError, TypeError, KeyError, AttributeError):
+                found.append(_consumer(field.removeprefix(CONSUMER), json.loads(text)))
+    return tuple(found)
+
+
+def _consumer(name: str, values: Mapping[str, Any]) -> Consumer:
+    taken_at = values.get("taken_at")
+    return Consumer(
+        name=name,
+        queues=tuple(map(str, values["queues"])),
+        seen_at=float(values["seen_at"]),
+        taken_at=None if taken_at is None else float(taken_at),
+        in_hand=int(values.get("in_hand", 0)),
+        slots=int(values.get("slots", 0)),
+        broker=str(values.get("broker", "")),
+        store=str(values.get("store", "")),
+    )
