@@ -5,7 +5,7 @@ from typing import Any
 
 from issuer.domain import Record, Status, status
 from issuer.events import Event
-from issuer.ports import DamagedRecord
+from issuer.ports import Check, CheckResult, DamagedRecord
 from issuer.problem import Problem, ProblemType
 
 LAST_INSTANT = 253_402_300_799
@@ -47,6 +47,21 @@ def problem_body(problem: Problem) -> dict[str, Any]:
         "detail": problem.detail,
         "hint": problem.hint,
         "must_act": problem.actor.value,
+    }
+    return {name: value for name, value in members.items() if value}
+
+
+def check_body(check: Check) -> dict[str, Any]:
+    """What was checked, and what was found: the members that apply."""
+    members = {
+        "code": check.code,
+        "result": check.result.value,
+        "subject": check.subject,
+        "cause": check.cause,
+        "hint": check.hint,
+        "must_act": "" if check.result is CheckResult.OK else check.must_act.value,
+        "since": instant(check.since) if check.since is not None else "",
+        "records": list(check.records),
     }
     return {name: value for name, value in members.items() if value}
 

@@ -14,6 +14,7 @@ from issuer.keys import Vault
 from issuer.ports import CaLimits, CaPolicy, Clock, Services, TaskQueue
 from issuer.store import (
     RedisCounters,
+    RedisFaults,
     RedisFeed,
     RedisFleetBoard,
     RedisLimits,
@@ -52,6 +53,7 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
         operators=RedisOperators(client),
         counters=RedisCounters(client),
         board=RedisFleetBoard(client, messages),
+        faults=RedisFaults(client),
         cas=tuple(_authority(ca, settings, store, vault, clock) for ca in settings.authorities),
         resolver=DnsResolver(
             settings.cname_targets,

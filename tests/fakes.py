@@ -24,6 +24,7 @@ from issuer.ports import (
     Challenge,
     DnsFinding,
     Finding,
+    KnownAccount,
     Order,
     RenewalInfo,
     Services,
@@ -32,6 +33,7 @@ from issuer.ports import (
 from issuer.problem import Problem, ProblemType
 from issuer.store import (
     RedisCounters,
+    RedisFaults,
     RedisFeed,
     RedisFleetBoard,
     RedisLimits,
@@ -68,9 +70,10 @@ class FakeResolver:
     """Gives the verdict that a test has set for a name; yes for all others. elsewhere: names with foreign addresses
     alone. advice: what is to be done about a name, if not create its record. proofs: the token that a name shows; none
     for all others. bogus, bogus_caa: names in zones whose DNSSEC is broken, and those whose CAA records alone fail by
-    it."""
+    it. targets: whether one of our targets has an address."""
 
     def __init__(self) -> None:
+        self.targets: dict[str, Verdict] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.elsewhere: set[str] = set()
         self.advice: dict[str, str] = {}
@@ -96,6 +99,9 @@ class FakeResolver:
     def _proved(self, name: str, token: str) -> Verdict:
         shown, verdict = self.proofs.get(name, ("", Verdict.YES))
         return verdict if verdict is not Verdict.YES or shown == token else Verdict.NO
+
+    def has_address(self, target: str) -> Finding:
+        return Finding(self.targets.get(target, Verdict.YES), f"{target} as DNS has it")
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
         if name in self.bogus_caa:
@@ -195,6 +201,15 @@ class FakeCa:
         except Problem:
             return False
         return True
+
+    def require_reachable(self) -> None:
+        self.before("require_reachable")
+
+    def require_account(self) -> None:
+        self.before("require_account")
+
+    def known_account(self) -> KnownAccount:
+        return KnownAccount(self.account_url(), "thumbprint", NOW, is_rolling_over=False)
 
     def caa_identities(self) -> tuple[str, ...]:
         return self.identities
@@ -362,6 +377,7 @@ def fake_services(
         feed=RedisFeed(store._redis),
         counters=RedisCounters(store._redis),
         board=RedisFleetBoard(store._redis, store._redis),
+        faults=RedisFaults(store._redis),
         limits=RedisLimits(store._redis),
         locks=RedisLocks(store._redis),
         operators=RedisOperators(store._redis),

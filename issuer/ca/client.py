@@ -35,6 +35,14 @@ class AcmeAuthority:
         """See `ports.CertificateAuthority`."""
         return self._session.is_reachable()
 
+    def require_reachable(self) -> None:
+        """See `ports.CertificateAuthority`."""
+        self._session.require_reachable()
+
+    def require_account(self) -> None:
+        """See `ports.CertificateAuthority`."""
+        self._session.keeper.require_usable(self._session.directory.meta())
+
     def caa_identities(self) -> tuple[str, ...]:
         """See `ports.CertificateAuthority`."""
         identities = self._session.directory.meta().get("caaIdentities")

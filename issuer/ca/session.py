@@ -3,10 +3,11 @@
 from typing import NotRequired, TypedDict, Unpack
 
 from issuer.ca import problems
-from issuer.ca.account import ACCOUNT_ERRORS, AccountKeeper
+from issuer.ca.account import ACCOUNT_ERRORS
 from issuer.ca.directory import Directory
 from issuer.ca.meanings import Resource
 from issuer.ca.signing import Signer
+from issuer.ca.standing import InspectedAccount
 from issuer.ca.transport import Answer, Refusal, Transport
 from issuer.keys import Vault
 from issuer.ports import CaAccounts, CaPolicy, Clock
@@ -36,7 +37,7 @@ class Session:
         self.clock = options["clock"]
         self.transport = transport
         self.directory = Directory(directory_url, transport, self.clock)
-        self.keeper = AccountKeeper(
+        self.keeper = InspectedAccount(
             directory_url,
             accounts,
             post=self.post_as,
@@ -48,11 +49,18 @@ class Session:
     def is_reachable(self) -> bool:
         """See `ports.CertificateAuthority`."""
         try:
-            self.directory.refresh()
-            self.transport.fetch_nonce(self.directory.resource("newNonce"))
-        except (Problem, Refusal):
+            self.require_reachable()
+        except Problem:
             return False
         return True
+
+    def require_reachable(self) -> None:
+        """See `ports.CertificateAuthority`."""
+        self.directory.refresh()
+        try:
+            self.transport.fetch_nonce(self.directory.resource("newNonce"))
+        except Refusal as refusal:
+            raise problems.from_refusal(refusal, self.clock(), Resource.DIRECTORY) from None
 
     def fetch(self, url: str, resource: Resource) -> Answer:
         """A POST-as-GET (§6.3). Raises Problem, Problem(order-lost) if the CA does not know the URL."""

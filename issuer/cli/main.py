@@ -11,6 +11,7 @@ COMMANDS = {
     "accounts": ("issuer.cli.accounts", "Create and change customers' accounts and their API keys."),
     "ca": ("issuer.cli.authorities", "Show the CAs, and change our accounts at them."),
     "demo": ("issuer.cli.demo", "Show the way from a POST to a certificate, on this machine."),
+    "doctor": ("issuer.cli.doctor", "Look at everything that can be wrong, and say what to do."),
     "edge": ("issuer.cli.edge", "Provide certificates to the TLS terminators of this machine."),
     "list": ("issuer.cli.records", "List domains by account, CA, problem code or expiry."),
     "new-encryption-key": ("issuer.cli.encryption", "Print a new value for ISSUER_ENCRYPTION_KEYS."),

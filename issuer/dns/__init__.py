@@ -3,7 +3,7 @@
 `cname` checks whether the name points here; `ownership` checks whether it proves which account it belongs to; `caa`
 finds the CAA records that apply to it, `caa_rules` reads what they allow; `queries` asks the servers, and separates a
 clear answer, even an empty one, from no answer; `dnssec` finds out whether that is because DNSSEC of a zone is broken;
-`advice` says what must be done.
+`advice` says what must be done. `target` is about our own targets.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,7 +18,9 @@ from issuer.dns.cname import CnameLookup, TargetError, listed
 from issuer.dns.ownership import proof
 from issuer.dns.queries import UnansweredError, name_of
 from issuer.dns.servers import Nameservers
+from issuer.dns.target import addresses_of_target
 from issuer.ports import DnsFinding, Finding, Verdict
+from issuer.problem import Actor
 
 PROOF_LABEL = "_issuer"
 """The TXT record that proves which account a name belongs to is below this label (RFC 8552)."""
@@ -66,6 +68,13 @@ class DnsResolver:
             return _unknown(after_unknown(queries, error, name_of(name), self._targets), record)
         except (DNSException, OSError, ValueError) as error:
             return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
+
+    def has_address(self, target: str) -> Finding:
+        """Whether one of our targets has an address, and which; never raises."""
+        try:
+            return addresses_of_target(self._nameservers.queries(), name_of(target))
+        except (DNSException, OSError, ValueError) as error:
+            return Finding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", must_act=Actor.PLATFORM)
 
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
         """Whether CAA records let a CA issue for a name: those of the name itself, or of the closest name above it.

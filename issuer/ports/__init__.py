@@ -21,6 +21,7 @@ from issuer.ports.ca import (
     RenewalInfo,
 )
 from issuer.ports.checks import Check, CheckResult
+from issuer.ports.faults import Diagnosis, Faults
 from issuer.ports.fleet import BrokerView, Consumer, FleetBoard, Heartbeats
 from issuer.ports.identity import STORE_ID, StoreIdentity
 from issuer.ports.limits import CaReturn, Cooldown, Limits, Pause
@@ -38,7 +39,7 @@ from issuer.ports.outside import (
     Verdict,
 )
 from issuer.ports.queue import TaskQueue
-from issuer.ports.servers import Durability, Servers
+from issuer.ports.servers import Durability, ServerFacts, Servers
 from issuer.ports.store import (
     NO_QUOTA,
     Change,
@@ -78,8 +79,10 @@ __all__ = [
     "Cooldown",
     "Counters",
     "DamagedRecord",
+    "Diagnosis",
     "DnsFinding",
     "Durability",
+    "Faults",
     "Feed",
     "Finding",
     "FleetBoard",
@@ -103,6 +106,7 @@ __all__ = [
     "RenewalInfo",
     "Resolver",
     "SelfCheck",
+    "ServerFacts",
     "Servers",
     "Services",
     "Solver",
@@ -133,6 +137,7 @@ class Services:
     operators: Operators
     counters: Counters
     board: FleetBoard
+    faults: Faults
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
     solver: Solver

@@ -142,6 +142,13 @@ class CertificateAuthority(Protocol):
     def is_reachable(self) -> bool:
         """Whether the CA serves its directory and a new nonce now (§7.1.1, §7.2)."""
 
+    def require_reachable(self) -> None:
+        """Fetch the CA's directory and a new nonce now. Raises the Problem for which it is not reachable."""
+
+    def require_account(self) -> None:
+        """Return if the CA knows our account and takes orders from it, or would register it. Nothing is registered or
+        changed. Raises Problem(ca-account) otherwise."""
+
     def caa_identities(self) -> tuple[str, ...]:
         """The CA's domains in CAA records (§9.7.6); empty if it does not say."""
 

@@ -82,6 +82,9 @@ class Resolver(Protocol):
     def has_proof(self, name: str, token: str) -> DnsFinding:
         """Whether a TXT record of `_issuer.{name}` contains a token. Never raises; limited in time."""
 
+    def has_address(self, target: str) -> Finding:
+        """Whether one of our targets has an address; no only after clear answers. Never raises; limited in time."""
+
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
         """Whether the CAA records that apply to a name (RFC 8659) let a CA issue for it with HTTP-01.
 

@@ -18,11 +18,40 @@ class Durability:
     has_snapshots: bool | None
 
 
-class Servers(Protocol):
-    """Both methods raise Problem(store-unavailable) when a server does not answer."""
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a Redis server says of itself, and how it answers. Each is None where the server does not say.
 
-    def require_writable(self) -> None:
-        """Return if every server accepts a write, which changes nothing."""
+    durability: whether it keeps its data.
+    version: as it names it, such as `7.0.15`.
+    used_bytes: the memory that it uses. most_bytes: the most that it may use: its `maxmemory`, else all of its machine.
+    failing: what it fails to write to its disk, in its own words; empty if nothing.
+    is_replica: it takes its data from another server.
+    seconds: how long the fastest of a few answers took.
+    ahead_seconds: how far its clock is ahead of ours; negative: behind. Exact to `seconds`.
+    """
+
+    durability: Durability
+    version: str | None
+    used_bytes: int | None
+    most_bytes: int | None
+    failing: str
+    is_replica: bool | None
+    seconds: float
+    ahead_seconds: float
+
+
+class Servers(Protocol):
+    """All methods that ask a server raise Problem(store-unavailable) when it does not answer."""
+
+    def addresses(self) -> dict[str, str]:
+        """The servers: `host:port` by role. Nothing is asked."""
+
+    def require_writable(self, role: str = "") -> None:
+        """Return if the server with a role accepts a write, which changes nothing; without a role: every server."""
 
     def durability(self) -> list[Durability]:
         """What every server says about keeping its data."""
+
+    def facts(self, role: str, *, now: float) -> ServerFacts:
+        """What the server with a role says of itself, compared with our clock at `now`."""

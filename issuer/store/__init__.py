@@ -5,7 +5,7 @@
 changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records. `damage` is about
 records that cannot be read, `identity` about a store that is not ours, `servers` about the Redis servers themselves,
 `locks` about what only one process does at a time, `heartbeats` about what the processes show of themselves,
-`operators` about who may use the operators' page.
+`faults` about what is wrong with it, `operators` about who may use the operators' page.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from issuer.store.accounts import RedisAccounts
 from issuer.store.ca_state import RedisLimits
 from issuer.store.connection import connect
 from issuer.store.counters import RedisCounters
+from issuer.store.faults import RedisFaults
 from issuer.store.feed import RedisFeed
 from issuer.store.heartbeats import RedisFleetBoard
 from issuer.store.listings import RedisListings
@@ -26,6 +27,7 @@ from issuer.store.servers import RedisServers
 
 __all__ = [
     "RedisCounters",
+    "RedisFaults",
     "RedisFeed",
     "RedisFleetBoard",
     "RedisLimits",

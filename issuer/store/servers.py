@@ -1,13 +1,18 @@
-"""The Redis servers themselves: whether they can be written, and whether they keep what they were given."""
+"""The Redis servers themselves: whether they can be written and keep what they were given, and how they are."""
 
+import time
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import redis
 
-from issuer.ports import Durability
+from issuer.ports import Durability, ServerFacts
 from issuer.store import keys
 from issuer.store.connection import redis_errors
+
+ROUNDS = 3
+"""Of so many answers the fastest counts: a busy machine delays some."""
+STATES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
 
 
 class RedisServers:
@@ -16,16 +21,56 @@ class RedisServers:
     def __init__(self, clients: Mapping[str, redis.Redis]) -> None:
         self._clients = clients
 
-    def require_writable(self) -> None:
+    def addresses(self) -> dict[str, str]:
+        """See `ports.Servers`."""
+        options = {role: client.connection_pool.connection_kwargs for role, client in self._clients.items()}
+        return {role: f"{each.get('host')}:{each.get('port', 6379)}" for role, each in options.items()}
+
+    def require_writable(self, role: str = "") -> None:
         """See `ports.Servers`. The command costs as little as PING and leaves nothing behind, but a server that is
         full, read-only, or cannot write its files refuses it."""
-        for client in self._clients.values():
+        for client in [self._clients[role]] if role else self._clients.values():
             with redis_errors():
                 client.setrange(keys.PROBE, 0, "")
 
     def durability(self) -> list[Durability]:
         """See `ports.Servers`."""
         return [_durability(role, client) for role, client in self._clients.items()]
+
+    def facts(self, role: str, *, now: float) -> ServerFacts:
+        """See `ports.Servers`. Its clock is compared at the middle of the fastest answer."""
+        client, started = self._clients[role], time.monotonic()
+        seconds, ahead = min((_time(client, now - started) for _ in range(ROUNDS)), key=lambda each: each[0])
+        info = _info(client)
+        most = int(info.get("maxmemory") or info.get("total_system_memory") or 0)
+        return ServerFacts(
+            _durability(role, client),
+            version=info.get("redis_version"),
+            used_bytes=info.get("used_memory"),
+            most_bytes=most or None,
+            failing=", ".join(f"{state}:{info[state]}" for state in STATES if info.get(state, "ok") != "ok"),
+            is_replica=info["role"] != "master" if "role" in info else None,
+            seconds=seconds,
+            ahead_seconds=ahead,
+        )
+
+
+def _time(client: redis.Redis, offset: float) -> tuple[float, float]:
+    """How long an answer takes, and how far the server's clock is ahead. offset: of our clock to the monotonic one."""
+    before = time.monotonic()
+    with redis_errors():
+        seconds, microseconds = client.time()
+    after = time.monotonic()
+    return after - before, seconds + microseconds / 1e6 - offset - (before + after) / 2
+
+
+def _info(client: redis.Redis) -> dict[str, Any]:
+    """What INFO says; empty where the server does not say."""
+    with redis_errors():
+        try:
+            return client.info()
+        except redis.ResponseError:
+            return {}
 
 
 def _durability(role: str, client: redis.Redis) -> Durability:

@@ -1,0 +1,58 @@
+"""Our own targets, as this machine sees them: their addresses, port 80, and CAA."""
+
+from issuer.ports import Check, CheckResult, Finding, Services, Verdict
+from issuer.problem import Problem
+
+OK, FAILED, UNKNOWN = CheckResult
+RESULTS = {Verdict.YES: OK, Verdict.NO: FAILED, Verdict.UNKNOWN: UNKNOWN}
+ADDRESS = "correct ISSUER_CNAME_TARGETS, or give this name A and AAAA records that lead to your edges"
+DNS = "check ISSUER_DNS_SERVERS: this machine must be able to resolve its own names"
+PORT_80 = (
+    "pass http://…/.well-known/acme-challenge/ on from port 80 of every edge to `issuer run web`: no login, no "
+    "redirect, no cache; 'What port 80 must reach' in docs/production.md has more"
+)
+FROM_INSIDE = "this machine may not reach its own public addresses; look from outside"
+
+
+def addresses(services: Services, target: str) -> list[Check]:
+    """Whether a target has an address."""
+    finding = services.resolver.has_address(target)
+    hint = {Verdict.YES: "", Verdict.NO: ADDRESS, Verdict.UNKNOWN: DNS}[finding.verdict]
+    return [Check("target", RESULTS[finding.verdict], finding.summary, target, hint)]
+
+
+def port_80(services: Services, target: str) -> list[Check]:
+    """Whether a request to port 80 of a target arrives here, as that of a CA must."""
+    finding = services.probe.arrives_here(target, within_name=False)
+    hint = {Verdict.YES: "", Verdict.NO: PORT_80, Verdict.UNKNOWN: FROM_INSIDE}[finding.verdict]
+    return [Check("port-80", RESULTS[finding.verdict], finding.summary, target, hint)]
+
+
+def caa(services: Services, target: str) -> list[Check]:
+    """Whether CAA records at a target, which count for all names that lead there, let each of our CAs issue."""
+    return [
+        _of_ca(target, url, _permission(services, target, url)) for url in (ca.directory_url for ca in services.cas)
+    ]
+
+
+def _permission(services: Services, target: str, directory_url: str) -> tuple[Finding, str]:
+    """What CAA says, and the CA's first domain in CAA records."""
+    ca = services.ca_at(directory_url)
+    assert ca
+    try:
+        issuers = ca.caa_identities()
+        known = ca.known_account()
+    except Problem as problem:
+        return Finding(Verdict.UNKNOWN, f"{directory_url} does not say its domain in CAA records: {problem.detail}"), ""
+    return services.resolver.caa(target, issuers, known.url or "" if known else ""), issuers[0] if issuers else ""
+
+
+def _of_ca(target: str, directory_url: str, found: tuple[Finding, str]) -> Check:
+    finding, issuer = found
+    subject, hint, records = f"{target} {directory_url}", "", tuple[str, ...]()
+    if finding.verdict is Verdict.NO:
+        records = (f'{finding.owner or target} CAA 0 issue "{issuer}"',)
+        hint = f"add the record {records[0]}, or remove the CAA records there"
+    if finding.verdict is Verdict.UNKNOWN:
+        hint = finding.advice or DNS
+    return Check("caa", RESULTS[finding.verdict], finding.summary, subject, hint, records=records)
