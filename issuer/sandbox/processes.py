@@ -46,20 +46,26 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A running process and its log file."""
+    """A running process and its log file. is_client: it uses other parts, so it ends before them."""
 
     name: str
     process: "subprocess.Popen[bytes]"
     log: Path
+    is_client: bool = False
 
     def stop(self, first: signal.Signals = signal.SIGTERM) -> None:
-        """Send it a signal to end. If it does not end in time, kill it with its children."""
+        """Send it a signal to end, and wait for its end."""
         if self.process.poll() is None:
             self.process.send_signal(first)
-            try:
-                self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self.await_end()
+
+    def await_end(self) -> None:
+        """Wait for the end of a process that has been asked to end. If it does not end in time, kill it with its
+        children."""
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def kill(self) -> None:
         """Send SIGKILL to it and all its children."""
@@ -121,7 +127,8 @@ class Pebble:
 
 
 class Sandbox:
-    """Starts parts, with their files below a folder. On exit it stops them, the last one first."""
+    """Starts parts, with their files below a folder. On exit it stops them: clients all at once, as Celery takes
+    seconds for it, then the others, the last one first."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -133,6 +140,11 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        clients = [part for part in self._parts if part.is_client and part.process.poll() is None]
+        for part in clients:
+            part.process.terminate()
+        for part in clients:
+            part.await_end()
         for part in reversed(self._parts):
             part.stop()
 
@@ -200,9 +212,11 @@ class Sandbox:
 
     def procfile(self, name: str, environment: Mapping[str, str]) -> Part:
         """Start one process of the Procfile with `issuer run`."""
-        return self.start(name, [sys.executable, "-m", "issuer.cli", "run", name], environment)
+        return self.start(name, [sys.executable, "-m", "issuer.cli", "run", name], environment, is_client=True)
 
-    def start(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> Part:
+    def start(
+        self, name: str, command: list[str], environment: Mapping[str, str] | None = None, *, is_client: bool = False
+    ) -> Part:
         """Start any process. Its output goes to a file in the folder; Ctrl-C in the terminal does not reach it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name}.log"
@@ -216,7 +230,7 @@ class Sandbox:
                 env=child_environment(environment or {}),
                 start_new_session=True,
             )
-        part = Part(name, process, log)
+        part = Part(name, process, log, is_client=is_client)
         self._parts.append(part)
         return part
 
