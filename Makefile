@@ -11,6 +11,7 @@ DOMAIN ?=
 ROOT ?=
 DEMO_PORT ?=
 PYTEST_ARGS ?=
+FAULTS ?=
 BASE ?= 8944518
 BASE_TREE := .base/$(BASE)
 BASE_READY := $(BASE_TREE)/.venv/.ready
@@ -44,6 +45,10 @@ bench-commands: $(READY) $(BASE_READY) ## Redis commands of one issuance, beside
 	@ours=$$(PYTHONPATH=. $(VENV)/bin/python tests/bench/redis_commands.py) && \
 	theirs=$$(cd $(BASE_TREE) && PYTHONPATH=. .venv/bin/python $(CURDIR)/tests/bench/redis_commands.py) && \
 	echo "here $$ours, at $(BASE) $$theirs" | awk '{ print; printf "%.2f of it\n", $$2 / $$5 }'
+
+faults: $(READY) ## plant 41 faults on running fleets, and see whether each is told (FAULTS="no-beat caa")
+	@sh deploy/debian.sh redis-server
+	@$(VENV)/bin/python -m tests.planted $(FAULTS)
 
 mixed: $(READY) $(BASE_READY) ## a worker of another release beside a fleet of this one (BASE=rev)
 	@sh deploy/debian.sh redis-server pebble
@@ -103,4 +108,4 @@ $(SECOND_CA_READY): tests/acme2certifier.txt | python
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help python environments demo test bench bench-lists bench-commands mixed lint lint-rules lint-format lint-types lint-layers settings lock clean
+.PHONY: help python environments demo test bench bench-lists bench-commands faults mixed lint lint-rules lint-format lint-types lint-layers settings lock clean

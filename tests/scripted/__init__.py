@@ -5,6 +5,7 @@ faults as to a wire. The path of a URL begins with the name of its resource: `/n
 `/challenge/`, `/finalize/`, `/certificate/`, …
 """
 
+import ssl
 import threading
 
 from tests.scripted.accounts import Accounts
@@ -20,11 +21,11 @@ IN_DIRECTORY = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange")
 
 
 class ScriptedCa(Switches, Listener):
-    """web: the address and port at which it validates every name."""
+    """web: the address and port at which it validates every name. context: for TLS."""
 
-    def __init__(self, web: tuple[str, int]) -> None:
+    def __init__(self, web: tuple[str, int], context: ssl.SSLContext | None = None) -> None:
         Switches.__init__(self)
-        Listener.__init__(self)
+        Listener.__init__(self, context)
         self._lock = threading.RLock()
         self._nonces = Nonces(self)
         self._failures: list[Exception] = []
