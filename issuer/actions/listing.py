@@ -22,9 +22,10 @@ class Page:
 
 
 def by_fact(services: Services, listing: Listing, value: str, *, after: str = "", limit: int = 100) -> Page:
-    """Domains of an account (value: its id), with a certificate of a CA (its directory URL), or whose last problem has
-    a code, ordered by name. Raises Problem(invalid-request) for a listing without values."""
-    if listing not in {Listing.ACCOUNT, Listing.CA, Listing.CODE}:
+    """Domains of an account (value: its id), with a certificate of a CA (its directory URL), whose last problem has a
+    code, or whose last issuance has failed for good (no value), ordered by name. Raises Problem(invalid-request) for a
+    listing that is ordered otherwise."""
+    if listing not in {Listing.ACCOUNT, Listing.CA, Listing.CODE, Listing.FAILED}:
         raise Problem(ProblemType.INVALID_REQUEST, f"domains are not listed by {listing}")
     names = services.store.names_of(listing, value, after=after, limit=_bounded(limit) + 1)
     page, is_more = _cut(names, limit)
@@ -32,18 +33,29 @@ def by_fact(services: Services, listing: Listing, value: str, *, after: str = ""
     return Page(records, page[-1] if is_more else "")
 
 
-def by_expiry(services: Services, *, until: float, after: str = "", limit: int = 100) -> Page:
-    """Domains whose notAfter is at most `until` (epoch seconds), the earliest first. Raises Problem(invalid-request)
-    for an `after` that no page has returned."""
-    pairs = services.store.names_by_expiry(until=until, after=_position(after), limit=_bounded(limit) + 1)
-    page, is_more = _cut(pairs, limit)
-    records = services.store.records([name for _, name in page])
-    return Page(records, "{} {}".format(*page[-1]) if is_more else "")
+def by_expiry(services: Services, *, until: float, since: float = -math.inf, after: str = "", limit: int = 100) -> Page:
+    """Domains whose notAfter is between `since` and `until` (epoch seconds), the earliest first. Raises
+    Problem(invalid-request) for an `after` that no page has returned."""
+    start = _position(after) or (None if since == -math.inf else (since, ""))
+    return _page(services, services.store.names_by_expiry(until=until, after=start, limit=_bounded(limit) + 1), limit)
+
+
+def by_next_try(services: Services, *, until: float, after: str = "", limit: int = 100) -> Page:
+    """Domains with an open issuance that may be tried next at `until` (epoch seconds) at the latest, those first that
+    are due first. Raises Problem(invalid-request) for an `after` that no page has returned."""
+    pairs = services.store.names_by_next_try(until=until, after=_position(after), limit=_bounded(limit) + 1)
+    return _page(services, pairs, limit)
 
 
 def counts(services: Services) -> StatusCounts:
     """The number of domains with each status now."""
     return services.store.count_by_status(services.clock())
+
+
+def _page(services: Services, pairs: list[tuple[float, str]], limit: int) -> Page:
+    page, is_more = _cut(pairs, limit)
+    records = services.store.records([name for _, name in page])
+    return Page(records, "{} {}".format(*page[-1]) if is_more else "")
 
 
 def _belongs(record: Record | DamagedRecord, listing: Listing, value: str) -> bool:

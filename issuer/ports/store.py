@@ -1,5 +1,6 @@
 """What keeps the records, and what all workers know together."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -148,12 +149,18 @@ class Store(CaAccounts, Identified, Protocol):
         """At most `limit` names that a listing has for a value, ordered by name. after: the name before the first one;
         empty: from the start."""
 
-    def count_of(self, listing: Listing, value: str) -> int:
-        """How many names a listing has for a value."""
+    def count_of(self, listing: Listing, value: str, *, since: float = -math.inf, until: float = math.inf) -> int:
+        """How many names a listing has for a value, with a score between these."""
 
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         """At most `limit` pairs of notAfter (epoch seconds, up to `until`) and name, the earliest first. after: the
         pair before the first one; None: from the start."""
+
+    def names_by_next_try(
+        self, *, until: float, after: tuple[float, str] | None, limit: int
+    ) -> list[tuple[float, str]]:
+        """At most `limit` pairs of the time of the next try (epoch seconds, up to `until`; 0: now) and name, of the
+        names with an open issuance; as `names_by_expiry`."""
 
     def records(self, names: Sequence[str]) -> list[Record | DamagedRecord]:
         """The records of these names, in the same order, without names that have no record."""

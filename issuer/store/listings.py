@@ -1,5 +1,6 @@
 """Listings of names by facts. Every page costs the same, the last one too."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -29,14 +30,25 @@ class RedisListings(RedisDamage):
             names = self._redis.zrangebylex(index, f"({after}" if after else "-", "+", start=0, num=limit)
         return cast("list[str]", names)
 
-    def count_of(self, listing: Listing, value: str) -> int:
+    def count_of(self, listing: Listing, value: str, *, since: float = -math.inf, until: float = math.inf) -> int:
         """See `ports.Store`."""
         with redis_errors():
-            return self._redis.zcard(keys.index_key((listing, value)))
+            return self._redis.zcount(keys.index_key((listing, value)), since, until)
 
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         """See `ports.Store`."""
-        index = keys.index_key((Listing.EXPIRY, ""))
+        return self._by_score(Listing.EXPIRY, until, after, limit)
+
+    def names_by_next_try(
+        self, *, until: float, after: tuple[float, str] | None, limit: int
+    ) -> list[tuple[float, str]]:
+        """See `ports.Store`."""
+        return self._by_score(Listing.OPEN, until, after, limit)
+
+    def _by_score(
+        self, listing: Listing, until: float, after: tuple[float, str] | None, limit: int
+    ) -> list[tuple[float, str]]:
+        index = keys.index_key((listing, ""))
         pairs: list[tuple[float, str]] = []
         with redis_errors():
             start = self._rank_after(index, after) if after else 0

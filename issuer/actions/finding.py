@@ -1,0 +1,154 @@
+"""Domains by several facts at once: the shortest index that has them all is walked, and its names are filtered.
+
+It is walked from page to page until one has a name that fits, or many have been looked at. So a page may have fewer
+names than were asked for, or none, although there are more: `Found` says how many were looked at.
+"""
+
+import math
+from dataclasses import dataclass
+
+from issuer.actions.listing import Page, by_expiry, by_fact, by_next_try
+from issuer.domain import PROCESSING_WITHIN_SECONDS, Listing, Record, Status, Step, status
+from issuer.ports import DamagedRecord, Services
+from issuer.problem import TABLE, Actor, Problem, ProblemType
+
+MAX_SEEN = 10_000
+"""After so many names, a page ends even if none of them fits."""
+DAMAGED = ProblemType.DAMAGED_RECORD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What domains must have; what is empty or None does not matter. account: its id. ca: the directory URL of the CA
+    of the certificate. code, must_act: of the last problem. ends_from, ends_until: the certificate's notAfter lies
+    between these (epoch seconds)."""
+
+    account: str = ""
+    ca: str = ""
+    code: str = ""
+    must_act: Actor | None = None
+    status: Status | None = None
+    ends_from: float = -math.inf
+    ends_until: float = math.inf
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the end of the certificate matters."""
+        return (self.ends_from, self.ends_until) != (-math.inf, math.inf)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every domain fits."""
+        return self == Wanted()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of domains that fit. seen: how many were looked at for it. next: the `after` of the next page; empty if
+    there are no more."""
+
+    records: list[Record | DamagedRecord]
+    seen: int
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """An index, or a part of it: the names whose score lies between since and until."""
+
+    listing: Listing
+    value: str = ""
+    since: float = -math.inf
+    until: float = math.inf
+
+    def page(self, services: Services, after: str, limit: int) -> Page:
+        if self.listing is Listing.EXPIRY:
+            return by_expiry(services, since=self.since, until=self.until, after=after, limit=limit)
+        if self.listing is Listing.OPEN:
+            return by_next_try(services, until=self.until, after=after, limit=limit)
+        return by_fact(services, self.listing, self.value, after=after, limit=limit)
+
+
+def find(services: Services, wanted: Wanted, *, after: str = "", limit: int = 100) -> Found:
+    """A page of the domains that fit. Raises Problem(invalid-request) if nothing is wanted, or for an `after` that no
+    page has returned."""
+    walks, position = _begun(services, wanted, after)
+    seen = 0
+    while True:
+        page = walks[0].page(services, position, limit)
+        seen += len(page.records)
+        is_of_account = walks[0].listing is Listing.ACCOUNT
+        now = services.clock()
+        records = [one for one in page.records if _fits(one, wanted, now, is_of_account=is_of_account)]
+        position = page.next
+        walks = walks if position else walks[1:]
+        if not walks:
+            return Found(records, seen, "")
+        if records or seen >= MAX_SEEN:
+            return Found(records, seen, f"{walks[0].listing} {position}")
+
+
+def _begun(services: Services, wanted: Wanted, after: str) -> tuple[tuple[_Walk, ...], str]:
+    """The indexes to walk, one after the other, and the position in the first of them."""
+    choices = _choices(wanted, services.clock())
+    if not choices:
+        raise Problem(ProblemType.INVALID_REQUEST, "nothing is said of the domains to find")
+    if not after:
+        return min(choices, key=lambda walks: sum(_size(services, walk) for walk in walks)), ""
+    begun, _, position = after.partition(" ")
+    for walks in choices:
+        for number, walk in enumerate(walks):
+            if walk.listing.value == begun:
+                return walks[number:], position
+    raise Problem(ProblemType.INVALID_REQUEST, f"{after[:80]!a} is not a position in this list")
+
+
+def _choices(wanted: Wanted, now: float) -> list[tuple[_Walk, ...]]:
+    """The ways to walk through all domains that may fit."""
+    choices: list[tuple[_Walk, ...]] = []
+    if wanted.code:
+        choices.append((_Walk(Listing.CODE, wanted.code),))
+    if wanted.account:
+        choices.append((_Walk(Listing.ACCOUNT, wanted.account),))
+    if wanted.ca:
+        choices.append((_Walk(Listing.CA, wanted.ca),))
+    if wanted.has_end:
+        choices.append((_Walk(Listing.EXPIRY, since=wanted.ends_from, until=wanted.ends_until),))
+    match wanted.status:
+        case Status.ACTIVE:
+            choices.append((_Walk(Listing.EXPIRY, since=now),))
+        case Status.EXPIRED:
+            choices.append((_Walk(Listing.EXPIRY, until=now),))
+        case Status.PROCESSING:
+            choices.append((_Walk(Listing.OPEN, until=now + PROCESSING_WITHIN_SECONDS),))
+        case Status.ERROR:
+            choices.append((_Walk(Listing.FAILED), _Walk(Listing.OPEN)))
+    if wanted.must_act:
+        choices.append((_Walk(Listing.FAILED), _Walk(Listing.OPEN)))
+    return choices
+
+
+def _size(services: Services, walk: _Walk) -> int:
+    return services.store.count_of(walk.listing, walk.value, since=walk.since, until=walk.until)
+
+
+def _fits(record: Record | DamagedRecord, wanted: Wanted, now: float, *, is_of_account: bool) -> bool:
+    if isinstance(record, DamagedRecord):
+        is_known = (is_of_account or not wanted.account) and not wanted.ca and not wanted.has_end
+        has_problem = wanted.code in {"", DAMAGED.value} and wanted.must_act in {None, TABLE[DAMAGED].actor}
+        return is_known and has_problem and wanted.status in {None, Status.ERROR}
+    domain, certificate, word = record.domain, record.domain.certificate, status(record, now)
+    problem = None if record.issuance.step is Step.DONE else record.issuance.problem
+    return (
+        not domain.is_withdrawn
+        and wanted.account in {"", domain.account}
+        and wanted.ca in {"", certificate.ca if certificate else None}
+        and (not wanted.has_end or (certificate is not None and _ends_between(certificate.not_after, wanted)))
+        and wanted.code in {"", problem.type.value if problem else None}
+        and wanted.must_act in {None, problem.actor if problem else ""}
+        and wanted.status in {None, word}
+    )
+
+
+def _ends_between(at: float, wanted: Wanted) -> bool:
+    return wanted.ends_from <= at <= wanted.ends_until
