@@ -4,14 +4,16 @@ It shows in advance when too many renewals fall on one day.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
 from issuer import renewal
+from issuer.authorities.lifetimes import calendar as known_lifetimes
 from issuer.domain import DAY_SECONDS, Certificate, Due
 from issuer.ports import Services
+from issuer.problem import Problem, ProblemType
 
 SAMPLE = 10_000
 """At most this many domains are computed one by one; each stands for its share of all."""
@@ -34,6 +36,17 @@ class Forecast:
     moved_away: tuple[int, list[str]] = field(default_factory=lambda: (0, []))
 
 
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What a CA's lifetime means: since which day its certificates last so many seconds, and how many renewals a day
+    that is, with as many certificates as now."""
+
+    ca: str
+    since: date
+    lifetime_seconds: float
+    renewals_a_day: float
+
+
 def of_stored(services: Services) -> Forecast:
     """The planned renewals of the stored domains; those already due count for today. Raises
     Problem(store-unavailable)."""
@@ -45,18 +58,37 @@ def of_stored(services: Services) -> Forecast:
     return Forecast(renewals, domains, under_way, services.store.names(Due.DNS_RECHECK, limit=SOME))
 
 
-def of_imagined(services: Services, domains: int, lifetime_seconds: float) -> Forecast:
-    """The renewals of `domains` certificates, if they are issued from now on as fast as the pace allows, and renewed by
-    their lifetime (in seconds). It covers one and a half lifetimes, and at least a day."""
+def of_imagined(services: Services, domains: int, lifetime_seconds: float | None) -> Forecast:
+    """The renewals of `domains` certificates of the first CA, if they are issued from now on as fast as the pace
+    allows, and renewed by their lifetime (in seconds; None: as the CA has announced it). It covers one and a half
+    lifetimes, and at least a day. Raises Problem(invalid-request) if the lifetime is not known."""
     now, renewals = services.clock(), Counter[tuple[date, str]]()
-    end = now + max(1.5 * lifetime_seconds, DAY_SECONDS)
+    lifetimes = _lifetimes(services, lifetime_seconds)
+    end = now + max(1.5 * lifetimes(now), DAY_SECONDS)
     sample = min(domains, SAMPLE)
     for number in range(sample):
         share = domains // sample + (number < domains % sample)
         issued_at = now + number * domains / sample / services.settings.renewals_per_second
-        while (issued_at := renewal.moment_by_lifetime(_imagined(issued_at, lifetime_seconds))) < end:
+        while (issued_at := renewal.moment_by_lifetime(_imagined(issued_at, lifetimes(issued_at)))) < end:
             renewals[_day(issued_at), _host(services.cas[0].directory_url)] += share
     return Forecast(renewals, domains)
+
+
+def calendar(services: Services, domains: Mapping[str, int]) -> list[Period]:
+    """The lifetimes that the CAs in use have announced, from now on, and how many renewals a day they mean. domains:
+    how many certificates each CA has issued (by its host)."""
+    today = _day(services.clock())
+    return [
+        Period(
+            host,
+            max(lifetime.since, today),
+            lifetime.seconds,
+            domains[host] / _renewed_after(lifetime.seconds) * DAY_SECONDS,
+        )
+        for ca in services.cas
+        for lifetime in known_lifetimes(ca, services.clock())
+        if domains.get(host := _host(ca.directory_url))
+    ]
 
 
 def remarks(services: Services, forecast: Forecast) -> list[str]:
@@ -82,6 +114,23 @@ def _orders_a_day(services: Services) -> Iterator[tuple[str, int]]:
         if ca.policy.limits.new_orders:
             count, seconds = ca.policy.limits.new_orders
             yield _host(ca.directory_url), int(count * DAY_SECONDS / seconds)
+
+
+def _lifetimes(services: Services, seconds: float | None) -> Callable[[float], float]:
+    """The lifetime of a certificate by the moment of its issuance."""
+    if seconds is not None:
+        return lambda _: seconds
+    ca, now = services.cas[0], services.clock()
+    known = known_lifetimes(ca, now)
+    if not known:
+        detail, hint = f"the lifetime of the certificates of {ca.directory_url} is not known", "give it with --lifetime"
+        raise Problem(ProblemType.INVALID_REQUEST, detail, hint=hint)
+    return lambda at: next(one.seconds for one in reversed(known) if one.since <= _day(max(at, now)))
+
+
+def _renewed_after(lifetime_seconds: float) -> float:
+    share = 1 / 2 if lifetime_seconds < renewal.SHORT_LIFETIME_SECONDS else 2 / 3
+    return share * lifetime_seconds
 
 
 def _imagined(issued_at: float, lifetime_seconds: float) -> Certificate:

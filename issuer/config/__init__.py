@@ -3,7 +3,7 @@
 from issuer.config.cas import CaSettings
 from issuer.config.processes import ProcessSettings, load_process_settings
 from issuer.config.reference import SettingReference, describe_settings, settings_markdown
-from issuer.config.settings import PREFIX, Settings, child_environment, load_settings
+from issuer.config.settings import PREFIX, Settings, child_environment, load_settings, load_settings_to_imagine
 from issuer.config.values import parse_dns_server, parse_edge_address
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "describe_settings",
     "load_process_settings",
     "load_settings",
+    "load_settings_to_imagine",
     "parse_dns_server",
     "parse_edge_address",
     "settings_markdown",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -237,6 +238,13 @@ def load_settings(**defaults: object) -> Settings:
         return Settings(**unset)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SystemExit("\n".join(refusals(error, PREFIX))) from None
+
+
+def load_settings_to_imagine() -> Settings:
+    """The settings for what needs neither a store nor a name of the platform: those that are required may be missing,
+    and without a CA it is Let's Encrypt."""
+    needed = {"encryption_keys": Fernet.generate_key().decode(), "cname_targets": "edge.example"}
+    return load_settings(acme_directory="https://acme-v02.api.letsencrypt.org/directory", **needed)
 
 
 def refusals(error: ValidationError, prefix: str) -> list[str]:
