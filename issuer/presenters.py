@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from issuer.domain import Record, Status, status
+from issuer.domain import Account, Record, Rejection, Status, status
 from issuer.events import Event
-from issuer.ports import Check, CheckResult, DamagedRecord
+from issuer.ports import Check, CheckResult, DamagedRecord, OperatorKey
 from issuer.problem import Problem, ProblemType
 
 LAST_INSTANT = 253_402_300_799
+WITHDRAWN = "withdrawn"
+"""What an operator reads of a domain that its account has withdrawn, instead of a status."""
 DELAYED = "the CA is not ready yet and has asked to wait until the next attempt"
 
 
@@ -79,6 +81,8 @@ def entry(record: Record | DamagedRecord, now: float) -> dict[str, Any]:
             "domain": record.name,
             "status": Status.ERROR.value,
             "code": damaged.type.value,
+            "cause": damaged.cause,
+            "must_act": damaged.actor.value,
             "message": str(damaged),
         }
     certificate, problem = record.domain.certificate, record.issuance.problem
@@ -91,8 +95,60 @@ def entry(record: Record | DamagedRecord, now: float) -> dict[str, Any]:
         "not_after": instant(certificate.not_after) if certificate else None,
     }
     if problem and word is not Status.ACTIVE:
-        line |= {"code": problem.type.value, "must_act": problem.actor.value, "message": str(problem)}
+        facts = {"code": problem.type.value, "cause": problem.cause, "must_act": problem.actor.value}
+        line |= facts | {"message": str(problem)}
     return line
+
+
+def domain_body(record: Record, now: float) -> dict[str, Any]:
+    """All that is known of a domain, for its operator: its status, its certificate, and its latest issuance."""
+    domain, issuance, certificate = record.domain, record.issuance, record.domain.certificate
+    state = status_body(record, now)
+    if domain.is_withdrawn:
+        state["status"] = WITHDRAWN
+    facts = (
+        {
+            "serial": certificate.serial,
+            "ca": certificate.ca,
+            "not_before": instant(certificate.not_before),
+            "not_after": instant(certificate.not_after),
+        }
+        if certificate
+        else None
+    )
+    return state | {
+        "domain": domain.name,
+        "account": domain.account,
+        "certificate": facts,
+        "issuance": {
+            "id": issuance.id,
+            "reason": issuance.reason.value,
+            "step": issuance.step.value,
+            "ca": issuance.ca,
+            "tries": issuance.tries,
+            "created_at": instant(issuance.created_at),
+        },
+        "moved_away_since": _instant(domain.moved_away_since),
+        "held_until": _instant(domain.withdrawn_until),
+        "renewal_forced_since": _instant(domain.forced_since) if domain.is_forced else None,
+        "revocations": [{"serial": one.serial, "ca": one.ca, "tries": one.tries} for one in domain.revocations],
+        "rejections": [rejection_body(one) for one in domain.rejections],
+    }
+
+
+def account_body(account: Account) -> dict[str, Any]:
+    """A customer's account, for its operator."""
+    return {"account": account.id, "plan": account.plan.value, "created_at": instant(account.created_at)}
+
+
+def operator_key_body(key: OperatorKey) -> dict[str, Any]:
+    """Who may log in to the operators' page."""
+    return {"operator": key.name, "created_at": instant(key.created_at), "last_used_at": _instant(key.last_used_at)}
+
+
+def rejection_body(rejection: Rejection) -> dict[str, Any]:
+    """Why no certificate is ordered at a CA."""
+    return {"ca": rejection.ca, "at": instant(rejection.at), "reason": rejection.reason}
 
 
 def timeline(record: Record) -> list[dict[str, Any]]:
@@ -112,6 +168,10 @@ def event_body(name: str, event: Event) -> dict[str, Any]:
         "data": dict(event.data),
         "text": event.text,
     }
+
+
+def _instant(at: float | None) -> str | None:
+    return None if at is None else instant(at)
 
 
 def _words(word: Status, last: str | None) -> tuple[str, str | None]:

@@ -1,11 +1,11 @@
 """`issuer accounts`: customers' accounts and their API keys."""
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from issuer import presenters
 from issuer.actions import accounts
 from issuer.cli.context import format_time, load_services
+from issuer.cli.output import as_json_option, say, show_json, show_table
 from issuer.config import load_settings
 from issuer.domain import Plan
 from issuer.wiring import build_services
@@ -27,39 +27,47 @@ def accounts_group() -> None:
     show_default=True,
     help="What the account may do. Requests of an account on plan 'basic' are answered with 402.",
 )
-def create(account: str, plan: str) -> None:
+@as_json_option
+def create(account: str, plan: str, *, as_json: bool) -> None:
     """Create an account and print its API key. The key is shown only this once."""
-    click.echo(accounts.create(load_services(), account, Plan(plan)))
+    _show_key(account, accounts.create(load_services(), account, Plan(plan)), as_json=as_json)
 
 
 @accounts_group.command("list")
-def show_all() -> None:
+@as_json_option
+def show_all(*, as_json: bool) -> None:
     """List all accounts."""
-    table = Table("account", "plan", "created")
-    for account in accounts.list_all(load_services()):
-        table.add_row(account.id, account.plan.value, format_time(account.created_at))
-    Console().print(table)
+    found = accounts.list_all(load_services())
+    if as_json:
+        show_json([presenters.account_body(account) for account in found])
+        return
+    rows = [(account.id, account.plan.value, format_time(account.created_at)) for account in found]
+    show_table(("account", "plan", "created"), rows)
 
 
 @accounts_group.command("show")
 @click.argument("account")
-def show(account: str) -> None:
+@as_json_option
+def show(account: str, *, as_json: bool) -> None:
     """Show an account, and the DNS records that prove that a domain belongs to it (ISSUER_HOLDER_PROOF)."""
     settings = load_settings()
     record = accounts.by_id(build_services(settings), account)
-    targets = " or ".join(f"{record.token}.{target}" for target in settings.cname_targets)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{record.id}: plan {record.plan}, created {format_time(record.created_at)}", markup=False)
-    console.print(f"token: {record.token}; required proof: {settings.holder_proof or 'none'}", markup=False)
-    console.print(f"  cname: DOMAIN CNAME {targets}", markup=False)
-    console.print(f"  txt:   _issuer.DOMAIN TXT {record.token}", markup=False)
+    targets = [f"{record.token}.{target}" for target in settings.cname_targets]
+    if as_json:
+        show_json(presenters.account_body(record) | {"token": record.token, "cname_targets": targets})
+        return
+    say(f"{record.id}: plan {record.plan}, created {format_time(record.created_at)}")
+    say(f"token: {record.token}; required proof: {settings.holder_proof or 'none'}")
+    say(f"cname: DOMAIN CNAME {' or '.join(targets)}", indent=2)
+    say(f"txt:   _issuer.DOMAIN TXT {record.token}", indent=2)
 
 
 @accounts_group.command("rotate-key")
 @click.argument("account")
-def rotate_key(account: str) -> None:
+@as_json_option
+def rotate_key(account: str, *, as_json: bool) -> None:
     """Print a new API key for an account. The old key stops working at once."""
-    click.echo(accounts.rotate_key(load_services(), account))
+    _show_key(account, accounts.rotate_key(load_services(), account), as_json=as_json)
 
 
 @accounts_group.command("set-plan")
@@ -68,7 +76,15 @@ def rotate_key(account: str) -> None:
 def set_plan(account: str, plan: str) -> None:
     """Change the plan of an account."""
     accounts.set_plan(load_services(), account, Plan(plan))
-    click.echo(f"{account} is on plan {plan} now")
+    say(f"{account} is on plan {plan} now")
+
+
+def _show_key(account: str, key: str, *, as_json: bool) -> None:
+    """Print an API key, whole and alone, so that a script can take it."""
+    if as_json:
+        show_json({"account": account, "key": key})
+    else:
+        click.echo(key)
 
 
 COMMANDS = {"accounts": accounts_group}

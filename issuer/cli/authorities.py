@@ -1,13 +1,15 @@
 """`issuer ca`: the CAs, and our accounts at them."""
 
-import click
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
+from typing import Any
 
+import click
+
+from issuer import presenters
 from issuer.actions import authorities
 from issuer.cli.context import format_time, load_services
+from issuer.cli.output import as_json_option, is_terminal, plain, say, show_json, show_table
 
+TITLES = ("CA", "account", "key thumbprint", "created", "state")
 UNREADABLE = "cannot be decrypted with ISSUER_ENCRYPTION_KEYS"
 
 
@@ -17,18 +19,22 @@ def ca_group() -> None:
 
 
 @ca_group.command("list")
-def show_all() -> None:
+@as_json_option
+def show_all(*, as_json: bool) -> None:
     """List the CAs in order of preference, our account at each, and whether it is asked at the moment."""
-    titles = ("CA", "account", "key thumbprint", "created", "state")
-    table = Table(*(Column(title, overflow="fold") for title in titles))
-    for ca in authorities.list_all(load_services()):
-        account = ca.account
-        columns = ("none yet", "", "")
-        if account:
-            url = account.url or "not registered at the CA yet"
-            columns = (url, account.thumbprint or UNREADABLE, format_time(account.created_at))
-        table.add_row(ca.directory_url, *columns, _state(ca))
-    Console().print(table)
+    cas = authorities.list_all(load_services())
+    if as_json:
+        show_json([_body(ca) for ca in cas])
+        return
+    rows = [_row(ca) for ca in cas]
+    if not is_terminal():
+        show_table(TITLES, rows)
+        return
+    for directory, *facts in rows:
+        say(directory, style="bold")
+        for title, fact in zip(TITLES[1:], facts, strict=True):
+            if fact:
+                say(f"{title:<14}  {fact}", indent=2)
 
 
 @ca_group.command("roll-over")
@@ -38,7 +44,7 @@ def roll_over(directory: str | None) -> None:
     one CA."""
     ca = authorities.roll_over(load_services(), directory)
     thumbprint = ca.account.thumbprint if ca.account else ""
-    click.echo(f"our account at {ca.directory_url} has a new key with thumbprint {thumbprint}")
+    say(f"our account at {ca.directory_url} has a new key with thumbprint {thumbprint}")
 
 
 @ca_group.command("forget")
@@ -49,19 +55,23 @@ def forget(directory: str, *, yes: bool) -> None:
     directory URL. The CA keeps the former account, and nobody can use it again."""
     services = load_services()
     if not yes:
-        click.confirm(f"The key of our account at {directory} will be gone for good. Go on?", abort=True)
+        click.confirm(plain(f"The key of our account at {directory} will be gone for good. Go on?"), abort=True)
     authorities.forget(services, directory)
-    click.echo(f"our account at {directory} is forgotten; a new one is created when it is first needed")
+    say(f"our account at {directory} is forgotten; a new one is created when it is first needed")
 
 
 @ca_group.command("rejected")
-def show_rejected() -> None:
+@as_json_option
+def show_rejected(*, as_json: bool) -> None:
     """List the domains for which a CA has issued a certificate that cannot be used. No other is ordered there before
     'issuer ca allow'."""
-    table = Table(*(Column(title, overflow="fold") for title in ("domain", "CA", "since", "reason")))
-    for name, rejection in authorities.rejected(load_services()):
-        table.add_row(name, rejection.ca, format_time(rejection.at), Text(rejection.reason))
-    Console().print(table)
+    found = list(authorities.rejected(load_services()))
+    if as_json:
+        for name, rejection in found:
+            show_json({"domain": name} | presenters.rejection_body(rejection))
+        return
+    rows = [(name, rejection.ca, format_time(rejection.at), rejection.reason) for name, rejection in found]
+    show_table(("domain", "CA", "since", "reason"), rows)
 
 
 @ca_group.command("allow")
@@ -79,7 +89,30 @@ def allow(directory: str, domains: tuple[str, ...], *, is_all: bool) -> None:
     )
     for name in named:
         authorities.allow(services, directory, name)
-    click.echo(f"{len(named):,} domains may be ordered at {directory} again")
+    say(f"{len(named):,} domains may be ordered at {directory} again")
+
+
+def _row(ca: authorities.AuthorityView) -> tuple[str, ...]:
+    account = ca.account
+    if account is None:
+        return ca.directory_url, "none yet", "", "", _state(ca)
+    url = account.url or "not registered at the CA yet"
+    return ca.directory_url, url, account.thumbprint or UNREADABLE, format_time(account.created_at), _state(ca)
+
+
+def _body(ca: authorities.AuthorityView) -> dict[str, Any]:
+    account = ca.account
+    return {
+        "directory": ca.directory_url,
+        "account": account
+        and {
+            "url": account.url,
+            "thumbprint": account.thumbprint,
+            "created_at": presenters.instant(account.created_at),
+            "is_rolling_over": account.is_rolling_over,
+        },
+        "cooldown_until": presenters.instant(ca.cooldown_until) if ca.cooldown_until else None,
+    }
 
 
 def _state(ca: authorities.AuthorityView) -> str:

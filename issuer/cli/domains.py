@@ -1,27 +1,30 @@
 """`issuer status` and `issuer prefer`: commands for one domain."""
 
 import click
-from rich.console import Console
 
 from issuer import names, presenters
 from issuer.actions import lookup
 from issuer.actions.prefer import prefer as set_preferences
 from issuer.cli.context import format_time, load_services
+from issuer.cli.output import as_json_option, say, show_json
 from issuer.domain import Domain, Record, status
 
 
 @click.command("status")
 @click.argument("domain")
-def show_status(domain: str) -> None:
-    """Show the state of a domain, who must act, and its latest events."""
+@as_json_option
+def show_status(domain: str, *, as_json: bool) -> None:
+    """Show the state of a domain, who must act, and its latest events, in a few lines. 'issuer show' has more."""
     services = load_services()
     record = lookup.record_of(services, domain)
+    if as_json:
+        show_json(presenters.domain_body(record, services.clock()) | {"timeline": presenters.timeline(record)})
+        return
     state = "withdrawn" if record.domain.is_withdrawn else status(record, services.clock())
     lines = [f"{record.domain.name}: {state}, held by {record.domain.account}"]
     lines += [*_domain_lines(record.domain), *_issuance_lines(record)]
-    console = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(line, markup=False)
+        say(line.lstrip(), indent=len(line) - len(line.lstrip()))
 
 
 @click.command("prefer")
@@ -38,9 +41,7 @@ def prefer(domain: str, **preferences: str | None) -> None:
     chosen = set_preferences(load_services(), name, **preferences).domain
     usual = "the usual one"
     profile = f"{chosen.required_profile} (required)" if chosen.required_profile else chosen.profile or usual
-    click.echo(
-        f"{name}: CA {chosen.ca or 'by preference'}, profile {profile}, chain to {chosen.preferred_chain or usual}"
-    )
+    say(f"{name}: CA {chosen.ca or 'by preference'}, profile {profile}, chain to {chosen.preferred_chain or usual}")
 
 
 def _domain_lines(domain: Domain) -> list[str]:

@@ -1,11 +1,11 @@
 """`issuer operator-key`: who may log in to the operators' page."""
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from issuer import presenters
 from issuer.actions import operators
 from issuer.cli.context import format_time, load_services
+from issuer.cli.output import as_json_option, say, show_json, show_table
 
 
 @click.group("operator-key")
@@ -15,19 +15,29 @@ def operator_key() -> None:
 
 @operator_key.command("create")
 @click.argument("name")
-def create(name: str) -> None:
+@as_json_option
+def create(name: str, *, as_json: bool) -> None:
     """Make a key for the operator NAME and print it. The key is shown only this once."""
-    click.echo(operators.create_key(load_services(), name))
+    key = operators.create_key(load_services(), name)
+    if as_json:
+        show_json({"operator": name, "key": key})
+    else:
+        click.echo(key)
 
 
 @operator_key.command("list")
-def show_all() -> None:
+@as_json_option
+def show_all(*, as_json: bool) -> None:
     """List the names of all keys, when each was made, and when it was last used."""
-    table = Table("name", "created", "last used")
-    for key in operators.list_keys(load_services()):
-        used = format_time(key.last_used_at) if key.last_used_at else "never"
-        table.add_row(key.name, format_time(key.created_at), used)
-    Console().print(table)
+    keys = operators.list_keys(load_services())
+    if as_json:
+        show_json([presenters.operator_key_body(key) for key in keys])
+        return
+    rows = [
+        (key.name, format_time(key.created_at), format_time(key.last_used_at) if key.last_used_at else "never")
+        for key in keys
+    ]
+    show_table(("name", "created", "last used"), rows)
 
 
 @operator_key.command("revoke")
@@ -35,7 +45,7 @@ def show_all() -> None:
 def revoke(name: str) -> None:
     """Revoke the key of the operator NAME. Whoever is logged in with it is logged out at once."""
     operators.revoke_key(load_services(), name)
-    click.echo(f"the operator key {name} is revoked")
+    say(f"the operator key {name} is revoked")
 
 
 COMMANDS = {"operator-key": operator_key}

@@ -1,60 +1,86 @@
 """`issuer list` and `issuer store`: commands for many records."""
 
-import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from issuer import presenters
-from issuer.actions import health, listing
-from issuer.actions.listing import Page
+from issuer.actions import accounts, finding, health, listing
+from issuer.actions.finding import Found, Wanted
 from issuer.cli.context import load_services
-from issuer.domain import Listing
+from issuer.cli.output import as_json_option, is_terminal, progress_bar, say, show_json, show_table
+from issuer.cli.values import Code, Seconds
+from issuer.domain import Status
 from issuer.ports import Services
+from issuer.problem import Actor
 
-COLUMNS = ("domain", "account", "status", "not_after", "code", "message")
+COLUMNS = ("domain", "account", "status", "not_after", "code", "must_act", "message")
+ENDS = "ends (UTC)"
+TEN_YEARS = 3650 * 86400
 
 
 @click.command("list")
-@click.option("--account", help="Only the domains of this account.")
-@click.option("--ca", help="Only those with a certificate of this CA (its directory URL).")
-@click.option("--code", help="Only those whose last problem has this code, such as caa.")
+@click.option("--status", type=click.Choice([one.value for one in Status]), help="Only those with this status.")
+@click.option("--code", type=Code(), help="Only those whose last problem has this code, such as caa.")
+@click.option("--must-act", type=click.Choice([one.value for one in Actor]), help="Only those for which they must act.")
+@click.option(
+    "--ends-within",
+    type=Seconds(0, TEN_YEARS, "3d or 12h"),
+    help="Only those whose valid certificate ends within this time: 3d, 12h.",
+)
 @click.option(
     "--expires-before", type=click.DateTime(["%Y-%m-%d"]), help="Only those that expire before this day (UTC)."
 )
+@click.option("--account", help="Only the domains of this account.")
+@click.option("--ca", help="Only those with a certificate of this CA (its directory URL).")
 @click.option("--after", default="", help="Continue after this position, which the previous page has printed.")
 @click.option("--limit", type=click.IntRange(1, listing.MAX_PAGE), default=100, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def show_list(
+@as_json_option
+def show_list(*, after: str, limit: int, as_json: bool, **filters: Any) -> None:
+    """List the domains that fit all of the options; without any, count all by status.
+
+    One index is walked for a page, and its names are filtered. So a page may be short although there are more: then it
+    ends with the position at which the next one begins. With --json, each domain is a JSON object on a line.
+    """
+    if filters["ends_within"] is not None and filters["expires_before"] is not None:
+        raise click.UsageError("give only one of --ends-within and --expires-before")
+    services = load_services()
+    wanted = _wanted(services.clock(), **filters)
+    if wanted.is_all:
+        if after:
+            raise click.UsageError("--after needs the options of the page that has printed it")
+        _show_counts(services, as_json=as_json)
+        return
+    found = finding.find(services, wanted, after=after, limit=limit)
+    if wanted.account and not found.seen:
+        accounts.by_id(services, wanted.account)
+    _show_page(services, found, as_json=as_json)
+
+
+def _wanted(
+    now: float,
     *,
+    status: str | None,
+    code: str | None,
+    must_act: str | None,
+    ends_within: float | None,
+    expires_before: datetime | None,
     account: str | None,
     ca: str | None,
-    code: str | None,
-    expires_before: datetime | None,
-    after: str,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """List domains by one of --account, --ca, --code and --expires-before; without any, count them by status."""
-    filters = [(Listing.ACCOUNT, account), (Listing.CA, ca), (Listing.CODE, code), (Listing.EXPIRY, expires_before)]
-    chosen = [(fact, value) for fact, value in filters if value is not None]
-    services = load_services()
-    if not chosen:
-        _print_counts(services, as_json=as_json)
-        return
-    if len(chosen) > 1:
-        raise click.UsageError("give only one of --account, --ca, --code and --expires-before")
-    fact, value = chosen[0]
-    if isinstance(value, datetime):
-        until = value.replace(tzinfo=UTC).timestamp() - 1
-        page = listing.by_expiry(services, until=until, after=after, limit=limit)
-    else:
-        page = listing.by_fact(services, fact, value, after=after, limit=limit)
-    _print_page(services, page, as_json=as_json)
+) -> Wanted:
+    """What the options say."""
+    until = math.inf if ends_within is None else now + ends_within
+    return Wanted(
+        status=Status(status) if status else None,
+        code=code or "",
+        must_act=Actor(must_act) if must_act else None,
+        ends_from=-math.inf if ends_within is None else now,
+        ends_until=expires_before.replace(tzinfo=UTC).timestamp() - 1 if expires_before else until,
+        account=account or "",
+        ca=ca or "",
+    )
 
 
 @click.group("store")
@@ -63,19 +89,25 @@ def store() -> None:
 
 
 @store.command("reindex")
-def reindex() -> None:
+@as_json_option
+def reindex(*, as_json: bool) -> None:
     """Give indexes to records that an earlier release wrote. If it is interrupted, the running processes continue it.
     Run it again when the last process of the earlier release has ended."""
     services = load_services()
+    counts = listing.counts(services)
+    total = counts.active + counts.processing + counts.expired + counts.error
     progress = health.reindex(services, restart=True)
-    while True:
-        click.echo(f"{progress.seen:,} records, {progress.damaged:,} of them damaged")
-        if progress.is_done:
-            break
-        progress = health.reindex(services)
-    click.echo("all records have their indexes")
+    with progress_bar("reindex") as bar:
+        while not progress.is_done:
+            bar.show(progress.seen, max(total, progress.seen), f"({progress.damaged:,} damaged)")
+            progress = health.reindex(services)
+    if as_json:
+        show_json({"seen": progress.seen, "damaged": progress.damaged})
+        return
+    say(f"{progress.seen:,} records, {progress.damaged:,} of them damaged")
+    say("all records have their indexes")
     if progress.damaged:
-        click.echo("issuer list --code damaged-record shows the damaged ones")
+        say("issuer list --code damaged-record shows the damaged ones")
 
 
 @store.command("adopt")
@@ -84,36 +116,47 @@ def adopt(instead_of: str) -> None:
     """Accept the data in Redis as they are, in place of those that were used before and are lost or elsewhere. All
     processes and edges then go on with them. Names that the edges serve and these data do not have are withdrawn after
     ISSUER_MISSING_DAYS."""
-    click.echo(f"the store {health.adopt(load_services(), instead_of)} is in use")
+    say(f"the store {health.adopt(load_services(), instead_of)} is in use")
 
 
-def _print_page(services: Services, page: Page, *, as_json: bool) -> None:
-    lines = [presenters.entry(record, services.clock()) for record in page.records]
+def _show_page(services: Services, found: Found, *, as_json: bool) -> None:
+    now = services.clock()
+    lines = [presenters.entry(record, now) for record in found.records]
     if as_json:
         for line in lines:
-            click.echo(json.dumps(line))
+            show_json(line)
+    elif is_terminal():
+        rows = [(line["domain"], line["status"], _end(line.get("not_after")), _problem(line)) for line in lines]
+        show_table(("domain", "status", ENDS, "what is wrong"), rows)
     else:
-        table = Table(*(Column(title, overflow="fold") for title in COLUMNS))
-        for line in lines:
-            table.add_row(*(Text(str(line.get(title) or "")) for title in COLUMNS))  # no markup of a CA's words
-        Console().print(table)
-    if page.next:
-        click.echo(f"more: --after {page.next!r}", err=as_json)
+        show_table(COLUMNS, [[line.get(title) for title in COLUMNS] for line in lines])
+    if found.next:
+        few = f"{len(lines):,} of the {found.seen:,} looked at fit; there may be more: "
+        say(f"{few if len(lines) < found.seen else 'more: '}--after {found.next!r}", is_error=as_json)
 
 
-def _print_counts(services: Services, *, as_json: bool) -> None:
+def _end(instant: str | None) -> str:
+    """An instant of a presenter, to the minute."""
+    return (instant or "")[:16].replace("T", " ")
+
+
+def _problem(line: dict[str, str]) -> str:
+    return f"{line['code']} ({line['must_act']} must act): {line['cause']}" if "code" in line else ""
+
+
+def _show_counts(services: Services, *, as_json: bool) -> None:
     counts = listing.counts(services)
-    by_status: dict[str, Any] = {
+    by_status = {
         "active": counts.active,
         "processing": counts.processing,
         "expired": counts.expired,
         "error": counts.error,
     }
     if as_json:
-        click.echo(json.dumps(by_status))
+        show_json(by_status)
         return
-    for status, count in by_status.items():
-        click.echo(f"{status:<11} {count:>12,}")
+    for word, count in by_status.items():
+        say(f"{word:<11} {count:>12,}")
 
 
 COMMANDS = {"list": show_list, "store": store}

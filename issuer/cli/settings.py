@@ -1,27 +1,30 @@
 """`issuer settings`: all settings with their present values."""
 
-import click
-from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
+from dataclasses import asdict
 
+import click
+
+from issuer.cli.output import as_json_option, say, show_json
 from issuer.config import describe_settings, settings_markdown
 
 
 @click.command("settings")
 @click.option("--markdown", is_flag=True, help="Print the text of docs/settings.md instead, without present values.")
-def settings(*, markdown: bool) -> None:
+@as_json_option
+def settings(*, markdown: bool, as_json: bool) -> None:
     """Show every setting with its meaning, its default and its present value. Secrets are not shown."""
     if markdown:
         click.echo(settings_markdown(), nl=False)
         return
-    console = Console(highlight=False)
-    for setting in describe_settings():
-        values = f" ({setting.values})" if setting.values else ""
-        console.print(setting.variable, style="bold", markup=False)
-        console.print(Padding(Text(f"{setting.meaning}{values}"), (0, 0, 0, 2), expand=False))
-        console.print(f"  default: {setting.default}", markup=False, soft_wrap=True)
-        console.print(f"  present: {setting.present}", markup=False, soft_wrap=True)
+    found = describe_settings()
+    if as_json:
+        show_json([asdict(setting) for setting in found])
+        return
+    for setting in found:
+        say(setting.variable, style="bold")
+        say(f"{setting.meaning}{f' ({setting.values})' if setting.values else ''}", indent=2)
+        say(f"default: {setting.default}", indent=2)
+        say(f"present: {setting.present}", indent=2)
 
 
 COMMANDS = {"settings": settings}
