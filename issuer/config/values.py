@@ -79,7 +79,8 @@ def _edge_addresses(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _fernet_keys(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if not values:
-        raise ValueError(f"not set; make one with: {NEW_ENCRYPTION_KEY}")
+        kept = "and keep it, as nothing stored opens without it"
+        raise ValueError(f"not set; make one with: {NEW_ENCRYPTION_KEY} - {kept}")
     for value in values:
         try:
             Fernet(value.get_secret_value())

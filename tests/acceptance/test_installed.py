@@ -151,7 +151,8 @@ def test_an_unavailable_redis_is_one_line(issuer: str, tmp_path: Path, arguments
 def test_a_process_without_its_settings_says_so_and_ends(issuer: str, tmp_path: Path, process: str) -> None:
     found = ran([issuer, "run", process], tmp_path, ISSUER_CNAME_TARGETS=NEEDED["ISSUER_CNAME_TARGETS"])
     assert (found.returncode, found.stdout) == (1, "")
-    assert found.stderr == "ISSUER_ENCRYPTION_KEYS: not set; make one with: issuer new-encryption-key\n"
+    line = "make one with: issuer new-encryption-key - and keep it, as nothing stored opens without it"
+    assert found.stderr == f"ISSUER_ENCRYPTION_KEYS: not set; {line}\n"
 
 
 @pytest.mark.parametrize("where", ["nothing installed", "not writable"])

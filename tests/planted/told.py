@@ -61,7 +61,8 @@ def look_until_told(fleet: Fleet, fault: Fault, name: str, told: Told) -> None:
                 told.columns[column] = _judged(looks[column])
         _judge_wrong(told, looks, OTHERS)
         now = time.monotonic()
-        is_over, is_quiet = now - began > fault.patience, not set(told.wrong) - set(COMMANDS)
+        is_over = fault.kind is Kind.START or now - began > fault.patience
+        is_quiet = not set(told.wrong) - set(COMMANDS)
         if is_over or now - commands_at > (COMMANDS_EVERY_SECONDS / 5 if is_quiet else COMMANDS_EVERY_SECONDS):
             _judge_wrong(told, looks, COMMANDS)
             commands_at = time.monotonic()
