@@ -22,7 +22,7 @@ from rich.markup import escape
 
 from issuer.actions import accounts
 from issuer.config import PREFIX, Settings, load_settings
-from issuer.domain import Plan
+from issuer.domain import CHAIN, Plan
 from issuer.events import EventType
 from issuer.keys import issuer_name, new_encryption_key
 from issuer.ports import Services
@@ -33,6 +33,7 @@ from issuer.wiring import build_services
 TARGET = "edge.platform.example"
 ACCOUNT = "demo"
 PATIENCE_SECONDS = 180
+LOGGED_WITHIN_SECONDS = 2
 NINETY_DAYS = 90 * 86400
 FAILURES = {EventType.ISSUANCE_RETRY_PLANNED, EventType.CA_REFUSED, EventType.ISSUANCE_FAILED}
 
@@ -111,6 +112,7 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
     )
     if "redis_url" not in settings.model_fields_set:
         settings = settings.model_copy(update={"redis_url": SecretStr(f"{_redis(sandbox, tell)}/0")})
+    key = _account_key(build_services(settings))  # fails at once if Redis does not answer
     if "dns_servers" not in settings.model_fields_set:
         dns = sandbox.dns()
         tell.say(f"DNS answers at {dns.server}")
@@ -129,7 +131,6 @@ def _set_up(sandbox: Sandbox, wishes: Wishes, tell: Teller) -> Stage:
         root = pebble.root()
         tell.say(f"Pebble, a test CA, answers at {pebble.directory_url}")
     worker_log = _start_processes(sandbox, settings, port, tell)
-    key = _account_key(build_services(settings))
     return Stage(f"http://{LOOPBACK}:{port}", key, domain, root, worker_log)
 
 
@@ -192,21 +193,29 @@ def _get_certificate(stage: Stage, tell: Teller, stop: threading.Event) -> None:
     lines = _follow(stage.worker_log, log_position)
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until and not stop.is_set():
-        _tell_steps(next(lines), stage.domain, tell)
+        has_ended = _tell_steps(next(lines), stage.domain, tell)
         body = json.loads(_call(stage, "GET", f"{path}/status").data)
         if body["status"] != "processing":
-            _tell_steps(next(lines), stage.domain, tell)
+            # The worker logs a step after it has saved it.
+            logged_by = time.monotonic() + LOGGED_WITHIN_SECONDS
+            while not has_ended and time.monotonic() < logged_by:
+                time.sleep(0.02)
+                has_ended = _tell_steps(next(lines), stage.domain, tell)
             return _tell_result(stage, body, tell)
         time.sleep(0.02)
     raise SandboxError(f"no certificate after {PATIENCE_SECONDS} s: see {stage.worker_log}")
 
 
-def _tell_steps(lines: list[dict[str, Any]], domain: str, tell: Teller) -> None:
+def _tell_steps(lines: list[dict[str, Any]], domain: str, tell: Teller) -> bool:
+    """Show what was logged. Returns whether the last step is among it."""
+    has_ended = False
     for line in lines:
         if line.get("domain") == domain and line.get("event") == EventType.ISSUANCE_STEP_DONE:
             tell.say(f"{line['step']:<9} done in {line['seconds'] * 1000:5.0f} ms")
+            has_ended = has_ended or line["step"] == CHAIN[-1]
         elif line.get("domain") == domain and line.get("event") in FAILURES:
             tell.say(f"{line['step']:<9} failed: {line['reason']}", "yellow")
+    return has_ended
 
 
 def _tell_result(stage: Stage, body: dict[str, Any], tell: Teller) -> None:

@@ -1,5 +1,6 @@
 """The scripts in `lua/`: each is one atomic write."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,15 @@ SHARED = HEADER + (FOLDER / "shared.lua").read_text()
 SCRIPTS = {path.stem: SHARED + path.read_text() for path in sorted(FOLDER.glob("*.lua")) if path.stem != "shared"}
 
 
+DIGESTS = {name: hashlib.sha1(script.encode()).hexdigest() for name, script in SCRIPTS.items()}  # noqa: S324 - Redis'
+
+
 def run(client: redis.Redis, script: str, keys: Mapping[str, str], args: Mapping[str, Any]) -> Any:
     """Run a script and return its result. The script sees keys and arguments (texts and numbers) by their names. Raises
     Problem(store-unavailable)."""
-    named = [part for pair in args.items() for part in pair]
+    passed = [*keys.values(), " ".join(keys), *(part for pair in args.items() for part in pair)]
     with redis_errors():
-        # EVAL and not EVALSHA: no call fails because the server does not know the script yet.
-        return client.eval(SCRIPTS[script], len(keys), *keys.values(), " ".join(keys), *named)
+        try:
+            return client.evalsha(DIGESTS[script], len(keys), *passed)
+        except redis.exceptions.NoScriptError:  # a new server, or one that was restarted: nothing has been run
+            return client.eval(SCRIPTS[script], len(keys), *passed)

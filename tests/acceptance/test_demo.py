@@ -68,17 +68,6 @@ def test_it_ends_well_by_itself_and_its_data_survive_to_the_next_one(folder: Pat
     assert "Traceback" not in again.stderr
 
 
-def test_without_redis_it_warns_in_one_line_and_continues(folder: Path, tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("pebble", "pebble-challtestsrv"):
-        (programs / name).symlink_to(shutil.which(name))
-    ended = demo(folder, PATH=str(programs))
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stdout.count("WARNING") == 1
-    assert_shows_all_steps(ended.stdout)
-
-
 def test_it_can_be_pointed_at_another_ca_dns_and_redis(
     folder: Path, redis_url: str, pebble: Pebble, dns: Dns, http_port: int, tmp_path: Path
 ) -> None:
@@ -115,17 +104,29 @@ def test_what_fails_ends_it_with_a_line_and_not_zero(folder: Path, variables: di
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_runs_on_until_it_is_stopped(folder: Path, tmp_path: Path, number: signal.Signals) -> None:
+def without_redis(tmp_path: Path) -> str:
+    """A PATH with the CA's programs alone."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("pebble", "pebble-challtestsrv"):
+        (programs / name).symlink_to(shutil.which(name))
+    return str(programs)
+
+
+@pytest.mark.parametrize("has_redis", [True, False], ids=["redis", "no redis"])
+def test_it_runs_on_until_it_is_stopped(folder: Path, tmp_path: Path, has_redis: bool) -> None:
+    variables = {} if has_redis else {"PATH": without_redis(tmp_path)}
     story = tmp_path / "story"
     with story.open("wb") as output:
         command = [ISSUER, "demo", "--folder", folder]
-        running = subprocess.Popen(command, env=environment(), stdout=output, stderr=subprocess.STDOUT)
+        running = subprocess.Popen(command, env=environment(**variables), stdout=output, stderr=subprocess.STDOUT)
     until = time.monotonic() + 60
     while "curl" not in story.read_text() and time.monotonic() < until and running.poll() is None:
         time.sleep(0.1)
     assert running.poll() is None
     assert len(left_running(folder)) >= 6
-    running.send_signal(number)
+    running.send_signal(signal.SIGINT if has_redis else signal.SIGTERM)
     assert running.wait(30) == 0, story.read_text()
     assert "Traceback" not in story.read_text()
+    assert story.read_text().count("WARNING") == (not has_redis)
+    assert_shows_all_steps(story.read_text())
