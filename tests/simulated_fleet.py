@@ -114,7 +114,9 @@ class SimulatedFleet:
 
     def next_due(self) -> float | None:
         """The next time for which a due index has a name that a scan would claim."""
-        redis = self.services.store._redis
-        firsts = [redis.zrange(key, 0, 0, withscores=True) for key in DUE_INDEXES]
+        with self.services.store._redis.pipeline(transaction=False) as asked:
+            for key in DUE_INDEXES:
+                asked.zrange(key, 0, 0, withscores=True)
+            *firsts, ready = asked.zcard(READY_INDEX).execute()
         times = [first[0][1] for first in firsts if first] + [at for at, _ in self.countdowns]
-        return self.clock.now + 10 if redis.zcard(READY_INDEX) else min(times, default=None)
+        return self.clock.now + 10 if ready else min(times, default=None)
