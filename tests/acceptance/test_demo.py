@@ -114,7 +114,7 @@ def without_redis(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("has_redis", [True, False], ids=["redis", "no redis"])
-def test_it_runs_on_until_it_is_stopped(folder: Path, tmp_path: Path, has_redis: bool) -> None:
+def test_it_runs_on_until_it_is_stopped(folder: Path, tmp_path: Path, *, has_redis: bool) -> None:
     variables = {} if has_redis else {"PATH": without_redis(tmp_path)}
     story = tmp_path / "story"
     with story.open("wb") as output:
