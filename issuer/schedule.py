@@ -185,6 +185,7 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[Task], None
         except SoftTimeLimitExceeded:
             log.warning("scan interrupted: its other names will be claimed again automatically", scan=scan.name)
             return
+        services().counters.add_tally()
         if count:
             log.info("scanned", scan=scan.name, names=count)
 

@@ -52,6 +52,7 @@ def _body(step: Step, services: Callable[[], Services]) -> Callable[[Task, str],
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(domain=domain_of(issuance_id), issuance=issuance_id, step=step.value)
         outcome, seconds = attempt(services(), step, issuance_id)
+        services().counters.add_tally()
         if outcome is Outcome.RETRY:
             raise task.retry(countdown=seconds)
         if outcome is Outcome.STOP:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from issuer.actions import health as actions
+from issuer.actions import metrics
 from issuer.problem import Problem
 from web.errors import from_problem
 
@@ -31,4 +31,4 @@ def ready() -> Response:
 @health.get("/metrics", provide_automatic_options=False)
 def show_metrics() -> Response:
     """The metrics of all processes in Prometheus' text format, so Prometheus must scrape only one `web`."""
-    return Response(actions.metrics_text(current_app.extensions["services"]), content_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.metrics_text(current_app.extensions["services"]), content_type=CONTENT_TYPE_LATEST)

@@ -1,9 +1,7 @@
-"""Whether a process can work, what all processes have counted, and the upkeep of the records."""
+"""Whether a process can work, and the upkeep of the records."""
 
-from issuer import metrics
 from issuer.actions import startup
 from issuer.actions.stored_keys import require_decryptable
-from issuer.domain import Due
 from issuer.ports import STORE_ID, Reindexed, Services
 from issuer.problem import Problem, ProblemType
 
@@ -27,13 +25,6 @@ class Readiness:
         if not self._is_startable:
             startup.require_startable(self._services)
             self._is_startable = True
-
-
-def metrics_text(services: Services) -> bytes:
-    """The metrics of all processes in the text format of Prometheus."""
-    unconfirmed, _ = services.store.names(Due.EDGE_CONFIRMATION, limit=1)
-    damaged = services.store.damaged()
-    return metrics.exposition(services.counters.values(), unconfirmed=unconfirmed, damaged=damaged)
 
 
 def reindex(services: Services, *, restart: bool = False) -> Reindexed:

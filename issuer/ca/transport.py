@@ -16,8 +16,9 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import urllib3
 from urllib3.util import Timeout, create_urllib3_context
 
-from issuer.ca import connections
+from issuer.ca import connections, meanings
 from issuer.ca.signing import Signer, jws
+from issuer.metrics import CA_PROBLEMS, CA_REQUESTS, TALLY
 from issuer.problem import Problem, ProblemType
 
 BAD_NONCE_TRIES = 30
@@ -125,6 +126,7 @@ class Transport:
     def __init__(
         self, directory_url: str, *, hosts: Sequence[str] = (), ca_bundle: str = "", timeout_seconds: float = 10
     ) -> None:
+        self._directory_url = directory_url
         scheme, own, port = _origin(directory_url)
         self._origins = {(scheme, own, port), *((scheme, host, DEFAULT_PORTS[scheme]) for host in hosts)}
         context = create_urllib3_context()
@@ -144,7 +146,7 @@ class Transport:
 
     def get(self, url: str) -> Answer:
         """An unsigned GET, for the directory and renewal info. Raises Refusal, Problem(ca-unavailable)."""
-        return _accepted(self._request("GET", url))
+        return self._accepted(self._request("GET", url))
 
     def post(self, url: str, payload: bytes, signer: Signer, *, new_nonce_url: str) -> Answer:
         """A signed POST, or POST-as-GET with an empty payload (§6.3). Raises Refusal, Problem(ca-unavailable).
@@ -160,7 +162,7 @@ class Transport:
         for refused in range(BAD_NONCE_TRIES):
             try:
                 nonce = self._nonce(new_nonce_url)
-                return _accepted(self._request("POST", url, body=jws(payload, signer, url=url, nonce=nonce)))
+                return self._accepted(self._request("POST", url, body=jws(payload, signer, url=url, nonce=nonce)))
             except Refusal as refusal:
                 if refusal.is_unexplained and not is_repeated:
                     is_repeated = True
@@ -177,7 +179,7 @@ class Transport:
         """Fetch a fresh nonce for the next POST (§7.2). Raises Refusal if the CA fails or limits requests, and else
         Problem(ca-unavailable): what it answers here, such as 404, says nothing about what the POST is for."""
         try:
-            _accepted(self._request("HEAD", new_nonce_url))
+            self._accepted(self._request("HEAD", new_nonce_url))
         except Refusal as refusal:
             status = refusal.answer.status
             if status >= SERVER_ERROR or status == TOO_MANY_REQUESTS:
@@ -208,13 +210,26 @@ class Transport:
             finally:
                 response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            TALLY.add(CA_REQUESTS.once(self._directory_url, "none"))
             raise unusable(f"{type(error).__name__} at {method} {url[:MAX_SHOWN]!a}") from None
         if len(content) > MAX_ANSWER_BYTES:
             raise unusable(f"the CA's answer has more than {MAX_ANSWER_BYTES:,} bytes")
+        TALLY.add(CA_REQUESTS.once(self._directory_url, str(response.status)))
         nonce = response.headers.get("Replay-Nonce", "").strip()
         if NONCE.fullmatch(nonce):  # else it is ignored, and a fresh one is fetched (RFC 8555 §6.5.1)
             self._nonces.append(nonce)
         return Answer(response.status, response.headers, content, url)
+
+    def _accepted(self, answer: Answer) -> Answer:
+        """The answer. Raises Refusal, Problem(ca-unavailable) for one that is none of an ACME server."""
+        if 300 <= answer.status < 400:  # noqa: PLR2004 - redirects, which no ACME server needs
+            raise unusable(f"the CA answers with a redirect ({answer.status})")
+        if answer.status >= 400:  # noqa: PLR2004 - the first HTTP error status
+            refusal = Refusal(answer)
+            kind = refusal.type if refusal.type in meanings.TYPES else "other" if refusal.type else "none"
+            TALLY.add(CA_PROBLEMS.once(self._directory_url, kind))
+            raise refusal
+        return answer
 
     def require_own(self, url: str) -> None:
         """Raise Problem(ca-unavailable) for a URL that points to a host other than the CA's, or is not a URL."""
@@ -245,11 +260,3 @@ def error_type(urn: str) -> str:
 def unusable(detail: str) -> Problem:
     """The Problem of a CA that is unavailable, or that does not follow ACME."""
     return Problem(ProblemType.CA_UNAVAILABLE, detail, hint="it will be retried automatically")
-
-
-def _accepted(answer: Answer) -> Answer:
-    if 300 <= answer.status < 400:  # noqa: PLR2004 - redirects, which no ACME server needs
-        raise unusable(f"the CA answers with a redirect ({answer.status})")
-    if answer.status >= 400:  # noqa: PLR2004 - the first HTTP error status
-        raise Refusal(answer)
-    return answer

@@ -7,6 +7,7 @@ Celery and kombu 5.7 end a worker when Redis restarts while a task runs, or when
 
 import logging
 import signal
+import time
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,7 @@ from kombu.exceptions import OperationalError
 from kombu.transport import redis, virtual
 
 from issuer.logs import Outage
+from issuer.ports import SENT_AT
 
 MAX_PAUSE_SECONDS = 3
 """Between two attempts to reconnect. kombu's own goes up to 30 seconds."""
@@ -111,7 +113,8 @@ class Task(celery.Task):
     """A task whose message may be lost: if the broker is unavailable, `reconcile` or beat sends another one later."""
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
-        """Send the message. If that fails, nothing is raised, and the answer is None."""
+        """Send the message, which says when that was. If it fails, nothing is raised, and the answer is None."""
+        options["headers"] = {**(options.get("headers") or {}), SENT_AT: time.time()}
         try:
             result = super().apply_async(*args, **options)
         except (OperationalError, OSError) as error:

@@ -7,7 +7,7 @@ from issuer.domain.account import Account, Plan
 from issuer.domain.certificate import Certificate, Rejection, RenewalWindow, Revocation
 from issuer.domain.domain import CALLERS_FIELDS, DAY_SECONDS, KEPT_SECONDS, SCHEMA, Domain, Record
 from issuer.domain.hsts import Hsts
-from issuer.domain.indexes import Due, Index, Listing
+from issuer.domain.indexes import WITH_VALUES, Due, Index, Listing
 from issuer.domain.issuance import (
     CHAIN,
     MOVES,
@@ -29,6 +29,7 @@ __all__ = [
     "MOVES",
     "PROCESSING_WITHIN_SECONDS",
     "SCHEMA",
+    "WITH_VALUES",
     "Account",
     "Certificate",
     "Domain",

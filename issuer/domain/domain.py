@@ -228,15 +228,28 @@ class Record:
     def _listings(self) -> dict[Index, float]:
         domain, issuance = self.domain, self.issuance
         listings: dict[Index, float] = {(Listing.ACCOUNT, domain.account): 0}
-        if domain.certificate:
-            listings[Listing.CA, domain.certificate.ca] = 0
-            listings[Listing.EXPIRY, ""] = domain.certificate.not_after
         if issuance.problem and issuance.step is not Step.DONE:
             listings[Listing.CODE, issuance.problem.type.value] = 0
+            listings[Listing.MUST_ACT, issuance.problem.actor.value] = 0
         if issuance.is_open:
             listings[Listing.OPEN, ""] = issuance.next_try_at or 0
         if issuance.step is Step.FAILED:
             listings[Listing.FAILED, ""] = 0
         if domain.moved_away_since is not None:
             listings[Listing.MOVED_AWAY, ""] = domain.moved_away_since
+        return listings | self._listings_of_certificate(listings)
+
+    def _listings_of_certificate(self, others: Mapping[Index, float]) -> dict[Index, float]:
+        """Those of a domain with a certificate. others: those that any domain may be in."""
+        domain, certificate = self.domain, self.domain.certificate
+        if certificate is None:
+            return {}
+        listings: dict[Index, float] = {(Listing.CA, certificate.ca): 0, (Listing.EXPIRY, ""): certificate.not_after}
+        if any(listing is Listing.CODE for listing, _ in others):
+            listings[Listing.AT_RISK, ""] = certificate.not_after
+        if domain.confirm_at is not None:
+            listings[Listing.UNCONFIRMED, ""] = certificate.installed_at
+        for listing, of_ended in ((Listing.OPEN, Listing.ENDED_OPEN), (Listing.FAILED, Listing.ENDED_FAILED)):
+            if domain.is_expiry_reported and (listing, "") in others:
+                listings[of_ended, ""] = others[listing, ""]
         return listings

@@ -23,12 +23,13 @@ class Due(StrEnum):
 
 
 class Listing(StrEnum):
-    """The facts by which names are listed. The first three have one index for each value, the others have one index
+    """The facts by which names are listed. The first four have one index for each value, the others have one index
     for all. Each comment says which names are in the index, and what their score is."""
 
     ACCOUNT = "account"  # the names of an account; 0
     CA = "ca"  # the names with a certificate of a CA; 0
     CODE = "code"  # the names whose last problem has a code; 0
+    MUST_ACT = "must_act"  # the names whose last problem must be ended by an `Actor`; 0
     EXPIRY = "expiry"  # all names with a certificate; its notAfter
     OPEN = "open"  # all names with an open issuance; when it may be tried next, or 0
     FAILED = "failed"  # all names whose last issuance has failed for good; 0
@@ -36,7 +37,13 @@ class Listing(StrEnum):
         "rejected"  # all names, withdrawn ones too, for which a CA has issued a certificate that cannot be used; 0
     )
     MOVED_AWAY = "moved_away"  # all names that have moved away; since when
+    AT_RISK = "at_risk"  # all names with a certificate whose renewal has failed so far, or for good; its notAfter
+    ENDED_OPEN = "ended_open"  # of OPEN, those whose certificate has been reported to have ended; as of OPEN
+    ENDED_FAILED = "ended_failed"  # the same of FAILED; 0
+    UNCONFIRMED = "unconfirmed"  # names whose certificate not all edges are known to serve; when it was installed
 
 
+WITH_VALUES = frozenset({Listing.ACCOUNT, Listing.CA, Listing.CODE, Listing.MUST_ACT})
+"""The listings that have one index for each value."""
 Index = tuple[Due, str] | tuple[Listing, str]
 """An index, and the value of its fact ('' if the index has no values)."""

@@ -38,14 +38,16 @@ from issuer.ports.outside import (
     Solver,
     Verdict,
 )
-from issuer.ports.queue import TaskQueue
-from issuer.ports.servers import Durability, ServerFacts, Servers
+from issuer.ports.queue import SENT_AT, TaskQueue
+from issuer.ports.servers import Durability, QueueState, ServerFacts, Servers
 from issuer.ports.store import (
     NO_QUOTA,
     Change,
     Conflict,
     Counters,
     DamagedRecord,
+    DomainCounts,
+    DueCounts,
     Feed,
     OverQuota,
     PlannedRenewal,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:  # the core reads settings, and loads nothing of what reads th
 
 __all__ = [
     "NO_QUOTA",
+    "SENT_AT",
     "STORE_ID",
     "Authorization",
     "BrokerView",
@@ -81,6 +84,8 @@ __all__ = [
     "DamagedRecord",
     "Diagnosis",
     "DnsFinding",
+    "DomainCounts",
+    "DueCounts",
     "Durability",
     "Faults",
     "Feed",
@@ -100,6 +105,7 @@ __all__ = [
     "Pause",
     "PlannedRenewal",
     "Probe",
+    "QueueState",
     "Quota",
     "Rate",
     "Reindexed",

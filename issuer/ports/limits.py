@@ -82,6 +82,9 @@ class Limits(Protocol):
         """Use all of the quotas, or none of them: then the time at which there is room again. The same if the CA has
         refused `name` because of a limit, or so many others that it is likely to refuse this one."""
 
+    def left(self, ca: str, quota: Quota, *, now: float) -> float:
+        """How much of a quota of a CA has room now, of its burst."""
+
     def use(self, quota: Quota, *, now: float) -> bool:
         """Use a quota that is not a CA's. False if it has no room."""
 

@@ -4,6 +4,9 @@ from typing import Protocol
 
 from issuer.domain import Record
 
+SENT_AT = "sent_at"
+"""The header of a message with the time at which it was sent (epoch seconds)."""
+
 
 class TaskQueue(Protocol):
     """Where the steps of an issuance are queued. A message may be lost, repeated or late: the record is the truth."""

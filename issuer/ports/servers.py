@@ -1,5 +1,6 @@
 """The servers that keep the records and carry the messages."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +42,16 @@ class ServerFacts:
     ahead_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The messages that wait in a queue. oldest_at: when the one that has waited for longest was sent (epoch seconds);
+    None if there is none, or if it does not say."""
+
+    name: str
+    messages: int
+    oldest_at: float | None
+
+
 class Servers(Protocol):
     """All methods that ask a server raise Problem(store-unavailable) when it does not answer."""
 
@@ -55,3 +66,6 @@ class Servers(Protocol):
 
     def facts(self, role: str, *, now: float) -> ServerFacts:
         """What the server with a role says of itself, compared with our clock at `now`."""
+
+    def queues(self, names: Sequence[str]) -> tuple[list[QueueState], int]:
+        """What waits in these queues, and how many messages processes have taken and not finished."""

@@ -1,12 +1,12 @@
 """What keeps the records, and what all workers know together."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from issuer.domain import Account, Due, Listing, Record
-from issuer.metrics import CounterValues
+from issuer.metrics import MetricValues
 from issuer.ports.ca import CaAccounts
 from issuer.ports.identity import Identified
 
@@ -64,6 +64,35 @@ class StatusCounts:
     active: int
     expired: int
     error: int
+
+
+@dataclass(frozen=True, slots=True)
+class DomainCounts:
+    """How many domains there are: by the code of a problem that has not ended, by who must end it, and by the CA of the
+    certificate; those that have moved away, those with a certificate of a CA that cannot be used, and those whose
+    certificate has ended. ending: whose valid certificate ends within each of the times asked for. at_risk: of these,
+    those whose renewal has failed so far. unconfirmed_since: of the certificates that not all edges serve, when the
+    oldest was installed."""
+
+    by_code: Mapping[str, int]
+    by_actor: Mapping[str, int]
+    by_ca: Mapping[str, int]
+    moved_away: int
+    rejected: int
+    ended: int
+    ending: Sequence[int]
+    at_risk: Sequence[int]
+    unconfirmed_since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueCounts:
+    """The names in a due index, and how many of them are due. first_at: when the first one is, or was, due; None if
+    there is none, or if the order is another one."""
+
+    entries: int
+    due: int
+    first_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +197,14 @@ class Store(CaAccounts, Identified, Protocol):
     def count_by_status(self, now: float) -> StatusCounts:
         """The number of domains with each status at `now`."""
 
+    def count_domains(self, now: float, *, within: Sequence[float], cas: Sequence[str]) -> DomainCounts:
+        """The numbers of domains at `now`. within: times in seconds, for `ending` and `at_risk`. cas: directory URLs,
+        for `by_ca`."""
+
+    def count_due(self, now: float) -> dict[str, DueCounts]:
+        """What is due at `now`, by the value of `Due`; and as `ready` the renewals that are due and wait for their
+        turn."""
+
     def reindex(self, *, now: float, limit: int, restart: bool = False) -> Reindexed:
         """Give the records of an earlier release their indexes, about `limit` of them in one call. The next call, in
         any process, goes on from there until all are done. restart: begin with the first record again."""
@@ -231,8 +268,12 @@ class Counters(Protocol):
     """The counters of the metrics, which all processes share. Every method raises Problem(store-unavailable) if the
     store is unavailable."""
 
-    def add(self, *counts: CounterValues) -> None:
+    def add(self, *counts: MetricValues) -> None:
         """Increase counters."""
 
-    def values(self) -> CounterValues:
+    def add_tally(self) -> None:
+        """Increase counters by what this process has counted aside (`metrics.TALLY`). Never raises: if the store is
+        unavailable, that is done the next time."""
+
+    def values(self) -> MetricValues:
         """The values of all counters."""

@@ -1,11 +1,11 @@
 """Records in Redis. Every write to a record that depends on what was read is one script, in `lua/`.
 
 `keys` has the name of every key. `records` stores the domains with their issuances, `listings` lists them by facts,
-`accounts` stores the accounts of customers and ours at the CAs, `ca_state` what all workers know of each CA, `feed` the
-changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records. `damage` is about
-records that cannot be read, `identity` about a store that is not ours, `servers` about the Redis servers themselves,
-`locks` about what only one process does at a time, `heartbeats` about what the processes show of themselves,
-`faults` about what is wrong with it, `operators` about who may use the operators' page.
+`counts` counts them, `accounts` stores the accounts of customers and ours at the CAs, `ca_state` what all workers know
+of each CA, `feed` the changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records.
+`damage` is about records that cannot be read, `identity` about a store that is not ours, `servers` about the Redis
+servers themselves, `locks` about what only one process does at a time, `heartbeats` about what the processes show of
+themselves, `faults` about what is wrong with it, `operators` about who may use the operators' page.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from issuer.store.accounts import RedisAccounts
 from issuer.store.ca_state import RedisLimits
 from issuer.store.connection import connect
 from issuer.store.counters import RedisCounters
+from issuer.store.counts import RedisCounts
 from issuer.store.faults import RedisFaults
 from issuer.store.feed import RedisFeed
 from issuer.store.heartbeats import RedisFleetBoard
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-class RedisStore(RedisReindex, RedisListings, RedisAccounts):
+class RedisStore(RedisReindex, RedisListings, RedisCounts, RedisAccounts):
     """The `Store` and `CaAccounts` ports over one Redis database. identity_file: keeps the identity of the store
     outside of it."""
 

@@ -11,6 +11,7 @@ Keys, all below `issuer:ca:{hash of the directory URL}:`
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import redis
@@ -122,6 +123,15 @@ class RedisLimits:
         refusals = {"name": name, "many_names": MANY_NAMES, "many_domains": MANY_DOMAINS}
         room_at = run(self._redis, "spend", known, {"now": now} | refusals | _rates(counted))
         return float(room_at) if room_at else None
+
+    def left(self, ca: str, quota: Quota, *, now: float) -> float:
+        """See `ports.Limits`."""
+        with redis_errors():
+            spent = cast("str | None", self._redis.get(ca_key(ca, f"quota:{quota.of}")))
+        with suppress(ValueError):
+            earned_back = max(float(spent or 0), now)
+            return min(max(quota.burst - (earned_back - now) / quota.seconds, 0), quota.burst)
+        return quota.burst  # as the scripts take what is no number
 
     def use(self, quota: Quota, *, now: float) -> bool:
         """See `ports.Limits`."""

@@ -1,14 +1,26 @@
 """The counters of the metrics, in one hash for all processes."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import cast
 
 import redis
 
-from issuer.metrics import CounterValues
+from issuer.domain import Reason, Record
+from issuer.events import Event, EventType
+from issuer.metrics import EVENTS, ISSUANCES, STEP_SECONDS, TALLY, MetricValues, added
+from issuer.problem import Problem
 from issuer.store.connection import redis_errors
 from issuer.store.keys import METRICS
+
+RESULTS: dict[str, str] = {
+    EventType.ISSUANCE_SUCCEEDED: "succeeded",
+    EventType.ISSUANCE_RETRY_PLANNED: "retried",
+    EventType.CA_REFUSED: "failed_over",
+    EventType.ISSUANCE_FAILED: "failed",
+}
+"""The events with which an attempt ends, and its result."""
 
 
 class RedisCounters:
@@ -17,18 +29,40 @@ class RedisCounters:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
 
-    def add(self, *counts: CounterValues) -> None:
+    def add(self, *counts: MetricValues) -> None:
         """See `ports.Counters`."""
-        with redis_errors(), self._redis.pipeline() as pipeline:
-            for key, value in [entry for values in counts for entry in values.items()]:
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
+            for key, value in added(counts).items():
                 pipeline.hincrbyfloat(METRICS, counter_field(key), value)
             pipeline.execute()
 
-    def values(self) -> CounterValues:
+    def add_tally(self) -> None:
+        """See `ports.Counters`."""
+        counts = TALLY.take()
+        try:
+            if counts:
+                self.add(counts)
+        except Problem:
+            TALLY.add(counts)
+
+    def values(self) -> MetricValues:
         """See `ports.Counters`."""
         with redis_errors():
             fields = cast("dict[str, str]", self._redis.hgetall(METRICS))
         return dict(filter(None, map(_counter, fields.items())))
+
+
+def counts_of(record: Record) -> MetricValues:
+    """What the pending events of a record count."""
+    return added(part for event in record.pending for part in _counts_of(event, record.issuance.reason))
+
+
+def _counts_of(event: Event, reason: Reason) -> Iterator[MetricValues]:
+    yield EVENTS.once(event.type, event.code)
+    if result := RESULTS.get(event.type):
+        yield ISSUANCES.once(result, reason.value, event.data.get("ca") or "")
+    if event.type == EventType.ISSUANCE_STEP_DONE:
+        yield STEP_SECONDS.observed(event.data["seconds"], event.data["step"])
 
 
 def counter_field(key: tuple[str, ...]) -> str:

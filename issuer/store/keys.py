@@ -44,7 +44,8 @@ FLEET = f"{ROOT}fleet"
 BROKER = f"{ROOT}broker"
 FAULTS = f"{ROOT}faults"
 DIAGNOSIS = f"{ROOT}diagnosis"
-READY_INDEX = f"{ROOT}agenda:ready"
+READY = "ready"
+READY_INDEX = f"{ROOT}agenda:{READY}"
 OPEN = (Due.OPEN_INTERACTIVE, Due.OPEN_BULK, Due.OPEN_RENEWAL)
 
 

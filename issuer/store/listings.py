@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Any, cast
 
-from issuer.domain import PROCESSING_WITHIN_SECONDS, Due, Listing, Record
-from issuer.ports import DamagedRecord, StatusCounts
+from issuer.domain import Due, Listing, Record
+from issuer.ports import DamagedRecord
 from issuer.problem import Problem
 from issuer.store import keys
 from issuer.store.connection import redis_errors
 from issuer.store.damage import RedisDamage
-
-CHUNK = 1000
 
 
 class RedisListings(RedisDamage):
@@ -100,29 +98,3 @@ class RedisListings(RedisDamage):
         """See `ports.Store`."""
         with redis_errors():
             self._redis.delete(keys.renewal_run_key(selection))
-
-    def count_by_status(self, now: float) -> StatusCounts:
-        """See `ports.Store`."""
-        open_, failed = keys.index_key((Listing.OPEN, "")), keys.index_key((Listing.FAILED, ""))
-        expiry, soon = keys.index_key((Listing.EXPIRY, "")), now + PROCESSING_WITHIN_SECONDS
-        with redis_errors():
-            ids = sorted(cast("set[str]", self._redis.smembers(keys.ACCOUNTS)))
-            pipeline = self._redis.pipeline(transaction=True)
-            pipeline.zcount(open_, "-inf", soon)
-            pipeline.zcard(open_)
-            pipeline.zcard(failed)
-            pipeline.zrangebyscore(expiry, "-inf", now - 1)
-            for account_id in ids:
-                pipeline.zcard(keys.index_key((Listing.ACCOUNT, account_id)))
-            processing, opened, failures, ended, *owned = cast("Any", pipeline.execute())
-            expired = expired_errors = 0
-            for start in range(0, len(ended), CHUNK):
-                chunk = ended[start : start + CHUNK]
-                next_try_at = self._redis.zmscore(open_, chunk)
-                has_failed = self._redis.zmscore(failed, chunk)
-                for at, failed_score in zip(next_try_at, has_failed, strict=True):
-                    is_processing = at is not None and at <= soon
-                    expired += not is_processing
-                    expired_errors += not is_processing and (at is not None or failed_score is not None)
-        errors = opened - processing + failures - expired_errors
-        return StatusCounts(processing, sum(owned) - processing - expired - errors, expired, errors)

@@ -6,12 +6,11 @@ from typing import Any, cast
 
 from issuer import backoff, events
 from issuer.domain import CALLERS_FIELDS, Due, Record, domain_of
-from issuer.metrics import EVENTS
 from issuer.ports import NO_QUOTA, Conflict, OverQuota, PlannedRenewal, Quota
 from issuer.problem import Problem, ProblemType
 from issuer.store import keys, texts
 from issuer.store.connection import redis_errors
-from issuer.store.counters import counter_field
+from issuer.store.counters import counter_field, counts_of
 from issuer.store.damage import RedisDamage
 from issuer.store.scripts import run
 
@@ -209,7 +208,7 @@ def _keys(record: Record, **more: str) -> dict[str, str]:
 def _args(record: Record, requeue_at: float | None) -> dict[str, Any]:
     """The arguments of `write` in `shared.lua`."""
     domain = record.domain
-    counts = [counter_field(key) for event in record.pending for key in EVENTS.once(event.type, event.code)]
+    counts = [f"{amount:.6g} {counter_field(key)}" for key, amount in counts_of(record).items()]
     indexes = record.indexes(requeue_at).items()
     return {
         "name": domain.name,

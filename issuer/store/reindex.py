@@ -5,14 +5,17 @@ from typing import Any, cast
 
 import redis
 
-from issuer.domain import Record
+from issuer.domain import Listing, Record
 from issuer.ports import Reindexed
 from issuer.problem import Problem, ProblemType
+from issuer.store import keys
 from issuer.store.connection import redis_errors
 from issuer.store.keys import RECORDS, REINDEX
 from issuer.store.records import RedisRecords
 
 NUMBER = re.compile(r"\d{1,20}(\.\d+)?", re.ASCII)
+LISTINGS = str(len(Listing))
+"""How many listings a release has: one with more begins a new round at once."""
 ROUND_SECONDS = 86400
 """A new round begins a day after the last one ended: a process of an earlier release may have written meanwhile."""
 
@@ -26,6 +29,7 @@ class RedisReindex(RedisRecords):
         """See `ports.Store`."""
         with redis_errors():
             state = _readable(cast("dict[str, str]", self._redis.hgetall(REINDEX)))
+        state = state if state.get("listings") == LISTINGS else {}
         is_over = "done_at" in state and now < float(state["done_at"]) + ROUND_SECONDS
         if is_over and not restart:
             return Reindexed(int(state["seen"]), int(state["damaged"]), is_done=True)
@@ -33,8 +37,8 @@ class RedisReindex(RedisRecords):
         if restart or "done_at" in state or state.get("server") != server:
             state = {}  # a cursor is of no meaning after a restart of Redis
         with redis_errors():
-            cursor, keys = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
-            found = [key for key in keys if key.isascii()]  # others are no records of domains
+            cursor, scanned = cast("Any", self._redis.scan(int(state.get("cursor", 0)), f"{RECORDS}*", limit))
+            found = [key for key in scanned if key.isascii()]  # others are no records of domains
             pipeline = self._redis.pipeline(transaction=False)
             for key in found:
                 pipeline.hgetall(key)
@@ -44,7 +48,7 @@ class RedisReindex(RedisRecords):
         self._unlist_damage(whole)
         failed = len(names) - len(whole)
         seen, damaged = int(state.get("seen", 0)) + len(found), int(state.get("damaged", 0)) + failed
-        progress = ["cursor", cursor, "seen", seen, "damaged", damaged, "server", server]
+        progress = ["cursor", cursor, "seen", seen, "damaged", damaged, "server", server, "listings", LISTINGS]
         progress += ["done_at", now] if cursor == 0 else []
         with redis_errors(), self._redis.pipeline() as pipeline:
             pipeline.delete(REINDEX)
@@ -68,8 +72,8 @@ class RedisReindex(RedisRecords):
 
         try:
             if isinstance(held, dict) and held:
-                self._decoded(name, held)
-                if held.get("indexed") == held["version"]:
+                record = self._decoded(name, held)
+                if held.get("indexed") == held["version"] and _is_listed(record, held.get("indexes", "")):
                     return True
             self.update(name, unchanged, now=now)
         except Problem as problem:
@@ -78,6 +82,14 @@ class RedisReindex(RedisRecords):
             if problem.type is not ProblemType.BUSY:  # a lease: its end writes the record
                 raise
         return True
+
+
+def _is_listed(record: Record, indexes: str) -> bool:
+    """Whether a record is in every listing that this release has for it."""
+    listed = {line.partition("=")[0] for line in indexes.split("\n")}
+    listings = [index for index in record.indexes(None) if isinstance(index[0], Listing)]
+    wanted = {keys.index_key(index).removeprefix(keys.ROOT) for index in listings}
+    return wanted <= listed
 
 
 def _readable(state: dict[str, str]) -> dict[str, str]:

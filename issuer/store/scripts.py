@@ -7,12 +7,17 @@ from typing import Any
 
 import redis
 
-from issuer.domain import Due, Listing
-from issuer.problem import ProblemType
+from issuer.domain import WITH_VALUES, Due, Listing
+from issuer.problem import Actor, ProblemType
 from issuer.store.connection import redis_errors
 from issuer.store.keys import OPEN, ROOT
 
 FOLDER = Path(__file__).with_name("lua")
+
+DAMAGED = f"index:{Listing.CODE}:{ProblemType.DAMAGED_RECORD}"
+SHORT = [f"index:{listing}" for listing in Listing if listing not in {*WITH_VALUES, Listing.REJECTED}]
+SHORT += [f"index:{Listing.MUST_ACT}:{actor}" for actor in Actor] + [DAMAGED]
+"""The listings that a damaged record may be in, as far as they can be named: what it says of itself counts no more."""
 
 
 def _set(members: list[str]) -> str:
@@ -22,8 +27,9 @@ def _set(members: list[str]) -> str:
 HEADER = (
     f"local ROOT = '{ROOT}'\n"
     f"local DUE = {_set([f'agenda:{due}' for due in Due])}\n"
-    f"local DAMAGED = 'index:{Listing.CODE}:{ProblemType.DAMAGED_RECORD}'\n"
+    f"local DAMAGED = '{DAMAGED}'\n"
     f"local OPEN = {_set([f'agenda:{due}' for due in OPEN])}\n"
+    f"local SHORT = {_set(SHORT)}\n"
 )
 SHARED = HEADER + (FOLDER / "shared.lua").read_text()
 SCRIPTS = {path.stem: SHARED + path.read_text() for path in sorted(FOLDER.glob("*.lua")) if path.stem != "shared"}

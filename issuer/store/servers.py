@@ -1,18 +1,25 @@
 """The Redis servers themselves: whether they can be written and keep what they were given, and how they are."""
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import redis
 
-from issuer.ports import Durability, ServerFacts
+from issuer.ports import SENT_AT, Durability, QueueState, ServerFacts
 from issuer.store import keys
 from issuer.store.connection import redis_errors
 
 ROUNDS = 3
 """Of so many answers the fastest counts: a busy machine delays some."""
 STATES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
+
+MESSAGES = "messages"
+"""The role of the server with the queues."""
+UNACKNOWLEDGED = "unacked"
+"""kombu's hash of the messages that a process has taken and not finished."""
 
 
 class RedisServers:
@@ -53,6 +60,29 @@ class RedisServers:
             seconds=seconds,
             ahead_seconds=ahead,
         )
+
+    def queues(self, names: Sequence[str]) -> tuple[list[QueueState], int]:
+        """See `ports.Servers`."""
+        client = self._clients.get(MESSAGES)
+        if client is None:
+            return [], 0
+        with redis_errors():
+            pipeline = client.pipeline(transaction=False)
+            for name in names:
+                pipeline.llen(name)
+                pipeline.lindex(name, -1)
+            pipeline.hlen(UNACKNOWLEDGED)
+            *found, taken = cast("Any", pipeline.execute())
+        pairs = zip(names, found[::2], found[1::2], strict=True)
+        return [QueueState(name, count, _sent_at(oldest)) for name, count, oldest in pairs], taken
+
+
+def _sent_at(message: str | None) -> float | None:
+    """When a message was sent; None if it does not say."""
+    with suppress(ValueError, TypeError, LookupError, RecursionError):
+        sent_at = json.loads(message or "")["headers"][SENT_AT]
+        return float(sent_at) if isinstance(sent_at, int | float) else None
+    return None
 
 
 def _time(client: redis.Redis, offset: float) -> tuple[float, float]:

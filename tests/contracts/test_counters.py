@@ -2,7 +2,7 @@
 
 import pytest
 
-from issuer.metrics import Counter, Histogram
+from issuer.metrics import TALLY, Counter, Histogram
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisCounters, RedisStore
 from tests.threads import at_once
@@ -47,3 +47,16 @@ def test_an_unavailable_store_is_reported(counters: RedisCounters, store: RedisS
         with pytest.raises(Problem) as found:
             use()
         assert found.value.type is ProblemType.STORE_UNAVAILABLE
+    TALLY.take()
+    TALLY.add(LOOKS.once("a", "yes"))
+    counters.add_tally()
+    assert TALLY.take() == LOOKS.once("a", "yes")
+
+
+def test_what_a_process_has_counted_aside_is_added_once(counters: RedisCounters) -> None:
+    TALLY.take()
+    TALLY.add(LOOKS.once("a", "yes"), WAITS.observed(0.5))
+    TALLY.add(LOOKS.once("a", "yes"))
+    counters.add_tally()
+    counters.add_tally()
+    assert counters.values()["looks_total", "a", "yes"] == 2

@@ -2,11 +2,13 @@
 
 import ssl
 import time
+from contextlib import suppress
 
 import pytest
 
-from issuer.ca.transport import MAX_ANSWER_BYTES, Transport
-from issuer.problem import ProblemType
+from issuer.ca.transport import MAX_ANSWER_BYTES, Refusal, Transport
+from issuer.metrics import CA_PROBLEMS, CA_REQUESTS, TALLY
+from issuer.problem import Problem, ProblemType
 from issuer.sandbox import LOOPBACK, Pebble
 from tests.integration.answers import JSON, NAME, problem_of
 from tests.integration.raw_server import RawServer, raw_server
@@ -99,3 +101,25 @@ def test_bad_nonces_that_come_slowly_are_given_up_in_time(new_ca, wire: Wire) ->
     wire.add(Fault("/order-plz", times=99, before=slow))
     assert problem_of(lambda: ca.new_order(NAME)).type is ProblemType.CA_UNAVAILABLE
     assert wire.count("/order-plz") <= 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "type_"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", "200", None),
+        (b'HTTP/1.1 429 no\r\n\r\n{"type": "urn:ietf:params:acme:error:rateLimited"}', "429", "rateLimited"),
+        (b'HTTP/1.1 400 no\r\n\r\n{"type": "urn:x:made-up"}', "400", "other"),
+        (b"HTTP/1.1 503 no\r\n\r\n<html>", "503", "none"),
+        (b"", "none", None),
+    ],
+)
+def test_requests_to_a_ca_are_counted_by_status_and_by_type_of_problem(
+    answer: bytes, status: str, type_: str | None
+) -> None:
+    with raw_server(answer) as server:
+        url = f"http://{LOOPBACK}:{server.port}/dir"
+        TALLY.take()
+        with suppress(Refusal, Problem):
+            Transport(url, timeout_seconds=SECONDS).get(url)
+    problems = CA_PROBLEMS.once(url, type_) if type_ else {}
+    assert TALLY.take() == {**CA_REQUESTS.once(url, status), **problems}

@@ -9,6 +9,7 @@ from cryptography import x509
 from structlog.testing import capture_logs
 
 from issuer.actions import forecast, health, listing
+from issuer.actions.metrics import metrics_text
 from issuer.domain import Hsts, Listing
 from issuer.edge.cache import BundleCache
 from issuer.keys import require_whole
@@ -179,7 +180,7 @@ def test_n25_scans_and_lists_go_on_and_name_it(stored: Stored, how: str) -> None
         is_damaged = isinstance(found[BAD], DamagedRecord)
         assert [entry["domain"] for entry in reported] == [BAD] * is_damaged, what
         assert services.store.damaged() == is_damaged, what
-        assert b"issuer_damaged_records %d.0" % is_damaged in health.metrics_text(services)
+        assert b"issuer_damaged_records %d.0" % is_damaged in metrics_text(services)
         services.clock.now = start
 
 

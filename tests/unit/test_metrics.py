@@ -92,12 +92,12 @@ def test_without_redis_it_is_503_and_json(services: Services) -> None:
 
 @pytest.mark.parametrize("edge", ["[2001:db8::1]:443", 'a"b', "a\\b", "a\nb"])
 def test_any_label_is_written_so_that_it_is_read_again(edge: str) -> None:
-    assert checks(read(exposition(EDGE_LOOKS.once(edge, "yes"), unconfirmed=0).decode())) == {(edge, "yes"): 1}
+    assert checks(read(exposition(EDGE_LOOKS.once(edge, "yes")).decode())) == {(edge, "yes"): 1}
 
 
 @pytest.mark.parametrize(("value", "bound"), [(0, "3.0"), (3, "3.0"), (3.01, "5.0"), (86400, "86400.0"), (1e9, "+Inf")])
 def test_a_value_is_in_the_first_bucket_that_reaches_it(value: float, bound: str) -> None:
-    metrics = read(exposition(EDGE_CONFIRMED.observed(value), unconfirmed=0).decode())
+    metrics = read(exposition(EDGE_CONFIRMED.observed(value)).decode())
     buckets = {float(key[1]): count for key, count in metrics.items() if key[0].endswith("_bucket")}
     assert buckets == {upper: float(upper >= float(bound)) for upper in buckets}
     assert (max(buckets), metrics["issuer_edge_confirmed_seconds_sum",]) == (math.inf, value)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from issuer.actions import health
+from issuer.actions.metrics import metrics_text
 from issuer.cli import domains, main, plan, records
 from issuer.domain import Listing
 from issuer.schedule import SCANS
@@ -158,6 +158,6 @@ def test_n25_what_is_damaged_beside_the_records_stops_no_scan_and_no_metrics(sto
     for scan in SCANS:
         scan.run(services)
     assert services.store.load(GOOD).issuance.is_open
-    assert b"issuer_damaged_records" in health.metrics_text(services)
+    assert b"issuer_damaged_records" in metrics_text(services)
     assert services.store.reindex(now=start, limit=1000, restart=True).is_done
     services.clock.now = start

@@ -79,7 +79,9 @@ local function write(held, more, keeps_open)
   if is_changed and arg.is_lost ~= '1' or arg.is_tombstone == '1' then
     redis.call('XADD', key.changes, 'MAXLEN', '~', 100000, '*', 'name', arg.name, 'served', arg.served)
   end
-  for counter in string.gmatch(arg.counts, '[^\n]+') do redis.call('HINCRBY', key.metrics, counter, 1) end
+  for amount, counter in string.gmatch(arg.counts, '(%S+) ([^\n]+)') do
+    redis.pcall('HINCRBYFLOAT', key.metrics, counter, amount) -- what is written must not fail for a damaged counter
+  end
   return tonumber(version)
 end
 

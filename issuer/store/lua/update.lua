@@ -29,9 +29,7 @@ if burst > 0 then
 end
 if arg.repairs == '1' then
   if not is_hash then redis.call('DEL', key.record) end
-  for _, index in ipairs({DAMAGED, 'index:open', 'index:failed', 'index:expiry', 'index:moved_away'}) do
-    redis.call('ZREM', ROOT .. index, arg.name)
-  end
+  for index in pairs(SHORT) do redis.call('ZREM', ROOT .. index, arg.name) end
   return write(held, {'begun', 0, 'lease_until', 0, 'callers_changes', 0})
 end
 if is_other then return write(held, {'begun', 0, 'lease_until', 0}) end -- a lease of the former issuance ends

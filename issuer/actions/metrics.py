@@ -1,0 +1,111 @@
+"""What the whole fleet measures, for /metrics: the same from every `web` process."""
+
+import math
+from importlib.metadata import version
+
+from issuer import metrics
+from issuer.domain import DAY_SECONDS, Due
+from issuer.fleet import checks
+from issuer.fleet.heartbeats import Fleet, seen
+from issuer.fleet.queues import QUEUES
+from issuer.metrics import MetricValues
+from issuer.ports import CertificateAuthority, CheckResult, DueCounts, QueueState, Quota, Services
+from issuer.problem import Problem
+
+DAYS = (1, 3, 7, 14, 30, 60, 90)
+AT_RISK_DAYS = 3
+"""Of these, so many are shown for certificates whose renewal fails."""
+
+
+def metrics_text(services: Services) -> bytes:
+    """All metrics in the text format of Prometheus. Raises Problem(store-unavailable)."""
+    parts = [services.counters.values(), metrics.BUILD_INFO.at(1, version("issuer"))]
+    parts += [_domains(services), _due(services), _fleet(seen(services)), _queues(services), _cas(services)]
+    return metrics.exposition(metrics.added(parts))
+
+
+def _domains(services: Services) -> MetricValues:
+    now, within = services.clock(), [days * DAY_SECONDS for days in DAYS]
+    statuses = services.store.count_by_status(now)
+    counts = services.store.count_domains(now, within=within, cas=[ca.directory_url for ca in services.cas])
+    since = counts.unconfirmed_since
+    labels = [f"{days}d" for days in DAYS]
+    return {
+        **metrics.DOMAINS.of({word: getattr(statuses, word) for word in ("active", "error", "expired", "processing")}),
+        **metrics.DOMAINS_BY_CODE.of({code: count for code, count in counts.by_code.items() if count}),
+        **metrics.DOMAINS_BY_ACTOR.of(counts.by_actor),
+        **metrics.DOMAINS_MOVED_AWAY.at(counts.moved_away),
+        **metrics.DOMAINS_REJECTED.at(counts.rejected),
+        **metrics.CERTIFICATES.of(counts.by_ca),
+        **metrics.CERTIFICATES_ENDED.at(counts.ended),
+        **metrics.CERTIFICATES_ENDING.of(dict(zip(labels, counts.ending, strict=True))),
+        **metrics.CERTIFICATES_AT_RISK.of(dict(zip(labels[:AT_RISK_DAYS], counts.at_risk, strict=False))),
+        **metrics.EDGE_LAG.at(0 if since is None else max(now - since, 0)),
+        **metrics.DAMAGED.at(services.store.damaged()),
+    }
+
+
+def _due(services: Services) -> MetricValues:
+    now, counts = services.clock(), services.store.count_due(services.clock())
+    return {
+        **metrics.DUE_ENTRIES.of({name: due.entries for name, due in counts.items()}),
+        **metrics.DUE_NOW.of({name: due.due for name, due in counts.items()}),
+        **metrics.DUE_OLDEST.of({name: _age(due, now) for name, due in counts.items()}),
+        **metrics.EDGE_UNCONFIRMED.at(counts[Due.EDGE_CONFIRMATION].entries),
+    }
+
+
+def _age(due: DueCounts, now: float) -> float:
+    return 0 if due.first_at is None else max(now - due.first_at, 0)
+
+
+def _fleet(fleet: Fleet) -> MetricValues:
+    failed = [check for check in checks.of(fleet) if check.result is CheckResult.FAILED]
+    beat_at, scans = fleet.heartbeats.beat_at or fleet.heartbeats.began_at, fleet.heartbeats.scans
+    alive = {name: sum(map(fleet.is_alive, fleet.readers(name))) for name in QUEUES}
+    unread = {name: fleet.unread_since(name) for name in QUEUES}
+    return {
+        **metrics.BROKER_UP.at(fleet.broker is not None),
+        **metrics.BEAT_AGE.at(max(fleet.now - beat_at, 0)),
+        **metrics.SCAN_AGE.of({name: max(fleet.now - at, 0) for name, at in scans.items()}),
+        **metrics.QUEUE_CONSUMERS.of(alive),
+        **metrics.QUEUE_UNREAD.of({name: 0 if at is None else max(fleet.now - at, 0) for name, at in unread.items()}),
+        **metrics.added(metrics.DEGRADED.at(1, check.code, check.subject) for check in failed),
+    }
+
+
+def _queues(services: Services) -> MetricValues:
+    """What waits at the broker; nothing if it does not answer."""
+    try:
+        queues, taken = services.servers.queues(QUEUES)
+    except Problem:
+        return {}
+    now = services.clock()
+
+    def waited(queue: QueueState) -> float:
+        return 0 if queue.oldest_at is None else max(now - queue.oldest_at, 0)
+
+    return {
+        **metrics.QUEUE_MESSAGES.of({queue.name: queue.messages for queue in queues}),
+        **metrics.QUEUE_OLDEST.of({queue.name: waited(queue) for queue in queues}),
+        **metrics.QUEUE_UNACKNOWLEDGED.at(taken),
+    }
+
+
+def _cas(services: Services) -> MetricValues:
+    return metrics.added(_ca(services, ca) for ca in services.cas)
+
+
+def _ca(services: Services, ca: CertificateAuthority) -> MetricValues:
+    now, url = services.clock(), ca.directory_url
+    cooldown = services.limits.cooldown(url)
+    values = {
+        **metrics.CA_COOLDOWN.at(max(cooldown.until - now, 0) if cooldown else 0, url),
+        **metrics.CA_FAILING.at(max(now - cooldown.since, 0) if cooldown else 0, url),
+    }
+    if rate := ca.policy.limits.new_orders:
+        count, seconds = rate
+        orders = Quota("orders", seconds / max(count, 1), count)
+        left = math.floor(services.limits.left(url, orders, now=now) + 1e-3)
+        values |= {**metrics.CA_ORDERS_LIMIT.at(count, url), **metrics.CA_ORDERS_LEFT.at(left, url)}
+    return values
