@@ -23,6 +23,14 @@ SLOW = "no action is needed: the CA is asked again automatically, also before th
 OF_NO_ANSWER = health.UNAVAILABLE | {ProblemType.CA_RESTS}
 """Problems that are over when the CA has answered; a record that still shows one would be taken for one that waits for
 the CA's return."""
+OF_AN_ANSWER = {
+    ProblemType.CA_UNAVAILABLE: "does not answer as it should",
+    ProblemType.CA_MISUNDERSTOOD: "does not accept the request",
+    ProblemType.CA_REFUSED: "refuses to issue for the name",
+    ProblemType.BAD_CERTIFICATE: "has sent a certificate that cannot be used",
+    ProblemType.ORDER_LOST: "no longer has the order",
+}
+"""What a CA has done, before the detail of a problem that does not say it."""
 MAX_ATTEMPTS_STARTED = 5
 """A step that was started this often and never ended kills its worker, so it is not started again."""
 
@@ -104,6 +112,7 @@ def failure(services: Services, record: Record, problem: Problem) -> Record:
     if problem.type is ProblemType.INVALID_CNAME:
         record = renewal.moved_away(record, now)
     if ca:
+        problem = _at(ca.directory_url, problem)
         limits.record_failure(services, ca, record, problem)
         problem = health.record_failure(services, ca, record, problem)
         if problem.type is ProblemType.BAD_CERTIFICATE:
@@ -119,6 +128,14 @@ def failure(services: Services, record: Record, problem: Problem) -> Record:
     facts |= {"at": failed.next_try_at, "ca": record.issuance.ca}
     after = record.with_issuance(failed).with_event(now, type_, facts, code=problem.type.value)
     return renewal.with_next_renewal(after, now)
+
+
+def _at(ca: str, problem: Problem) -> Problem:
+    """The same problem; if a CA has it, and it does not say what was found, with a sentence that names the CA."""
+    if problem.type not in OF_AN_ANSWER or problem.cause != problem.message:
+        return problem
+    found = problem.detail or problem.message
+    return problem.with_cause(f"the CA {ca} {OF_AN_ANSWER[problem.type]}: {found}")
 
 
 def _retried_or_failed(record: Record, problem: Problem, now: float) -> Issuance:

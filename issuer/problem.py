@@ -4,7 +4,6 @@ Exceptions of libraries become a `Problem` inside `ca`, `store`, `dns`, `challen
 only in `web.errors`. A Problem carries plain strings and numbers, so it survives a message, a log line and a record.
 """
 
-import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -34,6 +33,7 @@ class ProblemType(StrEnum):
     OVER_BUDGET = "over-budget"
     CA_REFUSED = "ca-refused"
     CA_ACCOUNT = "ca-account"
+    CA_SETTINGS = "ca-settings"
     ORDER_LOST = "order-lost"
     NO_RENEWAL_INFO = "no-renewal-info"
     BAD_CERTIFICATE = "bad-certificate"
@@ -108,6 +108,9 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.OVER_BUDGET: Rule("the rate limits of the CA leave no room yet", NOBODY, is_counted=False),
     ProblemType.CA_REFUSED: Rule("the CA refuses to issue for the domain", PLATFORM, is_permanent=True),
     ProblemType.CA_ACCOUNT: Rule("the platform's account at the CA needs attention", PLATFORM, is_counted=False),
+    ProblemType.CA_SETTINGS: Rule(
+        "the platform's settings for the CA are wrong", PLATFORM, is_counted=False, stored_as=ProblemType.CA_ACCOUNT
+    ),
     ProblemType.ORDER_LOST: Rule("the CA no longer has the order", NOBODY, drops_order=True),
     ProblemType.NO_RENEWAL_INFO: Rule("the CA does not say when to renew the certificate", NOBODY),
     ProblemType.BAD_CERTIFICATE: Rule(
@@ -175,8 +178,11 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         self.leaves_ca = leaves_ca
 
     def __str__(self) -> str:
-        """The whole story in one line: message, cause, detail, hint."""
-        line = ": ".join(part for part in dict.fromkeys([self.message, self.cause, self.detail]) if part)
+        """The whole story in one line: message, cause, detail, hint; none of them twice."""
+        parts: list[str] = []
+        for part in (self.message, self.cause, self.detail):
+            parts += [] if any(part in former for former in parts) else [part]
+        line = ": ".join(filter(None, parts))
         return f"{line} ({self.hint})" if self.hint else line
 
     @property
@@ -201,8 +207,15 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
 
     def put_off(self, until: float) -> Self:
         """The same problem, with another time before which asking again is of no use."""
-        other = copy.copy(self)
-        other.retry_at = until
+        return self._changed(retry_at=until)
+
+    def with_cause(self, cause: str) -> Self:
+        """The same problem, with another sentence on what was found."""
+        return self._changed(cause=cause)
+
+    def _changed(self, **members: Any) -> Self:
+        other = type(self).__new__(type(self), *self.args)  # subclasses have an `__init__` of their own
+        vars(other).update(vars(self) | members)
         return other
 
     def as_dict(self) -> dict[str, Any]:

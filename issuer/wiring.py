@@ -6,7 +6,7 @@ from pathlib import Path
 from issuer.ca import AcmeAuthority
 from issuer.ca.transport import Transport
 from issuer.challenges import PROBE_SECONDS, Http01, HttpProbe, HttpSelfCheck
-from issuer.config import CaSettings, Settings
+from issuer.config import Settings
 from issuer.dns import DnsResolver
 from issuer.domain import Record
 from issuer.edge.handshake import TlsHandshake
@@ -54,7 +54,7 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
         counters=RedisCounters(client),
         board=RedisFleetBoard(client, messages),
         faults=RedisFaults(client),
-        cas=tuple(_authority(ca, settings, store, vault, clock) for ca in settings.authorities),
+        cas=tuple(_authority(number, settings, store, vault, clock) for number in range(len(settings.authorities))),
         resolver=DnsResolver(
             settings.cname_targets,
             settings.dns_servers,
@@ -75,12 +75,14 @@ def _self_check(settings: Settings, seconds: float) -> HttpSelfCheck:
     return HttpSelfCheck(settings.dns_servers, seconds=seconds, test_port=settings.self_check_test_port)
 
 
-def _authority(ca: CaSettings, settings: Settings, store: RedisStore, vault: Vault, clock: Clock) -> AcmeAuthority:
+def _authority(number: int, settings: Settings, store: RedisStore, vault: Vault, clock: Clock) -> AcmeAuthority:
+    ca = settings.authorities[number]
     transport = Transport(
         ca.directory,
         hosts=ca.hosts,
         ca_bundle=settings.acme_ca_bundle,
         timeout_seconds=settings.acme_timeout_seconds,
+        directory_setting=f"ISSUER_CAS[{number}].directory" if settings.cas else "ISSUER_ACME_DIRECTORY",
     )
     policy = CaPolicy(
         weight=ca.weight,

@@ -4,11 +4,12 @@ the names for which they have issued certificates that cannot be used."""
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from issuer.authorities import recovery
 from issuer.domain import Listing, Reason, Record, Rejection, Step, new_issuance
 from issuer.events import By, EventType
 from issuer.names import known
-from issuer.ports import CertificateAuthority, KnownAccount, Services
-from issuer.problem import Problem, ProblemType
+from issuer.ports import CertificateAuthority, Check, CheckResult, Cooldown, KnownAccount, Services
+from issuer.problem import Actor, Problem, ProblemType
 
 PAGE = 1000
 
@@ -19,11 +20,13 @@ class AuthorityView:
 
     account: our account there; None before it is first needed.
     cooldown_until: the end of its cooldown after failures, in epoch seconds; None if it has none.
+    problem: what the cooldown was started by, if that is known.
     """
 
     directory_url: str
     account: KnownAccount | None
     cooldown_until: float | None
+    problem: Problem | None = None
 
 
 def list_all(services: Services) -> list[AuthorityView]:
@@ -38,15 +41,18 @@ def roll_over(services: Services, directory_url: str | None) -> AuthorityView:
     if ca is None:
         raise _unknown(services, directory_url)
     ca.roll_over()
+    recovery.try_soon(services, ca)
     return _view(services, ca)
 
 
 def forget(services: Services, directory_url: str) -> None:
-    """Give up our account at a CA, whose key is lost. If the CA is in use, a new account takes its place, with a key
-    that the present encryption keys decrypt. Raises Problem if nothing is known of the CA."""
+    """Give up our account at a CA, whose key is lost, or which the CA has deactivated. If the CA is in use, a new
+    account takes its place, with a key that the present encryption keys decrypt, and all that wait for it go on. Raises
+    Problem if nothing is known of the CA."""
     ca = services.ca_at(directory_url)
     if ca:
         ca.new_account()
+        recovery.try_soon(services, ca)
     elif not services.store.remove_ca_account(directory_url):
         raise _unknown(services, directory_url)
 
@@ -101,5 +107,27 @@ def _unknown(services: Services, directory_url: str | None) -> Problem:
 
 
 def _view(services: Services, ca: CertificateAuthority) -> AuthorityView:
-    until = services.limits.cooldown_until(ca.directory_url, now=services.clock())
-    return AuthorityView(ca.directory_url, ca.known_account(), until)
+    cooldown, now = services.limits.cooldown(ca.directory_url), services.clock()
+    until = cooldown.until if cooldown and cooldown.until > now else None
+    return AuthorityView(ca.directory_url, ca.known_account(), until, cooldown.problem if cooldown else None)
+
+
+def checks(services: Services) -> list[Check]:
+    """Whether each CA can be used, as the workers have last found it; no CA is asked. Raises
+    Problem(store-unavailable)."""
+    return [_check(ca.directory_url, services.limits.cooldown(ca.directory_url)) for ca in services.cas]
+
+
+def _check(directory_url: str, cooldown: Cooldown | None) -> Check:
+    if cooldown is None:
+        return Check("ca", CheckResult.OK, "the CA is used", directory_url, must_act=Actor.NOBODY)
+    problem = cooldown.problem or Problem(ProblemType.CA_UNAVAILABLE, directory_url)
+    return Check(
+        problem.type.value,
+        CheckResult.FAILED,
+        problem.cause,
+        directory_url,
+        hint=problem.hint,
+        must_act=problem.actor,
+        since=cooldown.since,
+    )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from issuer.actions import lookup
+from issuer.authorities import recovery
 from issuer.domain import Issuance, Listing, Reason, Record, Step, new_issuance
 from issuer.events import By, EventType
 from issuer.names import known
@@ -20,7 +21,7 @@ REQUEUE_SECONDS = 10
 """After this time, the message for a name is considered lost."""
 SOON_SECONDS = 60
 """A name that is due within this time of its turn is left as it is."""
-WAIT_FOR_A_CA = frozenset({ProblemType.CA_RESTS, ProblemType.CA_UNAVAILABLE, ProblemType.CA_ACCOUNT})
+WAIT_FOR_A_CA = frozenset(recovery.WAITS)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,9 @@ from issuer.domain import Record
 from issuer.ports import CertificateAuthority, Pause, Services
 from issuer.problem import Problem, ProblemType
 
-UNAVAILABLE = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_ACCOUNT})
+OURS = frozenset({ProblemType.CA_ACCOUNT, ProblemType.CA_SETTINGS})
+"""What the operator must mend before the CA can be used."""
+UNAVAILABLE = OURS | {ProblemType.CA_UNAVAILABLE}
 AVAILABLE = frozenset(
     {
         ProblemType.VALIDATION_FAILED,
@@ -42,9 +44,9 @@ def pause_of(services: Services, ca: CertificateAuthority) -> Pause | None:
 
 
 def require_available(services: Services, ca: CertificateAuthority) -> None:
-    """Raise Problem(ca-rests, paced) if a CA may not be asked now."""
+    """Raise Problem if a CA may not be asked now: what has started its cooldown, or Problem(paced)."""
     if pause := pause_of(services, ca):
-        raise _paused(pause, ca.directory_url)
+        raise paused(pause, ca.directory_url)
 
 
 def record_success(services: Services, ca: CertificateAuthority) -> None:
@@ -57,7 +59,7 @@ def record_success(services: Services, ca: CertificateAuthority) -> None:
 
 def record_failure(services: Services, ca: CertificateAuthority, record: Record, problem: Problem) -> Problem:
     """Record what a problem says about the CA's availability. Returns the problem; if it starts a cooldown, a problem
-    that has the end of the cooldown and does not count as a try."""
+    that has the end of the cooldown and its cause, and does not count as a try."""
     if problem.type in AVAILABLE:
         record_success(services, ca)
     if problem.type not in UNAVAILABLE:
@@ -65,19 +67,32 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
     is_known = problem.is_of_one_order and record.issuance.problem is not None
     if is_known and services.limits.cooldown(ca.directory_url) is None:
         return problem  # that the CA refuses the same name again says nothing new about it
+    now = services.clock()
     until = services.limits.record_failure(
         ca.directory_url,
-        now=services.clock(),
+        now=now,
         until=problem.retry_at,
         is_repeated=record.issuance.tries > 0,
-        is_certain=problem.type is ProblemType.CA_ACCOUNT and not problem.is_of_one_order,
+        is_certain=problem.type in OURS and not problem.is_of_one_order,
+        problem=problem,
     )
     if until is None:
         return problem
-    if problem.type is ProblemType.CA_ACCOUNT:
-        log.error("the account at a CA needs its operator", ca=ca.directory_url, reason=str(problem))
+    cooldown = services.limits.cooldown(ca.directory_url)
+    if cooldown and cooldown.since == cooldown.failed_at == now:
+        report = log.error if problem.type in OURS else log.warning
+        report("a CA cannot be used", ca=ca.directory_url, problem=problem.type.value, reason=str(problem))
+    return _of_cooldown(problem, until)
+
+
+def _of_cooldown(problem: Problem, until: float) -> Problem:
+    """The problem of names that wait for the end of a cooldown, which another problem has started."""
+    if problem.type in OURS:
         return problem.put_off(until)
-    return Problem(ProblemType.CA_RESTS, problem.detail, hint=problem.hint, retry_at=until)
+    cause = f"the CA is unavailable: {problem.cause}"
+    return Problem(
+        ProblemType.CA_RESTS, problem.detail, cause=cause, hint=problem.hint, retry_at=until, actor=problem.actor
+    )
 
 
 def call_outside_orders(
@@ -88,17 +103,21 @@ def call_outside_orders(
     resource_url, now = f"{ca.directory_url}#{resource}", services.clock()
     per_second = ca.policy.limits.requests_per_second
     if pause := services.limits.admit(resource_url, now=now, requests_per_second=per_second):
-        raise _paused(pause, resource_url)
+        raise paused(pause, resource_url)
     try:
         answer = call()
     except Problem as problem:
-        if problem.type is ProblemType.CA_UNAVAILABLE:
-            services.limits.record_failure(resource_url, now=now, until=problem.retry_at)
+        if problem.type in UNAVAILABLE - {ProblemType.CA_ACCOUNT}:
+            services.limits.record_failure(resource_url, now=now, until=problem.retry_at, problem=problem)
         raise
     services.limits.record_success(resource_url)
     return answer
 
 
-def _paused(pause: Pause, url: str) -> Problem:
-    type_ = ProblemType.CA_RESTS if pause.is_cooldown else ProblemType.PACED
-    return Problem(type_, url, retry_at=pause.until)
+def paused(pause: Pause, url: str) -> Problem:
+    """Why a CA, or a resource of it, may not be asked now."""
+    if not pause.is_cooldown:
+        return Problem(ProblemType.PACED, url, retry_at=pause.until)
+    if pause.problem:
+        return _of_cooldown(pause.problem, pause.until)
+    return Problem(ProblemType.CA_RESTS, url, cause=f"the CA {url} is unavailable", retry_at=pause.until)

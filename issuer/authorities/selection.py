@@ -7,15 +7,15 @@ import hashlib
 import math
 
 from issuer import backoff
-from issuer.authorities.health import pause_of
+from issuer.authorities.health import OURS, pause_of, paused
 from issuer.authorities.rejections import problem_of
 from issuer.domain import Domain, Issuance, Record, Step
-from issuer.ports import CertificateAuthority, Pause, Services
+from issuer.ports import CertificateAuthority, Services
 from issuer.problem import Problem, ProblemType
 
 REFUSALS = frozenset({ProblemType.CAA, ProblemType.CA_REFUSED, ProblemType.BAD_CERTIFICATE})
 """A CA refuses the domain, at whatever step, or its certificate cannot be used; another CA may do better."""
-BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET, ProblemType.CA_ACCOUNT})
+BEFORE_CSR = frozenset({ProblemType.CA_RESTS, ProblemType.OVER_BUDGET}) | OURS
 BEFORE_ORDER = frozenset({ProblemType.CA_UNAVAILABLE, ProblemType.CA_MISUNDERSTOOD, ProblemType.RATE_LIMITED})
 """Once the CSR has been sent, there may be a certificate: so we wait for its CA and order none at another CA."""
 OF_A_CA = REFUSALS | BEFORE_CSR | BEFORE_ORDER
@@ -37,21 +37,28 @@ def allowed(services: Services, domain: Domain) -> list[CertificateAuthority]:
 
 def select(services: Services, record: Record) -> str:
     """The directory URL of the CA for a new order. Raises Problem if no CA may be asked now."""
-    domain, issuance, cooldowns = record.domain, record.issuance, list[Pause]()
+    domain, issuance, cooldowns = record.domain, record.issuance, list[Problem]()
     remaining = _remaining(services, domain, (*issuance.passed_over, *issuance.refused_by))
     for ca in remaining or _remaining(services, domain, issuance.passed_over):
         pause = pause_of(services, ca)
         if pause is None:
             return ca.directory_url
         if not pause.is_cooldown:
-            raise Problem(ProblemType.PACED, ca.directory_url, retry_at=pause.until)
-        cooldowns.append(pause)
+            raise paused(pause, ca.directory_url)
+        cooldowns.append(paused(pause, ca.directory_url))
     rejections = [domain.rejected_at(ca.directory_url) for ca in preferred(services, domain)]
     if not cooldowns and any(rejections):
         raise problem_of(domain, [each for each in rejections if each], services.clock())
     if not cooldowns:
-        raise Problem(ProblemType.CA_ACCOUNT, f"{domain.ca} is not one of the CAs in ISSUER_CAS")
-    raise Problem(ProblemType.CA_RESTS, retry_at=min(pause.until for pause in cooldowns))
+        raise _unknown_ca(domain)
+    problem = min(cooldowns, key=lambda each: each.retry_at or 0)
+    raise problem.with_cause("; ".join(dict.fromkeys([problem.cause, *(each.cause for each in cooldowns)])))
+
+
+def _unknown_ca(domain: Domain) -> Problem:
+    cause = f"the CA {domain.ca}, which 'issuer prefer' has chosen for the domain, is not in ISSUER_CAS"
+    hint = f"the operator must add it to ISSUER_CAS, or take the choice back: issuer prefer {domain.name} --ca ''"
+    return Problem(ProblemType.CA_SETTINGS, f"{domain.ca} is not one of the CAs in ISSUER_CAS", cause=cause, hint=hint)
 
 
 def failover(services: Services, record: Record, problem: Problem) -> Issuance | None:

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
-from acme import messages
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from josepy.json_util import encode_b64jose
 from josepy.jwk import JWK, JWKEC
 
 from issuer.ca import meanings, problems
-from issuer.ca.signing import Signer, jws
+from issuer.ca.signing import Signer, binding, jws
 from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.keys import KeyType, Vault, new_key
 from issuer.ports import CaAccount, CaAccounts, CaPolicy, Clock, KnownAccount
@@ -173,7 +172,8 @@ class AccountKeeper:
                     stored = self._replace(stored)
                     url = self._url_at_ca(stored)
                 if url is None:
-                    raise Problem(ProblemType.CA_ACCOUNT, "the CA refuses a new account", hint=meanings.ACCOUNT)
+                    cause = f"the CA {self._directory_url} says of a new account that it is deactivated"
+                    raise Problem(ProblemType.CA_ACCOUNT, cause=cause, hint=meanings.ACCOUNT)
             return self._keep(replace(stored, url=url), instead_of=stored)
 
     def _require_agreement(self, stored: CaAccount | None) -> None:
@@ -181,9 +181,9 @@ class AccountKeeper:
         CA has already, as its registration was cut off before its URL was saved, counts as agreed."""
         terms = None if self._terms_agreed else self._terms()
         if terms and (stored is None or self._find(stored.key) is None):
-            detail = f"{self._directory_url} requires consent to its terms of service before it creates an account"
+            cause = f"the CA {self._directory_url} requires consent to its terms of service for a new account"
             hint = "the operator must read these terms, and then set ISSUER_ACME_TERMS_AGREED=true"
-            raise Problem(ProblemType.CA_ACCOUNT, f"{detail}: {terms}", hint=hint)
+            raise Problem(ProblemType.CA_SETTINGS, terms, cause=f"{cause}: {terms}", hint=hint)
 
     @contextmanager
     def _registering(self) -> Iterator[None]:
@@ -226,17 +226,17 @@ class AccountKeeper:
     def _replace(self, account: CaAccount) -> CaAccount:
         log.error("CA account deactivated", directory=self._directory_url, account_url=account.url)
         if self._clock() < account.created_at + NEW_KEY_AFTER_SECONDS:
-            raise Problem(ProblemType.CA_ACCOUNT, "the CA has deactivated an account that was just created")
+            raise Problem(
+                ProblemType.CA_ACCOUNT,
+                f"{account.url or 'the account'}: the CA has deactivated an account that was just created",
+                cause=f"our account at the CA {self._directory_url} is deactivated",
+                hint=f"the operator must ask the CA why; {meanings.new_account(self._directory_url)}",
+            )
         return self._keep(self._new_account(), instead_of=account)
 
     def _binding(self, key: JWK) -> dict[str, object]:
-        """The external account binding: it ties a new account to one that the operator has with the CA (§7.3.4)."""
-        if not self._policy.eab_key_id:
-            return {}
-        key_id, hmac_key = self._policy.eab_key_id, self._policy.eab_hmac_key.rstrip("=")
-        directory = messages.Directory({"newAccount": self._resource("newAccount")})
-        binding = messages.ExternalAccountBinding.from_data(key.public_key(), key_id, hmac_key, directory)
-        return {"externalAccountBinding": binding}
+        key_id, hmac_key = self._policy.eab_key_id, self._policy.eab_hmac_key
+        return binding(key, key_id, hmac_key, self._resource("newAccount")) if key_id else {}
 
     def _is_deactivated(self, key: JWK) -> bool:
         """Whether «unauthorized» is about the account itself, and not about a binding or the right to create one."""

@@ -26,13 +26,15 @@ class Resource(StrEnum):
 
 
 class Meaning(NamedTuple):
-    """The Problem type of an ACME error type, the hint for whoever must act, and three members of `Problem`."""
+    """The Problem type of an ACME error type, the hint for whoever must act, and three members of `Problem`. found:
+    what the CA has done, in words before its own; by type if not given."""
 
     type: ProblemType
     hint: str = ""
     is_of_one_order: bool = False
     leaves_ca: bool = False
     actor: Actor | None = None
+    found: str = ""
 
 
 class Row(NamedTuple):
@@ -60,16 +62,25 @@ ANSWERING = (
 ACCOUNT = "the domain owner does not need to do anything; the operator must check the account at the CA"
 ALLOWED = f"{ACCOUNT}, and whether it may use the profile and order for this domain"
 ACCOUNT_KEY = "the operator must give the account at the CA another key (issuer ca roll-over)"
-BINDING = "the operator must set eab_key_id and eab_hmac_key of this CA in ISSUER_CAS to the values that the CA issued"
+BINDING = (
+    "the operator must set eab_key_id and eab_hmac_key of this CA in ISSUER_CAS (which replaces ISSUER_ACME_DIRECTORY) "
+    "to the values that the CA issued"
+)
 CONTACT = "the operator must set another ISSUER_ACME_CONTACT"
-TERMS = "the operator must agree to the CA's terms of service, as the CA says"
+TERMS = (
+    "the operator must agree to the CA's new terms of service where the CA says; ISSUER_ACME_TERMS_AGREED counts for "
+    "new accounts alone"
+)
 PROFILE = "the operator must set a profile that the CA offers"
-NAME = "the domain owner does not need to do anything; the operator may set another CA for this domain"
+NAME = "use another name for the site, or ask the operator to set another CA for this domain ('issuer prefer')"
+OTHER_NAME = "use another name for the site: no CA issues certificates for this one"
 CRAWLED = "use a shorter name in which no label is repeated, or ask the operator to set another CA for this domain"
 
 T = ProblemType
 NOT_ALLOWED = Meaning(T.CA_ACCOUNT, ALLOWED, is_of_one_order=True)
-BAD_KEY = Meaning(T.CA_REFUSED, "the operator may set another ISSUER_KEY_TYPE")
+BAD_KEY = Meaning(
+    T.CA_REFUSED, "the operator may set another ISSUER_KEY_TYPE", found="refuses the key of the certificate"
+)
 BAD_ACCOUNT_KEY = Meaning(T.CA_ACCOUNT, ACCOUNT_KEY)
 BAD_NAME = Meaning(T.CA_REFUSED, NAME)
 BAD_PROFILE = Meaning(T.CA_MISUNDERSTOOD, PROFILE)
@@ -93,14 +104,14 @@ def _anywhere(meaning: Meaning) -> Row:
     return Row(Meaning(T.ORDER_LOST, meaning.hint), meaning, meaning, meaning)
 
 
-def _ours(hint: str) -> Row:
+def _ours(hint: str, found: str, type_: ProblemType = T.CA_SETTINGS) -> Row:
     """A type that is about our account in any answer. If it is the answer to a CSR, another CA may take one."""
-    row = _anywhere(Meaning(T.CA_ACCOUNT, hint))
+    row = _anywhere(Meaning(type_, hint, found=found))
     return row._replace(finalize=row.finalize._replace(leaves_ca=True))
 
 
 TYPES: dict[str, Row] = {
-    "accountDoesNotExist": _ours(ACCOUNT),
+    "accountDoesNotExist": _ours(ACCOUNT, "does not know our account", T.CA_ACCOUNT),
     "alreadyReplaced": _anywhere(NOT_ACCEPTED),
     "alreadyRevoked": _anywhere(NOT_ACCEPTED),
     "badCSR": Row(BAD_KEY, NOT_ACCEPTED, BAD_KEY, NOT_ACCEPTED),
@@ -113,9 +124,9 @@ TYPES: dict[str, Row] = {
     "conflict": _anywhere(SLOW),
     "connection": _validation(REACHABLE),
     "dns": Row(Meaning(T.VALIDATION_FAILED, ANSWERING), UNRESOLVED, UNRESOLVED, NOT_ACCEPTED),
-    "externalAccountRequired": _ours(BINDING),
+    "externalAccountRequired": _ours(BINDING, "wants an External Account Binding"),
     "incorrectResponse": _validation(POINTING),
-    "invalidContact": _ours(CONTACT),
+    "invalidContact": _ours(CONTACT, "does not accept the address in ISSUER_ACME_CONTACT"),
     "invalidProfile": Row(LOST_BY_PROFILE, BAD_PROFILE, BAD_PROFILE._replace(leaves_ca=True), NOT_ACCEPTED),
     "malformed": Row(None, NOT_ACCEPTED, NOT_ACCEPTED, NOT_ACCEPTED),
     "orderNotReady": _anywhere(SLOW),
@@ -129,9 +140,9 @@ TYPES: dict[str, Row] = {
         NOT_ALLOWED._replace(leaves_ca=True),
         Meaning(T.CA_ACCOUNT, ACCOUNT, is_of_one_order=True),
     ),
-    "unsupportedContact": _ours(CONTACT),
+    "unsupportedContact": _ours(CONTACT, "does not accept the address in ISSUER_ACME_CONTACT"),
     "unsupportedIdentifier": Row(BAD_NAME, BAD_NAME, BAD_NAME, NOT_ACCEPTED),
-    "userActionRequired": _ours(TERMS),
+    "userActionRequired": _ours(TERMS, "wants consent to its terms of service"),
 }
 """By the last part of the URN: RFC 8555 §6.7, RFC 9773 §7.4, and the draft on profiles; «conflict» is Boulder's."""
 
@@ -149,6 +160,11 @@ def of_request(type_: str, resource: Resource) -> Meaning:
             return row.finalize
         case _:
             return row.other
+
+
+def new_account(directory_url: str) -> str:
+    """How the operator gets a new account at a CA."""
+    return f"'issuer ca forget {directory_url}' makes a new account there"
 
 
 def is_of_validation(type_: str) -> bool:

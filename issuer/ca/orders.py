@@ -1,6 +1,7 @@
 """Orders: placed, looked at, and finalized (RFC 8555 §7.4)."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,13 @@ from issuer.ca.transport import Answer, Refusal, unusable
 from issuer.ca.wishes import Profiles
 from issuer.ports import Order
 from issuer.problem import Actor, Problem, ProblemType
+
+OF_ANY_CA = re.compile(
+    r"public suffix|icann|\btld\b|top.level domain|invalid character|malformed|not a valid|not valid|too long|too many"
+    r"|label|underscore|wildcard|ip address|reserved|special.use|punycode|idn|fully qualified",
+    re.IGNORECASE,
+)
+"""Words about what a name is, and not about what this CA does not want to issue for."""
 
 
 class Orders:
@@ -140,8 +148,14 @@ def _lost(url: str, refusal: Refusal) -> Order:
 
 
 def _explained(problem: Problem, name: str) -> Problem:
-    """The same problem; if the name may be refused for what it looks like, with that as the first thing to read."""
-    if problem.type is not ProblemType.CA_REFUSED or not names.looks_crawled(name):
+    """The same problem; if a name is refused, with who can do what about it, by the CA's words. They decide nothing
+    else."""
+    if problem.type is not ProblemType.CA_REFUSED:
         return problem
-    why = "the name looks as if a crawler had followed a wildcard record into itself, and CAs refuse such names"
-    return Problem(problem.type, f"{why}: {problem.detail}", hint=meanings.CRAWLED, actor=Actor.OWNER)
+    if names.looks_crawled(name):
+        why = "the name looks as if a crawler had followed a wildcard record into itself, and CAs refuse such names"
+        cause, hint = f"{why}: {problem.detail}", meanings.CRAWLED
+        return Problem(problem.type, cause, cause=cause, hint=hint, actor=Actor.OWNER)
+    if OF_ANY_CA.search(problem.detail):
+        return Problem(problem.type, problem.detail, cause=problem.cause, hint=meanings.OTHER_NAME, actor=Actor.OWNER)
+    return problem

@@ -11,6 +11,7 @@ from typing import Any
 import urllib3
 
 from issuer.ca import meanings
+from issuer.ca.faults import first_words
 from issuer.ca.meanings import Meaning, Resource
 from issuer.ca.transport import SERVER_ERROR, TOO_MANY_REQUESTS, Refusal, error_type
 from issuer.problem import Problem, ProblemType
@@ -28,7 +29,16 @@ LATER = frozenset({TOO_MANY_REQUESTS, 503})
 """HTTP statuses that mean «not now», and do not judge the request itself."""
 
 
-OF_ANY_REQUEST = frozenset({ProblemType.CA_ACCOUNT, ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED})
+OF_ANY_REQUEST = frozenset(
+    {ProblemType.CA_ACCOUNT, ProblemType.CA_SETTINGS, ProblemType.CA_UNAVAILABLE, ProblemType.RATE_LIMITED}
+)
+FOUND = {
+    ProblemType.RATE_LIMITED: "limits {resource}",
+    ProblemType.CA_REFUSED: "refuses to issue for the name",
+    ProblemType.CA_ACCOUNT: "refuses our account ({resource})",
+    ProblemType.CAA: "may not issue by the CAA records",
+}
+"""What a CA has done, by the Problem's type; of other types, only that it answers with a status."""
 
 
 def from_refusal(refusal: Refusal, now: float, resource: Resource) -> Problem:
@@ -47,7 +57,15 @@ def from_refusal(refusal: Refusal, now: float, resource: Resource) -> Problem:
     retry_at = retry_after(refusal.answer.headers, now)
     if meaning.type is ProblemType.RATE_LIMITED and retry_at is None:
         retry_at = _instant_in(detail, now) or now + DEFAULT_RATE_LIMIT_SECONDS
-    return _problem(meaning, detail, retry_at)
+    return _problem(meaning, detail, retry_at, cause=_cause(meaning, refusal, resource))
+
+
+def _cause(meaning: Meaning, refusal: Refusal, resource: Resource) -> str:
+    """One sentence: which CA, what it has done, and its words."""
+    template = meaning.found or FOUND.get(meaning.type, "answers {resource} with status {status}")
+    found = f"the CA {refusal.ca} {template.format(resource=resource.value, status=refusal.answer.status)}"
+    said = words(refusal.problem) or first_words(refusal.answer.body)
+    return f"{found}: {said}" if said else found
 
 
 def of_account(refusal: Refusal, now: float, *, is_bound: bool = False) -> Problem:
@@ -57,9 +75,15 @@ def of_account(refusal: Refusal, now: float, *, is_bound: bool = False) -> Probl
     is_unclear = problem.is_of_one_order or problem.hint == meanings.ACCOUNT_KEY
     if problem.type in OF_ANY_REQUEST and not is_unclear:
         return problem
-    # CAs have many words for a binding that they do not accept.
-    hint = meanings.BINDING if is_bound else problem.hint if is_unclear else meanings.ACCOUNT
-    return Problem(ProblemType.CA_ACCOUNT, problem.detail, hint=hint)
+    if is_bound:  # CAs have many words for a binding that they do not accept
+        cause = f"the CA {refusal.ca} does not accept eab_key_id and eab_hmac_key of its entry in ISSUER_CAS"
+        cause = f"{cause}: {problem.detail}"
+        return Problem(ProblemType.CA_SETTINGS, problem.detail, cause=cause, hint=meanings.BINDING)
+    cause = f"the CA {refusal.ca} does not accept our account: {problem.detail}"
+    hint = problem.hint if is_unclear else meanings.ACCOUNT
+    if problem.hint != meanings.ACCOUNT_KEY:
+        hint = f"{meanings.ACCOUNT}; {meanings.new_account(refusal.ca)}"
+    return Problem(ProblemType.CA_ACCOUNT, problem.detail, cause=cause, hint=hint)
 
 
 def from_document(document: Any, default: ProblemType) -> Problem:
@@ -95,11 +119,14 @@ def retry_after(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
     return min(max(*times, now + MIN_WAIT_SECONDS), now + MAX_WAIT_SECONDS) if times else None
 
 
-def _problem(meaning: Meaning, detail: str, retry_at: float | None = None, message: str = "") -> Problem:
+def _problem(
+    meaning: Meaning, detail: str, retry_at: float | None = None, *, message: str = "", cause: str = ""
+) -> Problem:
     return Problem(
         meaning.type,
         detail,
         message=message,
+        cause=cause,
         hint=meaning.hint,
         retry_at=retry_at,
         actor=meaning.actor,

@@ -7,6 +7,7 @@ came.
 import json
 from dataclasses import dataclass
 
+from acme import messages
 from josepy.json_util import encode_b64jose
 from josepy.jwa import ES256
 from josepy.jwk import JWK
@@ -30,3 +31,11 @@ def jws(payload: bytes, signer: Signer, *, url: str, nonce: str | None = None) -
     protected, content = (encode_b64jose(part) for part in (json.dumps(header | account).encode(), payload))
     signature = encode_b64jose(ES256.sign(signer.key.key, f"{protected}.{content}".encode()))
     return json.dumps({"protected": protected, "payload": content, "signature": signature}).encode()
+
+
+def binding(key: JWK, key_id: str, hmac_key: str, new_account_url: str) -> dict[str, object]:
+    """The external account binding: it ties a new account to one that the operator has with the CA (RFC 8555
+    §7.3.4)."""
+    directory = messages.Directory({"newAccount": new_account_url})
+    bound = messages.ExternalAccountBinding.from_data(key.public_key(), key_id, hmac_key.rstrip("="), directory)
+    return {"externalAccountBinding": bound}

@@ -9,14 +9,17 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import urllib3
+from urllib3 import PoolManager
 from urllib3.util import Timeout, create_urllib3_context
 
 from issuer.ca import connections, meanings
+from issuer.ca.faults import Site
 from issuer.ca.signing import Signer, jws
 from issuer.metrics import CA_PROBLEMS, CA_REQUESTS, TALLY
 from issuer.problem import Problem, ProblemType
@@ -78,6 +81,11 @@ class Answer:
             return reference
 
     @property
+    def is_redirect(self) -> bool:
+        """Whether it leads to another URL, which no ACME server needs."""
+        return 300 <= self.status < 400  # noqa: PLR2004 - the class of these statuses
+
+    @property
     def location(self) -> str:
         """The absolute URL of its Location header, or an empty string."""
         return self.absolute(self.headers.get("Location", ""))
@@ -91,12 +99,13 @@ class Answer:
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
-    """A CA's answer with a status of 400 or above; `issuer.ca.problems` reads it. account_url: of the account that
-    signed the request, once that is known."""
+    """A CA's answer with a status of 400 or above; `issuer.ca.problems` reads it. ca: its directory URL. account_url:
+    of the account that signed the request, once that is known."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, ca: str = "") -> None:
         super().__init__(answer.status)
         self.answer = answer
+        self.ca = ca
         self.account_url: str | None = None
         try:
             problem = json.loads(answer.body)
@@ -120,33 +129,53 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
 class Transport:
     """A connection to one ACME server; safe to share between threads.
 
-    It sends requests only to the directory's host and to `hosts`: a URL in a CA's answer may name any host.
+    It sends requests only to the directory's host and to `hosts`: a URL in a CA's answer may name any host. The trusted
+    roots are read again once a certificate was not trusted, as the operator may have corrected their file.
+
+    directory_setting: the setting that has the directory URL, for problems.
     """
 
     def __init__(
-        self, directory_url: str, *, hosts: Sequence[str] = (), ca_bundle: str = "", timeout_seconds: float = 10
+        self,
+        directory_url: str,
+        *,
+        hosts: Sequence[str] = (),
+        ca_bundle: str = "",
+        timeout_seconds: float = 10,
+        directory_setting: str = "ISSUER_ACME_DIRECTORY",
     ) -> None:
-        self._directory_url = directory_url
         scheme, own, port = _origin(directory_url)
         self._origins = {(scheme, own, port), *((scheme, host, DEFAULT_PORTS[scheme]) for host in hosts)}
+        self.site = Site(directory_url, directory_setting)
+        self._ca_bundle = ca_bundle
+        self._timeout_seconds = timeout_seconds
+        self._longest_seconds = 3 * timeout_seconds
+        self._pool = self._new_pool()
+        self._reads_roots_again = False
+        self._nonces: deque[str] = deque(maxlen=32)
+
+    def _new_pool(self) -> PoolManager:
+        """Raises OSError if the file of trusted roots cannot be read."""
         context = create_urllib3_context()
-        if ca_bundle:
-            context.load_verify_locations(ca_bundle)
+        if self._ca_bundle:
+            context.load_verify_locations(self._ca_bundle)
         else:
             context.load_default_certs()
-        self._longest_seconds = 3 * timeout_seconds
-        self._pool = connections.pool(
+        return connections.pool(
             ssl_context=context,
-            timeout=Timeout(connect=timeout_seconds, read=timeout_seconds),
+            timeout=Timeout(connect=self._timeout_seconds, read=self._timeout_seconds),
             retries=False,
             maxsize=8,
             headers={"User-Agent": USER_AGENT},
         )
-        self._nonces: deque[str] = deque(maxlen=32)
+
+    def look(self, url: str) -> Answer:
+        """An unsigned GET; its answer, whatever it is. Raises Problem."""
+        return self._request("GET", url)
 
     def get(self, url: str) -> Answer:
-        """An unsigned GET, for the directory and renewal info. Raises Refusal, Problem(ca-unavailable)."""
-        return self._accepted(self._request("GET", url))
+        """An unsigned GET, for renewal info. Raises Refusal, Problem(ca-unavailable)."""
+        return self._accepted(self.look(url))
 
     def post(self, url: str, payload: bytes, signer: Signer, *, new_nonce_url: str) -> Answer:
         """A signed POST, or POST-as-GET with an empty payload (§6.3). Raises Refusal, Problem(ca-unavailable).
@@ -198,6 +227,9 @@ class Transport:
 
     def _request(self, method: str, url: str, body: bytes | None = None) -> Answer:
         self.require_own(url)
+        if self._reads_roots_again:
+            with suppress(OSError):
+                self._pool, self._reads_roots_again = self._new_pool(), False
         headers = {"User-Agent": USER_AGENT} | ({"Content-Type": JOSE} if body is not None else {})
         try:
             response = self._pool.request(
@@ -210,11 +242,13 @@ class Transport:
             finally:
                 response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            TALLY.add(CA_REQUESTS.once(self._directory_url, "none"))
-            raise unusable(f"{type(error).__name__} at {method} {url[:MAX_SHOWN]!a}") from None
+            TALLY.add(CA_REQUESTS.once(self.site.directory_url, "none"))
+            problem = self.site.unreachable(error, f"{method} {url[:MAX_SHOWN]!a}")
+            self._reads_roots_again = problem.type is ProblemType.CA_SETTINGS
+            raise problem from None
         if len(content) > MAX_ANSWER_BYTES:
             raise unusable(f"the CA's answer has more than {MAX_ANSWER_BYTES:,} bytes")
-        TALLY.add(CA_REQUESTS.once(self._directory_url, str(response.status)))
+        TALLY.add(CA_REQUESTS.once(self.site.directory_url, str(response.status)))
         nonce = response.headers.get("Replay-Nonce", "").strip()
         if NONCE.fullmatch(nonce):  # else it is ignored, and a fresh one is fetched (RFC 8555 §6.5.1)
             self._nonces.append(nonce)
@@ -222,14 +256,18 @@ class Transport:
 
     def _accepted(self, answer: Answer) -> Answer:
         """The answer. Raises Refusal, Problem(ca-unavailable) for one that is none of an ACME server."""
-        if 300 <= answer.status < 400:  # noqa: PLR2004 - redirects, which no ACME server needs
+        if answer.is_redirect:
             raise unusable(f"the CA answers with a redirect ({answer.status})")
         if answer.status >= 400:  # noqa: PLR2004 - the first HTTP error status
-            refusal = Refusal(answer)
-            kind = refusal.type if refusal.type in meanings.TYPES else "other" if refusal.type else "none"
-            TALLY.add(CA_PROBLEMS.once(self._directory_url, kind))
-            raise refusal
+            raise self.refusal(answer)
         return answer
+
+    def refusal(self, answer: Answer) -> Refusal:
+        """An answer with an error status, counted."""
+        refusal = Refusal(answer, self.site.directory_url)
+        kind = refusal.type if refusal.type in meanings.TYPES else "other" if refusal.type else "none"
+        TALLY.add(CA_PROBLEMS.once(self.site.directory_url, kind))
+        return refusal
 
     def require_own(self, url: str) -> None:
         """Raise Problem(ca-unavailable) for a URL that points to a host other than the CA's, or is not a URL."""

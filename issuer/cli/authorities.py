@@ -51,8 +51,8 @@ def roll_over(directory: str | None) -> None:
 @click.argument("directory")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(directory: str, *, yes: bool) -> None:
-    """Give up our account at a CA whose encryption key is lost for good, for a new account. DIRECTORY is the CA's
-    directory URL. The CA keeps the former account, and nobody can use it again."""
+    """Make a new account at a CA, in place of one whose encryption key is lost for good, or which the CA has
+    deactivated. DIRECTORY is the CA's directory URL. The CA keeps the former account, and nobody can use it again."""
     services = load_services()
     if not yes:
         click.confirm(plain(f"The key of our account at {directory} will be gone for good. Go on?"), abort=True)
@@ -112,11 +112,14 @@ def _body(ca: authorities.AuthorityView) -> dict[str, Any]:
             "is_rolling_over": account.is_rolling_over,
         },
         "cooldown_until": presenters.instant(ca.cooldown_until) if ca.cooldown_until else None,
+        "problem": presenters.problem_body(ca.problem) if ca.problem else None,
     }
 
 
 def _state(ca: authorities.AuthorityView) -> str:
     states = [f"not asked until {format_time(ca.cooldown_until)}" if ca.cooldown_until else "asked"]
+    if ca.problem:
+        states.append(f"{ca.problem.cause} ({ca.problem.hint})" if ca.problem.hint else ca.problem.cause)
     if ca.account and ca.account.is_rolling_over:
         states.append("a key roll-over was interrupted; 'issuer ca roll-over' completes it")
     return "; ".join(states)

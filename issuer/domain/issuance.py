@@ -159,8 +159,10 @@ class Issuance:
         return replace(retried, ca=None, is_charged=False) if self.order_url is None else retried
 
     def bring_forward(self, now: float) -> Self:
-        """The issuance due now, as what it waits for has come."""
-        return replace(self, pauses=0, next_try_at=now)
+        """The issuance due now, as what it waits for has come. Its last try failed for want of that, and is taken
+        back."""
+        is_counted = self.problem is not None and self.problem.is_counted
+        return replace(self, tries=max(self.tries - is_counted, 0), pauses=0, next_try_at=now)
 
     def failover(self, problem: Problem, now: float) -> Self:
         """The issuance after its CA has failed: due now, with a new order at another CA. Raises ValueError if it is

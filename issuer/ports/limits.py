@@ -5,28 +5,32 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from issuer.ports.store import Quota
+from issuer.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A CA must not be asked before `until`: it has a cooldown, or requests to it are too frequent now."""
+    """A CA must not be asked before `until`: it has a cooldown, or requests to it are too frequent now. problem: what
+    the cooldown was started by, if that is known."""
 
     until: float
     is_cooldown: bool
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
     """The cooldown of a CA until `until`; then one caller may try the CA. since: when the first of its cooldowns in a
-    row started. failed_at: the failure that started this one. is_fixed: the CA has asked for it, or its operator must
-    act, so that it must not end before its time. is_trial: a caller is trying the CA until then. Times are epoch
-    seconds."""
+    row started. failed_at: the failure that started this one. is_fixed: the CA has asked for it, so that it must not
+    end before its time. is_trial: a caller is trying the CA until then. problem: of that failure, if it is known. Times
+    are epoch seconds."""
 
     until: float
     since: float
     failed_at: float
     is_fixed: bool
     is_trial: bool
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,11 @@ class Limits(Protocol):
         until: float | None = None,
         is_repeated: bool = False,
         is_certain: bool = False,
+        problem: Problem | None = None,
     ) -> float | None:
         """Record that the CA has failed. Returns the end of its cooldown, if it has one now. until: the time that the
         CA has asked for, in epoch seconds. is_repeated: the issuance has failed before, so two failures in a row lead
-        to a cooldown. is_certain: one is enough, and the cooldown is longer."""
+        to a cooldown. is_certain: one is enough, and the cooldown is longer. problem: why, for all who are put off."""
 
     def cooldown_until(self, ca: str, *, now: float) -> float | None:
         """The end of its cooldown, in epoch seconds; None if it has none."""
@@ -71,6 +76,9 @@ class Limits(Protocol):
     def record_success(self, ca: str, *, now: float | None = None) -> bool:
         """Record that the CA has answered: its former failures no longer count. True if that ends a cooldown: then the
         names that wait for the CA must be woken. now: None for a resource that no issuance waits for."""
+
+    def begin_return(self, ca: str, *, now: float) -> None:
+        """Let the names that wait for a CA without a cooldown be woken, as after a success."""
 
     def return_of(self, ca: str) -> CaReturn | None:
         """The end of its last cooldown; None once all names that waited are woken, or if it has failed again."""

@@ -181,6 +181,9 @@ class Store(CaAccounts, Identified, Protocol):
     def count_of(self, listing: Listing, value: str, *, since: float = -math.inf, until: float = math.inf) -> int:
         """How many names a listing has for a value, with a score between these."""
 
+    def has_names_of(self, listing: Listing, values: Sequence[str]) -> bool:
+        """Whether a listing has a name for one of these values, by one command."""
+
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         """At most `limit` pairs of notAfter (epoch seconds, up to `until`) and name, the earliest first. after: the
         pair before the first one; None: from the start."""

@@ -2,7 +2,7 @@
 
 Keys, all below `issuer:ca:{hash of the directory URL}:`
   rest                 hash: failures in a row, cooldowns in a row (`rests`), `since` when it has had them, and the
-                       present one: `until`, `failed_at`, `is_fixed`, `is_trial`
+                       present one: `until`, `failed_at`, `is_fixed`, `is_trial`, `problem` (JSON)
   back                 hash that expires: when its last cooldown ended (`at`), and how far those that waited are woken
   pace                 string that expires: how much of the requests per second is spent
   quota:{what}         string that expires: how much of a quota is spent
@@ -10,6 +10,7 @@ Keys, all below `issuer:ca:{hash of the directory URL}:`
   refused:{registered} sorted set: the refused names below one registered domain, by the refusal's end
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
@@ -18,6 +19,7 @@ import redis
 
 from issuer.names import registered_domain
 from issuer.ports import CaReturn, Cooldown, Pause, Quota
+from issuer.problem import Problem
 from issuer.store.connection import redis_errors
 from issuer.store.keys import ca_key, quota_key
 from issuer.store.scripts import run
@@ -53,8 +55,8 @@ class RedisLimits:
             "longest": LONGEST_ASKED_FOR_SECONDS,
             "trial": TRIAL_SECONDS,
         }
-        until, is_cooldown = run(self._redis, "admit", known, args)
-        return Pause(float(until), bool(is_cooldown)) if until else None
+        until, is_cooldown, problem = run(self._redis, "admit", known, args)
+        return Pause(float(until), bool(is_cooldown), _problem(problem)) if until else None
 
     def record_failure(
         self,
@@ -64,6 +66,7 @@ class RedisLimits:
         until: float | None = None,
         is_repeated: bool = False,
         is_certain: bool = False,
+        problem: Problem | None = None,
     ) -> float | None:
         """See `ports.Limits`."""
         args = {
@@ -73,7 +76,8 @@ class RedisLimits:
             "first": FIRST_CERTAIN_COOLDOWN_SECONDS if is_certain else FIRST_COOLDOWN_SECONDS,
             "longest": LONGEST_ASKED_FOR_SECONDS if until or is_certain else LONGEST_COOLDOWN_SECONDS,
             "longest_of_all": LONGEST_ASKED_FOR_SECONDS,
-            "is_fixed": "1" if until or is_certain else "",
+            "is_fixed": "1" if until else "",
+            "problem": json.dumps(problem.as_dict()) if problem else "",
         }
         cooldown_until = run(self._redis, "record_failure", _health(ca), args)
         return float(cooldown_until) if cooldown_until else None
@@ -91,7 +95,8 @@ class RedisLimits:
         if "until" not in held:
             return None
         until, since, failed_at = (float(held.get(name, 0)) for name in ("until", "since", "failed_at"))
-        return Cooldown(until, since, failed_at, is_fixed=bool(held.get("is_fixed")), is_trial="is_trial" in held)
+        is_fixed, problem = bool(held.get("is_fixed")), _problem(held.get("problem"))
+        return Cooldown(until, since, failed_at, is_fixed=is_fixed, is_trial="is_trial" in held, problem=problem)
 
     def end_cooldown(self, ca: str, cooldown: Cooldown, *, now: float) -> bool:
         """See `ports.Limits`."""
@@ -105,6 +110,10 @@ class RedisLimits:
             if not (self._redis.exists(health) if now is not None else self._redis.delete(health)):
                 return False  # as it nearly always is, for one command
         return now is not None and bool(run(self._redis, "record_success", _health(ca), {"now": repr(float(now))}))
+
+    def begin_return(self, ca: str, *, now: float) -> None:
+        """See `ports.Limits`."""
+        run(self._redis, "begin_return", _health(ca), {"now": repr(float(now))})
 
     def return_of(self, ca: str) -> CaReturn | None:
         """See `ports.Limits`."""
@@ -147,6 +156,14 @@ class RedisLimits:
         """See `ports.Limits`."""
         args: dict[str, Any] = {"now": now, "until": until, "name": name, "domain": registered_domain(name)}
         run(self._redis, "record_refusal", _refusals(ca, name), args)
+
+
+def _problem(text: str | None) -> Problem | None:
+    """None if there is none, or if a newer release has written it."""
+    try:
+        return Problem.from_dict(json.loads(text)) if text else None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _named(quota_keys: list[str]) -> dict[str, str]:

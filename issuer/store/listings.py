@@ -33,6 +33,11 @@ class RedisListings(RedisDamage):
         with redis_errors():
             return self._redis.zcount(keys.index_key((listing, value)), since, until)
 
+    def has_names_of(self, listing: Listing, values: Sequence[str]) -> bool:
+        """See `ports.Store`."""
+        with redis_errors():
+            return bool(self._redis.exists(*(keys.index_key((listing, value)) for value in values)))
+
     def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         """See `ports.Store`."""
         return self._by_score(Listing.EXPIRY, until, after, limit)

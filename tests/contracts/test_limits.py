@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from issuer.ports import CaReturn, Cooldown, Pause
+from issuer.problem import Problem, ProblemType
 from issuer.store import RedisLimits
+from issuer.store.keys import ca_key
 from tests.fakes import NOW
 from tests.threads import at_once
 
@@ -236,11 +238,42 @@ def test_n37_a_success_that_ends_a_cooldown_is_a_return(limits: RedisLimits) -> 
     assert limits.return_of(CA) is None
 
 
-@pytest.mark.parametrize("how", [{"until": NOW + 90}, {"is_certain": True}])
-def test_n37_a_cooldown_that_is_asked_for_is_fixed(limits: RedisLimits, how: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("how", "is_fixed"), [({"until": NOW + 90}, True), ({"is_certain": True}, False)])
+def test_n37_a_cooldown_that_is_asked_for_is_fixed(limits: RedisLimits, how: dict[str, Any], *, is_fixed: bool) -> None:
     for _ in range(3):
         limits.record_failure(CA, now=NOW, **how)
-    assert limits.cooldown(CA).is_fixed
+    assert limits.cooldown(CA).is_fixed is is_fixed
+
+
+WRONG = Problem(ProblemType.CA_SETTINGS, "status 404", cause="ISSUER_ACME_DIRECTORY", hint="correct it", retry_at=NOW)
+
+
+def test_what_started_a_cooldown_is_known_until_it_is_over(limits: RedisLimits) -> None:
+    until = limits.record_failure(CA, now=NOW, is_certain=True, problem=WRONG)
+    limits.record_failure(CA, now=NOW + 1, problem=Problem(ProblemType.CA_UNAVAILABLE, "asked before that"))
+    pause = limits.admit(CA, now=NOW + 2, requests_per_second=0)
+    assert (pause.until, pause.problem.as_dict()) == (until, WRONG.as_dict())
+    assert limits.cooldown(CA).problem.as_dict() == WRONG.as_dict()
+    limits.record_success(CA, now=NOW + 3)
+    assert limits.admit(CA, now=NOW + 3, requests_per_second=0) is None
+    for _ in range(3):
+        limits.record_failure(CA, now=NOW + 4)
+    assert limits.admit(CA, now=NOW + 4, requests_per_second=0).problem is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"type": "of-the-future"}'])
+def test_a_cause_of_another_release_is_no_failure(limits: RedisLimits, text: str) -> None:
+    limits.record_failure(CA, now=NOW, is_certain=True, problem=WRONG)
+    limits._redis.hset(ca_key(CA, "rest"), "problem", text)
+    assert (limits.admit(CA, now=NOW, requests_per_second=0).problem, limits.cooldown(CA).problem) == (None, None)
+
+
+def test_those_that_wait_for_a_ca_without_a_cooldown_can_be_woken(limits: RedisLimits) -> None:
+    limits.begin_return(CA, now=NOW)
+    assert limits.return_of(CA) == CaReturn(NOW, "")
+    limits.record_failure(CA, now=NOW, is_certain=True)
+    limits.begin_return(CA, now=NOW + 1)
+    assert limits.return_of(CA) is None
 
 
 def test_n37_a_cooldown_ends_sooner_for_one_caller(limits: RedisLimits) -> None:

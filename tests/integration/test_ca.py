@@ -24,7 +24,7 @@ def test_c03_a_rate_limit_says_until_when(new_ca, wire, clock, headers, seconds)
     ("status", "type_", "expected"),
     [
         (400, "rejectedIdentifier", ProblemType.CA_REFUSED),
-        (403, "userActionRequired", ProblemType.CA_ACCOUNT),
+        (403, "userActionRequired", ProblemType.CA_SETTINGS),
         (500, "serverInternal", ProblemType.CA_UNAVAILABLE),
         (503, "rateLimited", ProblemType.CA_UNAVAILABLE),
         (409, "alreadyReplaced", ProblemType.CA_MISUNDERSTOOD),
@@ -36,6 +36,9 @@ def test_refusals_are_told_apart_by_type(new_ca, wire, status, type_, expected) 
     problem = problem_of(lambda: new_ca().new_order(NAME))
     assert problem.type is expected
     assert "because" in problem.detail
+
+
+BAD_GATEWAY = 502
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,10 @@ def test_an_answer_that_is_not_acme_is_a_temporary_problem(new_ca, wire, answer,
             return ca.authorization(order.authorization_urls[0], NAME)
         return ca.order(order.url) if path == "/my-order/" else ca.new_order(NAME)
 
-    assert problem_of(call).type is ProblemType.CA_UNAVAILABLE
+    problem = problem_of(call)
+    is_setting = path == "/dir" and answer[0] != BAD_GATEWAY and len(answer[2]) < MAX_ANSWER_BYTES
+    assert problem.type is (ProblemType.CA_SETTINGS if is_setting else ProblemType.CA_UNAVAILABLE)
+    assert not problem.is_permanent
 
 
 @pytest.mark.parametrize("path", ["/dir", "/nonce-plz", "/sign-me-up", "/order-plz"])

@@ -113,7 +113,11 @@ def test_c06_never_a_new_account_per_attempt(new_ca, wire, real_store) -> None:
     known = real_store.ca_account(wire.directory_url)
     ca._session.post(known.url, b'{"status": "deactivated"}')
     for _ in range(3):
-        assert problem_of(lambda: ca.new_order(NAME)).type is ProblemType.CA_ACCOUNT
+        problem = problem_of(lambda: ca.new_order(NAME))
+        assert problem.type is ProblemType.CA_ACCOUNT
+        assert problem.cause == f"our account at the CA {wire.directory_url} is deactivated"
+        assert known.url in problem.detail
+        assert f"'issuer ca forget {wire.directory_url}' makes a new account there" in problem.hint
     assert real_store.ca_account(wire.directory_url).key == known.key
 
 
@@ -132,7 +136,7 @@ def test_c06_unauthorized_for_another_reason_leaves_the_account_alone(new_ca, wi
     [
         (refusing(429, "rateLimited"), ProblemType.RATE_LIMITED),
         (refusing(403, "unauthorized"), ProblemType.CA_ACCOUNT),
-        (refusing(400, "externalAccountRequired"), ProblemType.CA_ACCOUNT),
+        (refusing(400, "externalAccountRequired"), ProblemType.CA_SETTINGS),
         (refusing(400, "malformed"), ProblemType.CA_ACCOUNT),
         (cut, ProblemType.CA_UNAVAILABLE),
     ],
@@ -180,7 +184,7 @@ def test_c06_unauthorized_does_not_mean_deactivated_if_there_was_no_account(new_
 def test_c15_new_terms_are_the_operators_and_no_domains_failure(new_ca, wire: Wire, answer, path: str) -> None:
     wire.add(Fault(path, before=answer))
     problem = problem_of(lambda: new_ca().new_order(NAME))
-    assert (problem.type, problem.is_counted, problem.is_permanent) == (ProblemType.CA_ACCOUNT, False, False)
+    assert (problem.type, problem.is_counted, problem.is_permanent) == (ProblemType.CA_SETTINGS, False, False)
     assert problem.detail == "the terms have changed (userActionRequired); https://ca.example/terms/2"
     assert "operator" in problem.hint
     assert wire.count(path) == 1, "asked once"

@@ -55,7 +55,8 @@ def test_the_right_key_binds_the_account_once(new_ca, wire: Wire, pebble: Pebble
 
 def test_without_one_the_problem_names_the_settings(new_ca, wire: Wire) -> None:
     problem = problem_of(lambda: new_ca().new_order(NAME))
-    assert problem.type is ProblemType.CA_ACCOUNT
+    assert problem.type is ProblemType.CA_SETTINGS
+    assert wire.directory_url in problem.cause
     assert "externalAccountRequired" in problem.detail
     assert all(word in problem.hint for word in ("operator", "eab_key_id", "eab_hmac_key", "ISSUER_CAS"))
     assert "externalAccountBinding" not in next(payloads(wire, "/sign-me-up"))
@@ -77,7 +78,7 @@ def test_a_wrong_one_is_the_operators_and_our_key_stays(
     with capture_logs() as logs:
         for _ in range(3):
             problem = problem_of(lambda: new_ca(policy).new_order(NAME))
-            assert (problem.type, problem.is_counted) == (ProblemType.CA_ACCOUNT, False)
+            assert (problem.type, problem.is_counted) == (ProblemType.CA_SETTINGS, False)
             assert words in problem.detail
             assert "eab_hmac_key" in problem.hint
             keys.add(real_store.ca_account(wire.directory_url).key)
@@ -92,7 +93,7 @@ def test_a_wrong_one_is_the_operators_and_our_key_stays(
 def test_whatever_a_ca_calls_it_the_settings_are_named(new_ca, wire: Wire, type_: str) -> None:
     wire.add(Fault("/sign-me-up", before=refusing(403, type_, "no such binding")))
     problem = problem_of(lambda: new_ca(bound()).new_order(NAME))
-    assert (problem.type, problem.detail) == (ProblemType.CA_ACCOUNT, f"no such binding ({type_})")
+    assert (problem.type, problem.detail) == (ProblemType.CA_SETTINGS, f"no such binding ({type_})")
     assert "eab_key_id" in problem.hint
 
 
@@ -104,7 +105,7 @@ def test_c06_a_wrong_binding_does_not_cost_the_key_of_an_account_that_the_ca_has
     real_store.keep_ca_account(wire.directory_url, forgotten, instead_of=None)
     for _ in range(2):
         problem = problem_of(lambda: new_ca(bound(key=WRONG)).new_order(NAME))
-        assert (problem.type, "eab_hmac_key" in problem.hint) == (ProblemType.CA_ACCOUNT, True)
+        assert (problem.type, "eab_hmac_key" in problem.hint) == (ProblemType.CA_SETTINGS, True)
         assert real_store.ca_account(wire.directory_url) == forgotten
     assert new_ca(bound()).new_order(NAME).url
     assert real_store.ca_account(wire.directory_url).key == key

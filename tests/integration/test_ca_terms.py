@@ -18,9 +18,9 @@ def without_terms(answer: Answer) -> Answer:
 def test_a_new_account_waits_for_the_operators_consent(new_ca, wire: Wire, real_store: RedisStore) -> None:
     for call in (new_ca(terms_agreed=False).account_url, lambda: new_ca(terms_agreed=False).new_order(NAME)):
         problem = problem_of(call)
-        assert (problem.type, problem.actor, problem.is_permanent) == (ProblemType.CA_ACCOUNT, Actor.PLATFORM, False)
-        assert problem.detail == (
-            f"{wire.directory_url} requires consent to its terms of service before it creates an account: "
+        assert (problem.type, problem.actor, problem.is_permanent) == (ProblemType.CA_SETTINGS, Actor.PLATFORM, False)
+        assert problem.cause == (
+            f"the CA {wire.directory_url} requires consent to its terms of service for a new account: "
             "data:text/plain,Do%20what%20thou%20wilt"
         )
         assert problem.hint.endswith("set ISSUER_ACME_TERMS_AGREED=true")

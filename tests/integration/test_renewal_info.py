@@ -149,7 +149,7 @@ def test_whatever_is_wrong_with_replaces_the_order_is_asked_for_once_more_withou
         ((502, "alreadyReplaced"), ProblemType.CA_UNAVAILABLE),
         ((400, "rejectedIdentifier"), ProblemType.CA_REFUSED),
         ((403, "caa"), ProblemType.CAA),
-        ((403, "userActionRequired"), ProblemType.CA_ACCOUNT),
+        ((403, "userActionRequired"), ProblemType.CA_SETTINGS),
         ((400, "serverInternal"), ProblemType.CA_UNAVAILABLE),
     ],
 )

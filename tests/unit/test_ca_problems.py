@@ -30,8 +30,9 @@ def document_of(type_: str, detail: str = "as the CA has it", **more: object) ->
     return {"type": f"{URN}{type_}", "detail": detail, **more}
 
 
-ACCOUNT, ODD, LOST, DEFAULT = "ca-account", "ca-misunderstood", "order-lost", ""
+ACCOUNT, SETTINGS, ODD, LOST, DEFAULT = "ca-account", "ca-settings", "ca-misunderstood", "order-lost", ""
 OURS = (LOST, ACCOUNT, ACCOUNT, ACCOUNT)
+OF_A_SETTING = (LOST, SETTINGS, SETTINGS, SETTINGS)
 NOT_ACCEPTED = (LOST, ODD, ODD, ODD)
 OF_A_VALIDATION = ("validation-failed", ODD, ODD, ODD)
 OF_THE_NAME = ("ca-refused", "ca-refused", "ca-refused", ODD)
@@ -50,9 +51,9 @@ MEANT = {
     "conflict": (LOST, "ca-slow", "ca-slow", "ca-slow"),
     "connection": OF_A_VALIDATION,
     "dns": ("validation-failed", "dns-unknown", "dns-unknown", ODD),
-    "externalAccountRequired": OURS,
+    "externalAccountRequired": OF_A_SETTING,
     "incorrectResponse": OF_A_VALIDATION,
-    "invalidContact": OURS,
+    "invalidContact": OF_A_SETTING,
     "invalidProfile": NOT_ACCEPTED,
     "malformed": (DEFAULT, ODD, ODD, ODD),
     "orderNotReady": (LOST, "ca-slow", "ca-slow", "ca-slow"),
@@ -61,9 +62,9 @@ MEANT = {
     "serverInternal": (LOST, "ca-unavailable", "ca-unavailable", "ca-unavailable"),
     "tls": OF_A_VALIDATION,
     "unauthorized": ("validation-failed", ACCOUNT, ACCOUNT, ACCOUNT),
-    "unsupportedContact": OURS,
+    "unsupportedContact": OF_A_SETTING,
     "unsupportedIdentifier": OF_THE_NAME,
-    "userActionRequired": OURS,
+    "userActionRequired": OF_A_SETTING,
 }
 """What a type means as an error of a challenge or an order, as an answer to a new order, to finalize, to anything else.
 DEFAULT: what failed decides."""
@@ -231,8 +232,9 @@ def test_every_problem_that_needs_action_has_a_hint(type_: str, meant: tuple[str
     if problem.actor is Actor.OWNER:
         assert "operator" not in problem.hint
         assert problem.hint
-    if problem.type in {ProblemType.CA_ACCOUNT, ProblemType.CA_REFUSED}:
+    if problem.type in {ProblemType.CA_ACCOUNT, ProblemType.CA_REFUSED, ProblemType.CA_SETTINGS}:
         assert "the operator" in problem.hint
+    assert "ISSUER_" in problem.hint or problem.type is not ProblemType.CA_SETTINGS
 
 
 def test_c15_new_terms_say_where_they_are() -> None:
@@ -253,8 +255,12 @@ def test_an_error_of_our_account_is_not_the_domains(type_: str, *, is_bound: boo
     answer = Answer(403, HTTPHeaderDict(), json.dumps(document_of(type_) if type_ else {}).encode())
     problem = of_account(Refusal(answer), NOW, is_bound=is_bound)
     meant = MEANT.get(type_, NOT_ACCEPTED)[3] if type_ else "ca-unavailable"
-    of_any_request = {"ca-unavailable", "rate-limited"}
-    assert problem.type.value == (meant if meant in of_any_request else "ca-account")
+    of_any_request = {"ca-unavailable", "rate-limited", "ca-settings"}
+    is_unclear = type_ in {"unauthorized", "badPublicKey", "badSignatureAlgorithm"}
+    is_of_binding = is_bound and (meant != "ca-account" or is_unclear)
+    assert problem.type.value == (
+        meant if meant in of_any_request else "ca-settings" if is_of_binding else "ca-account"
+    )
     assert not problem.is_of_one_order
     if meant not in of_any_request | {"ca-account"} or type_ in {"unauthorized", "badPublicKey"}:
         assert ("eab_key_id" in problem.hint) is is_bound

@@ -22,8 +22,8 @@ A_WHILE = 150
 REFUSALS = {"caa", "ca-refused", "bad-certificate"}
 LEADS_ON = {
     Step.ORDER: REFUSALS
-    | {"ca-account", "ca-rests", "over-budget", "ca-unavailable", "ca-misunderstood", "rate-limited"},
-    Step.CHALLENGE: REFUSALS | {"ca-account", "ca-rests", "over-budget"},
+    | {"ca-account", "ca-settings", "ca-rests", "over-budget", "ca-unavailable", "ca-misunderstood", "rate-limited"},
+    Step.CHALLENGE: REFUSALS | {"ca-account", "ca-settings", "ca-rests", "over-budget"},
     Step.FINALIZE: REFUSALS,
     Step.INSTALL: REFUSALS,
 }
@@ -218,11 +218,11 @@ def test_a_domain_whose_ca_is_not_among_ours_waits_for_the_operator(services: Se
     fleet = chosen_for(services, ca="https://c.example/directory")
     fleet.run(12 * HOUR)
     waiting = fleet.record().issuance
-    assert (waiting.tries, waiting.problem.type, waiting.is_open) == (0, ProblemType.CA_ACCOUNT, True)
+    assert (waiting.tries, waiting.problem.type, waiting.is_open) == (0, ProblemType.CA_SETTINGS, True)
     assert "https://c.example/directory is not one of the CAs" in waiting.problem.detail
     assert [ca.calls for ca in services.cas] == [[], []]
     services.cas[1].directory_url = "https://c.example/directory"
-    fleet.run(HOUR / 3)
+    fleet.beat(20)
     assert fleet.word() is Status.ACTIVE
 
 
@@ -257,7 +257,8 @@ def test_the_timeline_says_which_ca_was_asked_and_why_another(fleet: SimulatedFl
     fleet.issued(NAME)
     sentences = [event.text for event in fleet.record().timeline]
     first, second = (ca.directory_url for ca in services.cas)
-    refused = f"{first} failed, so the next CA is asked: the CA refuses to issue for the domain: high risk"
+    refused = f"{first} failed, so the next CA is asked: the CA refuses to issue for the domain: "
+    refused += f"the CA {first} refuses to issue for the name: high risk"
     assert [text for text in sentences if "the CA is" in text or "failed" in text] == [
         f"the CA is {first}",
         refused,

@@ -42,7 +42,8 @@ def test_the_table_covers_every_type_and_no_other() -> None:
     assert set(TABLE) == set(ProblemType)
 
 
-PASSES = {"bad-certificate", "busy", "ca-account", "ca-rests", "foreign-store", "over-budget", "paced", "undecryptable"}
+PASSES = {"bad-certificate", "busy", "ca-account", "ca-rests", "ca-settings", "foreign-store", "over-budget", "paced"}
+PASSES |= {"undecryptable"}
 FIRST_RETRY = {"bad-certificate": 600, "caa": 600, "busy": 1, "paced": 1, "ca-rests": 10}
 
 
@@ -65,6 +66,7 @@ def test_what_follows_from_each_type(type_: ProblemType) -> None:
         ("caa", "owner"),
         ("plan", "platform"),
         ("ca-account", "platform"),
+        ("ca-settings", "platform"),
         ("bad-certificate", "platform"),
         ("ca-refused", "platform"),
         ("undecryptable", "platform"),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from issuer.authorities import health, recovery
 from issuer.authorities.recovery import wake_waiting, watch_cas
@@ -123,17 +124,87 @@ def test_n37_a_time_that_the_ca_asks_for_is_waited_for(fleet: SimulatedFleet, re
     assert fleet.words() == {Status.ACTIVE: 10}
 
 
-def test_n37_an_account_that_is_refused_is_not_tried_before_its_time_and_then_all_go_on(fleet: SimulatedFleet) -> None:
+OURS = {
+    "account": Problem(ProblemType.CA_ACCOUNT, "deactivated", cause="the account is deactivated", hint="make another"),
+    "settings": Problem(ProblemType.CA_SETTINGS, "no binding", cause="the CA wants a binding", hint="set eab_key_id"),
+}
+
+
+@pytest.mark.parametrize("fault", OURS)
+@pytest.mark.parametrize("seconds", [1, 10 * MINUTE, 2 * HOUR])
+def test_once_the_operator_has_mended_it_all_go_on_within_a_minute(
+    fleet: SimulatedFleet, fault: str, seconds: float
+) -> None:
     ca = ca_of(fleet)
-    ca.before = fails(Problem(ProblemType.CA_ACCOUNT, "no binding"), "new_order")
-    asked_for(fleet, *below("customer.example", 10))
-    fleet.beat(1)
-    ca.before = succeeds
+    ca.before = fails(OURS[fault], "new_order")
+    names = asked_for(fleet, *below("customer.example", 10))
     calls = called_from_now_on(ca)
-    began = fleet.clock()
-    fleet.beat(11 * MINUTE)
-    assert min(calls) >= began + 9 * MINUTE
+    fleet.beat(seconds, every=10 if seconds < HOUR else 60)
+    assert len(calls) <= 2 + seconds / recovery.SHORTEST_TRIAL_PAUSE
+    for name in names:
+        problem = fleet.record(name).issuance.problem
+        assert (problem.type, problem.cause, problem.hint) == (
+            OURS[fault].type,
+            OURS[fault].cause,
+            OURS[fault].hint,
+        )
+    ca.before = succeeds
+    fleet.beat(MINUTE)
     assert fleet.words() == {Status.ACTIVE: 10}
+    assert max(fleet.record(name).issuance.tries for name in names) == 0
+
+
+@pytest.mark.parametrize("fault", OURS.values(), ids=OURS)
+def test_a_ca_that_needs_its_operator_is_one_error_line(fleet: SimulatedFleet, fault: Problem) -> None:
+    ca_of(fleet).before = fails(fault, "new_order")
+    with capture_logs() as logs:
+        asked_for(fleet, *below("customer.example", 10))
+        fleet.beat(5 * MINUTE)
+        ca_of(fleet).before = succeeds
+        fleet.beat(MINUTE)
+    (began,) = [line for line in logs if line["event"] == "a CA cannot be used"]
+    assert (began["log_level"], began["problem"]) == ("error", fault.type.value)
+    assert fault.cause in began["reason"]
+    assert [line["event"] for line in logs].count("the CA is available again") == 1
+
+
+def test_a_mended_ca_is_tried_at_once_if_its_operator_says_so(fleet: SimulatedFleet) -> None:
+    ca_of(fleet).before = fails(OURS["account"], "new_order")
+    asked_for(fleet, *below("customer.example", 3))
+    fleet.work()
+    ca_of(fleet).before = succeeds
+    recovery.try_soon(fleet.services, ca_of(fleet))
+    fleet.beat(1)
+    assert fleet.words() == {Status.ACTIVE: 3}
+
+
+@pytest.mark.parametrize("fault", [AWAY, *OURS.values()], ids=["away", *OURS])
+def test_names_go_on_at_another_ca_that_the_operator_has_set(fault: Problem) -> None:
+    services = fake_services(hosts=(A, B))
+    first, second = services.cas
+    fleet = SimulatedFleet(replace(services, cas=(first,)))
+    first.before = fails(fault)
+    names = asked_for(fleet, *below("customer.example", 10))
+    fleet.beat(10 * MINUTE)
+    for name in names[:3]:  # as of names that wait by the backoff of their own tries
+        waiting = replace(fleet.record(name).issuance, problem=fault, tries=5, next_try_at=fleet.clock() + HOUR)
+        failed = fleet.record(name).with_issuance(waiting)
+        facts = {"ca": first.directory_url}
+        failed = failed.with_event(fleet.clock(), recovery.EventType.ISSUANCE_RETRY_PLANNED, facts)
+        write(services.store, failed, now=fleet.clock())
+    fleet.services = replace(services, cas=(second,))
+    fleet.beat(MINUTE)
+    assert fleet.words() == {Status.ACTIVE: 10}
+    assert len(second.certificates) == 10
+
+
+def test_a_name_that_its_ca_refuses_is_not_woken_again_and_again(fleet: SimulatedFleet) -> None:
+    refused = Problem(ProblemType.CA_ACCOUNT, "not for this name", is_of_one_order=True)
+    ca_of(fleet).before = fails(refused, "new_order")
+    asked_for(fleet, "refused.example")
+    calls = called_from_now_on(ca_of(fleet))
+    fleet.beat(5 * MINUTE)
+    assert len(calls) <= 4
 
 
 def test_n37_each_ca_wakes_those_that_may_use_it() -> None:
@@ -270,11 +341,22 @@ def test_n37_whoever_waits_for_something_else_is_not_woken(fleet: SimulatedFleet
     assert wake_waiting(fleet.services) == len(others)
 
 
-def test_n37_a_name_that_keeps_failing_is_not_woken_for_ever(fleet: SimulatedFleet) -> None:
+def test_n37_a_name_that_has_often_failed_is_woken_and_a_ca_that_comes_and_goes_uses_up_no_tries(
+    fleet: SimulatedFleet,
+) -> None:
     record, *others = parked(fleet, 3)
-    tired = replace(record.issuance, tries=3, problem=AWAY)
+    tired = replace(record.issuance, tries=8, problem=AWAY, next_try_at=fleet.clock() + HOUR)
     write(fleet.services.store, record.with_issuance(tired), now=fleet.clock())
-    assert wake_waiting(fleet.services) == len(others)
+    for _ in range(5):
+        assert wake_waiting(fleet.services) >= 1
+        assert fleet.record(record.domain.name).issuance.tries == 7
+        again = fleet.record(record.domain.name).issuance.retry(AWAY, fleet.clock() + HOUR)
+        write(fleet.services.store, fleet.record(record.domain.name).with_issuance(again), now=fleet.clock())
+        fleet.clock.forward(1)
+        for _ in range(3):
+            fleet.services.limits.record_failure(ca_of(fleet).directory_url, now=fleet.clock())
+        health.record_success(fleet.services, ca_of(fleet))
+    assert len(others) == 2
 
 
 def test_n37_the_waking_stops_if_the_ca_fails_again(fleet: SimulatedFleet) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from issuer import tasks
+from issuer.authorities import recovery
 from issuer.domain import CHAIN, Reason, Step
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -62,8 +63,15 @@ def test_n04_a_ca_that_will_not_finish_the_order_is_left_at_any_step(services: S
 
 @pytest.mark.parametrize(("is_of_one_order", "asked"), [(True, [A, B, A]), (False, [A, B, B])])
 def test_n04_what_is_about_one_order_stops_no_other(
-    services: Services, fleet: SimulatedFleet, asked: list[str], *, is_of_one_order: bool
+    services: Services,
+    fleet: SimulatedFleet,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: list[str],
+    *,
+    is_of_one_order: bool,
 ) -> None:
+    monkeypatch.setattr(recovery, "SHORTEST_TRIAL_PAUSE", 10 * A_WHILE)  # none ends the cooldown meanwhile
+    monkeypatch.setattr(recovery, "LONGEST_TRIAL_PAUSE", 10 * A_WHILE)
     seen: list[str] = []
     for ca in services.cas:
         ca.before = lambda method, host=ca.identities[0]: seen.append(host) if method == "new_order" else None

@@ -1,6 +1,6 @@
 -- Count a failure of a CA. Returns the end of its cooldown, '' if it has none.
 -- args: now, asked_for ('' or an end), failures (that lead to a cooldown), first, longest (seconds of these cooldowns),
--- longest_of_all, is_fixed ('1': it must not end before its time)
+-- longest_of_all, is_fixed ('1': it must not end before its time), problem (JSON or '')
 local now, longest = tonumber(arg.now), tonumber(arg.longest_of_all)
 local held = redis.call('HMGET', key.health, 'until', 'is_trial', 'rests')
 local cooldown_until, cooldowns = tonumber(held[1] or 0), tonumber(held[3] or 0)
@@ -16,7 +16,7 @@ local asked_for = tonumber(arg.asked_for ~= '' and arg.asked_for or now) - now
 local seconds = math.min(math.max(arg.first * 2 ^ math.min(cooldowns, 20), asked_for), tonumber(arg.longest))
 cooldown_until = string.format('%.3f', now + seconds)
 redis.call('HSET', key.health, 'until', cooldown_until, 'rests', cooldowns + 1, 'failed_at', arg.now)
-redis.call('HSET', key.health, 'is_fixed', arg.is_fixed)
+redis.call('HSET', key.health, 'is_fixed', arg.is_fixed, 'problem', arg.problem)
 redis.call('HSETNX', key.health, 'since', arg.now)
 redis.call('HDEL', key.health, 'is_trial')
 redis.call('DEL', key.back) -- whoever waits goes on waiting

@@ -192,7 +192,7 @@ def test_c15_changed_terms_are_the_operators_business(services: Services, ca: Sc
     ca.terms_changed = True
     opened(services, NAME)
     record = lived(services, DAY)
-    assert record.issuance.problem.type is ProblemType.CA_ACCOUNT
+    assert record.issuance.problem.type is ProblemType.CA_SETTINGS
     assert "operator" in shown(services)["error"]
     assert ca.count("/newOrder") <= 30
     ca.terms_changed = False
@@ -211,7 +211,8 @@ def test_c15_the_operator_reads_where_to_agree_and_no_other_domain_asks(
     assert len([line for line in logs if line["log_level"] == "error"]) == 1
     other = published(dns, "other.customer.example")
     record = run_to_end(services, opened(services, other))
-    assert record.issuance.problem.type is ProblemType.CA_RESTS
+    assert record.issuance.problem.type is ProblemType.CA_SETTINGS
+    assert f"{ca.origin}/terms/agree" in str(record.issuance.problem)
     assert ca.count("/newOrder") == 1
 
 

@@ -69,7 +69,7 @@ def test_n04_who_may_order_is_the_operators_and_the_next_ca_is_asked(
     assert record.domain.certificate.ca == second.directory_url
     assert record.issuance.tries == 0
     refused = next(event for event in record.timeline if event.type == "ca.refused")
-    assert refused.code in {"ca-account", "ca-misunderstood"}
+    assert refused.code in {"ca-account", "ca-settings", "ca-misunderstood"}
     assert WORDS in refused.text
     assert "CNAME" not in refused.text
     assert ca.certificates.log == []
