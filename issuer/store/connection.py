@@ -20,6 +20,24 @@ FOREIGN = "FOREIGN the store"
 """The error of our scripts for a store that has another identity."""
 
 ERROR_WORD = re.compile(r"[A-Z]{2,20}\b")
+ADDRESS = re.compile(r" (?:connecting to|reading from|writing to|to) (\S+:\d+)")
+"""In redis-py's words for a connection that failed."""
+STATES = {
+    "READONLY": "is read-only",
+    "MISCONF": "cannot write its files, and so refuses writes",
+    "OOM": "is full, and so refuses writes",
+    "NOREPLICAS": "has too few replicas, and so refuses writes",
+    "LOADING": "is still loading its data",
+    "BUSY": "is busy with a script",
+    "NOAUTH": "requires a password",
+    "WRONGPASS": "does not accept the password",
+    "TimeoutError": "does not answer in time",
+    "ConnectionError": "cannot be reached",
+    "InvalidResponse": "does not answer as Redis does",
+}
+"""What an error says of a server, by its word."""
+SETTINGS = {"records": "ISSUER_REDIS_URL", "messages": "ISSUER_BROKER_URL"}
+"""The setting of each server, by its role."""
 
 
 def connect(url: str) -> redis.Redis:
@@ -44,25 +62,29 @@ def connect(url: str) -> redis.Redis:
 
 
 @contextmanager
-def redis_errors(name: str = "") -> Iterator[None]:
+def redis_errors(name: str = "", *, role: str = "records") -> Iterator[None]:
     """Turn every error of Redis (unavailable, silent, full, read-only, loading) into one Problem, which never contains
-    what was sent. name: of the domain whose record is read. Raises Problem(store-unavailable, damaged-record,
-    foreign-store)."""
+    what was sent. name: of the domain whose record is read. role: of the server. Raises Problem(store-unavailable,
+    damaged-record, foreign-store)."""
     try:
         yield
     except redis.ResponseError as error:
         if FOREIGN in str(error):
             raise Problem(ProblemType.FOREIGN_STORE) from None
         if WRONG_TYPE not in str(error):
-            raise _unavailable(error) from None
+            raise _unavailable(error, role) from None
         detail = f"{name or 'a record'}: its key in Redis has the wrong type"
         raise Problem(ProblemType.DAMAGED_RECORD, detail) from None
     except (redis.RedisError, OSError) as error:
-        raise _unavailable(error) from None
+        raise _unavailable(error, role) from None
 
 
-def _unavailable(error: Exception) -> Problem:
-    return Problem(ProblemType.STORE_UNAVAILABLE, f"{_word(error)} from Redis", hint="try again in a moment")
+def _unavailable(error: Exception, role: str) -> Problem:
+    word, address = _word(error), ADDRESS.search(str(error)) if isinstance(error, redis.ConnectionError) else None
+    where = f"the Redis of the {role}{f' at {address[1]}' if address else ''}"
+    hint = f"try again in a moment; if this lasts, the operator must see to the Redis of {SETTINGS[role]}"
+    cause = f"{where} {STATES.get(word, 'is unavailable')}"
+    return Problem(ProblemType.STORE_UNAVAILABLE, f"{word} from Redis", cause=cause, hint=hint)
 
 
 def _word(error: Exception) -> str:

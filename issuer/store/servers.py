@@ -36,8 +36,10 @@ class RedisServers:
     def require_writable(self, role: str = "") -> None:
         """See `ports.Servers`. The command costs as little as PING and leaves nothing behind, but a server that is
         full, read-only, or cannot write its files refuses it."""
-        for client in [self._clients[role]] if role else self._clients.values():
-            with redis_errors():
+        for each, client in self._clients.items():
+            if role and each != role:
+                continue
+            with redis_errors(role=each):
                 client.setrange(keys.PROBE, 0, "")
 
     def durability(self) -> list[Durability]:

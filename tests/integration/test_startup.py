@@ -233,5 +233,8 @@ def test_n39_readyz_is_503_while_redis_refuses_writes(
             apply(mend)
         assert (answer.status_code, answer.json["code"]) == (503, "store-unavailable")
         assert answer.json["detail"] == f"{word} from Redis"
+        assert answer.json["cause"].startswith(f"the Redis of the {which} ")
+        setting = {"records": "ISSUER_REDIS_URL", "messages": "ISSUER_BROKER_URL"}[which]
+        assert answer.json["hint"].endswith(f"must see to the Redis of {setting}")
         assert client.call("GET", "/readyz").status_code == 200
         assert "issuer:probe" not in {*records.admin.keys(), *messages.admin.keys()}

@@ -53,14 +53,12 @@ def _down(fleet: Fleet) -> str:
 
 
 def _never_done(fleet: Fleet) -> str:
-    fleet.ca.looks_until_valid = 10**9
+    fleet.ca.keep_processing()
     return fleet.requested()
 
 
 def _done(fleet: Fleet) -> None:
-    fleet.ca.looks_until_valid = 0
-    for order in fleet.ca.orders.made.values():
-        order.until_valid = 0
+    fleet.ca.finish()
 
 
 def _another_key(fleet: Fleet) -> str:

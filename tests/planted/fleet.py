@@ -165,9 +165,11 @@ class Fleet:
     def await_problem(self, name: str) -> None:
         self._await(lambda: self.status(name).get("code"), f"a problem of {name}")
 
-    def await_validation(self, name: str) -> None:
-        """Wait until the CA has been told to validate it."""
-        self._await(lambda: (held := self.services.store.load(name)) and held.issuance.is_answered, f"{name} answered")
+    def await_order(self, name: str) -> None:
+        """Wait until the CA has the CSR, and is at work."""
+        self._await(
+            lambda: any(order.names == [name] and order.is_finalized for order in self.ca.orders.made.values()), name
+        )
 
     def await_consumer(self, name: str) -> None:
         """Wait until a process takes messages: until then it may look at what is stored."""

@@ -105,15 +105,15 @@ def _redis_down(fleet: Fleet) -> str:
 
 
 def _held_attempt(fleet: Fleet) -> str:
-    fleet.ca.may_validate.clear()
+    fleet.ca.keep_processing()
     name = fleet.requested()
-    fleet.await_validation(name)
+    fleet.await_order(name)
     return name
 
 
 def _redis_back(fleet: Fleet) -> None:
     fleet.sandbox.redis(port=fleet.port_of(fleet.redis_url))
-    fleet.ca.may_validate.set()
+    fleet.ca.finish()
 
 
 def _read_only(fleet: Fleet) -> str:
@@ -126,7 +126,7 @@ def _read_only(fleet: Fleet) -> str:
 def _writable(fleet: Fleet) -> None:
     with fleet.admin() as admin:
         admin.replicaof("no", "one")
-    fleet.ca.may_validate.set()
+    fleet.ca.finish()
 
 
 FAULTS = (
@@ -287,8 +287,8 @@ FAULTS = (
         kind=Kind.UNAVAILABLE,
         http=503,
         code="store-unavailable",
-        says=("read.only",),
-        doctor="read.only",
+        says=("read.only", "ISSUER_REDIS_URL"),
+        doctor="read.only|READONLY|replica",
         degraded="503",
         error_line="read.only",
     ),

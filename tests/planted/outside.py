@@ -80,6 +80,16 @@ class PlantedCa(ScriptedCa):
             return 200, {"Content-Type": "text/html"}, PAGE
         return super().answer(request)
 
+    def keep_processing(self) -> None:
+        """Every order is in process from now on."""
+        self.looks_until_valid = 10**9
+
+    def finish(self) -> None:
+        """The orders that are in process become valid."""
+        self.looks_until_valid = 0
+        for order in self.orders.made.values():
+            order.until_valid = 0
+
     def go_down(self) -> None:
         """Connections are refused from now on, and those that are open are cut."""
         self.add(Fault("/", FOR_GOOD, before=cut))

@@ -157,12 +157,14 @@ def _require_answer(fleet: Fleet, fault: Fault, name: str, told: Told) -> None:
         body = fleet.status(name)
         _require(body.get("last_refusal", {}).get("code") == told.body["code"], f"no last_refusal in {body}")
         return
-    status, told.body, headers = fleet.call("GET", f"/v2/x509/{name}/status")
-    _require(status == fault.http, f"GET answers {status}")
     if fault.kind is Kind.UNAVAILABLE:
+        status, told.body, headers = fleet.call("POST", "/v2/x509/another.example")
+        _require(status == fault.http, f"POST answers {status}")
         _require(int(headers.get("Retry-After", 0)) > 0, "no Retry-After")
-    else:
-        _require(told.body["status"] in fault.words, f"the status is {told.body['status']}")
+        return
+    status, told.body, _ = fleet.call("GET", f"/v2/x509/{name}/status")
+    _require(status == fault.http, f"GET answers {status}")
+    _require(told.body["status"] in fault.words, f"the status is {told.body['status']}")
 
 
 def _require_actor(fault: Fault, actor: object) -> None:
