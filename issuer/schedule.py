@@ -21,7 +21,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.schedules import schedule
 
 from issuer import renewal
-from issuer.actions import withdraw
+from issuer.actions import doctor, withdraw
 from issuer.authorities import recovery, revocation
 from issuer.domain import Due, Record
 from issuer.edge import confirm
@@ -149,6 +149,7 @@ SCANS = (
     Scan("confirm_served", confirm_served, is_slow=True),
     Scan("revoke_due", revoke_due, is_slow=True),
     Scan("forget_withdrawn", forget_withdrawn),
+    Scan("doctor", doctor.watch, is_slow=True),
 )
 
 

@@ -10,9 +10,11 @@ from issuer.config import Settings
 from issuer.dns import DnsResolver
 from issuer.domain import Record
 from issuer.edge.handshake import TlsHandshake
+from issuer.fleet.channels import channels
 from issuer.keys import Vault
 from issuer.ports import CaLimits, CaPolicy, Clock, Services, TaskQueue
 from issuer.store import (
+    RedisAlarms,
     RedisCounters,
     RedisFaults,
     RedisFeed,
@@ -54,6 +56,8 @@ def build_services(settings: Settings, clock: Clock = time.time, queue: TaskQueu
         counters=RedisCounters(client),
         board=RedisFleetBoard(client, messages),
         faults=RedisFaults(client),
+        alarms=RedisAlarms(client),
+        alarm_channels=channels(settings),
         cas=tuple(_authority(number, settings, store, vault, clock) for number in range(len(settings.authorities))),
         resolver=DnsResolver(
             settings.cname_targets,

@@ -4,7 +4,7 @@ from functools import cache
 
 from celery import Celery
 
-from issuer.actions.startup import know_store
+from issuer.actions.startup import know_store, warn_of_unknown_settings
 from issuer.actions.stored_keys import refuse_wrong_keys
 from issuer.celery_app import create_celery
 from issuer.config import load_settings
@@ -24,5 +24,6 @@ def services() -> Services:
 
 
 app: Celery = create_celery(settings, services)
+warn_of_unknown_settings(services())
 know_store(services())
 refuse_wrong_keys(services())

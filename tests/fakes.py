@@ -32,6 +32,7 @@ from issuer.ports import (
 )
 from issuer.problem import Problem, ProblemType
 from issuer.store import (
+    RedisAlarms,
     RedisCounters,
     RedisFaults,
     RedisFeed,
@@ -378,6 +379,8 @@ def fake_services(
         counters=RedisCounters(store._redis),
         board=RedisFleetBoard(store._redis, store._redis),
         faults=RedisFaults(store._redis),
+        alarms=RedisAlarms(store._redis),
+        alarm_channels=(),
         limits=RedisLimits(store._redis),
         locks=RedisLocks(store._redis),
         operators=RedisOperators(store._redis),

@@ -1,6 +1,6 @@
 """Entry point: `gunicorn web.wsgi:app`."""
 
-from issuer.actions.startup import know_store
+from issuer.actions.startup import know_store, warn_of_unknown_settings
 from issuer.actions.stored_keys import refuse_wrong_keys
 from issuer.celery_app import create_celery
 from issuer.config import load_settings
@@ -11,6 +11,7 @@ from web.app import create_app
 
 settings = load_settings()
 services: Services = build_services(settings, queue=CeleryQueue(create_celery(settings, lambda: services)))
+warn_of_unknown_settings(services)
 know_store(services)
 refuse_wrong_keys(services)
 app = create_app(services)

@@ -14,6 +14,7 @@ AGAIN_SECONDS = 1
 VOLATILE_ALLOWED = "ISSUER_ALLOW_VOLATILE_REDIS=true"
 
 log = structlog.get_logger(__name__)
+_warned: set[str] = set()
 
 
 def require_startable(services: Services) -> list[str]:
@@ -79,6 +80,16 @@ def _warnings(server: Durability) -> list[str]:
     return []
 
 
+def warn_of_unknown_settings(services: Services) -> list[str]:
+    """Log each variable that looks like a setting and is none, once in this process: most likely it is mistyped, and it
+    has no effect. Returns no warnings."""
+    for name, hint in services.settings.unknown_variables():
+        if name not in _warned:
+            _warned.add(name)
+            log.warning("unknown setting", name=name, hint=hint)
+    return []
+
+
 def know_store(services: Services) -> list[str]:
     """Know the identity of the store before this process forks, and before data can be lost. A foreign store is
     reported, and does not stop the start: all processes go on by themselves once the data are restored or the store is
@@ -88,4 +99,9 @@ def know_store(services: Services) -> list[str]:
     return []
 
 
-CHECKS: tuple[Callable[[Services], list[str]], ...] = (require_lasting_data, know_store, require_decryptable)
+CHECKS: tuple[Callable[[Services], list[str]], ...] = (
+    warn_of_unknown_settings,
+    require_lasting_data,
+    know_store,
+    require_decryptable,
+)

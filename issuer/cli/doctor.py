@@ -16,7 +16,10 @@ EXIT_CODES = {CheckResult.FAILED: 1, CheckResult.UNKNOWN: 3, CheckResult.OK: 0}
 
 @click.command("doctor")
 @as_json_option
-def examine(*, as_json: bool) -> None:
+@click.option(
+    "--test-alarm", is_flag=True, help="Send a test alarm by ISSUER_ALARM_COMMAND and ISSUER_ALARM_URL, and do no more."
+)
+def examine(*, as_json: bool, test_alarm: bool) -> None:
     """Look at everything around the product that can be wrong: settings, Redis, stored keys, CAs, our own names, edges,
     queues and processes. Nothing is changed.
 
@@ -27,7 +30,8 @@ def examine(*, as_json: bool) -> None:
 
     The exit code is 0 if all is well, 1 if there is a problem, 3 if something could not be told, 2 for a wrong option.
     """  # noqa: D301 - click's mark for lines that are not rewrapped
-    checks = doctor.diagnose(load_services())
+    services = load_services()
+    checks = doctor.test_alarm(services) if test_alarm else doctor.diagnose(services)
     show_checks(checks, as_json=as_json)
     sys.exit(EXIT_CODES[worst(checks)])
 

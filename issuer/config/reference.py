@@ -11,8 +11,9 @@ from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from issuer.config.cas import CaLimits, CaSettings
+from issuer.config.environment import PREFIX
 from issuer.config.processes import ProcessSettings
-from issuer.config.settings import PREFIX, Settings
+from issuer.config.settings import Settings
 
 NONE = "none"
 HIDDEN = "set, and not shown"

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -11,9 +10,11 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationErro
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from issuer.config.cas import CaSettings, one_of_each
+from issuer.config.environment import PREFIX, unknown_variables
 from issuer.config.values import (
     JSON_LIST,
     NEW_ENCRYPTION_KEY,
+    CommandOrNothing,
     DnsServers,
     EdgeAddresses,
     EdgeToken,
@@ -23,13 +24,12 @@ from issuer.config.values import (
     PathOrNothing,
     RedisUrl,
     RedisUrlOrNothing,
+    SecretWebUrlOrNothing,
     Targets,
     WebUrl,
 )
 from issuer.keys import KeyType
 from issuer.ports import HolderProof
-
-PREFIX = "ISSUER_"
 
 
 class Settings(BaseSettings):
@@ -180,6 +180,16 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(
         default=10, ge=0.1, le=60, description="How often `beat` looks for work that is due or whose message was lost."
     )
+    alarm_command: CommandOrNothing = Field(
+        default="",
+        description="A command, run without a shell, that gets each alarm as one JSON object on its standard input. It "
+        "may take 10 seconds. Not set: none.",
+    )
+    alarm_url: SecretWebUrlOrNothing = Field(
+        default=SecretStr(""),
+        description="A URL that gets each alarm as a POST with one JSON object. A secret, as it may contain a token. "
+        "Not set: none.",
+    )
     log_format: Literal["", "console", "json"] = Field(
         default="", description="The form of log lines. Not set: `console` on a terminal, else `json`."
     )
@@ -225,6 +235,10 @@ class Settings(BaseSettings):
         options = [(name, value) for name, value in parse_qsl(parts.query) if name != "db"]
         return urlunsplit(parts._replace(path="/1", query=urlencode(options)))
 
+    def unknown_variables(self) -> list[tuple[str, str]]:
+        """The variables of this process that look like settings and are none, each with what to do about it."""
+        return unknown_variables([f"{PREFIX}{name.upper()}" for name in type(self).model_fields])
+
     def as_environment(self) -> dict[str, str]:
         """The settings that have been set explicitly, as environment variables for a child process."""
         return {f"{PREFIX}{name.upper()}": _text(getattr(self, name)) for name in sorted(self.model_fields_set)}
@@ -250,11 +264,6 @@ def load_settings_to_imagine() -> Settings:
 def refusals(error: ValidationError, prefix: str) -> list[str]:
     """One line for each wrong value, with the name of its variable: `ISSUER_CAS[0].directory: …`."""
     return [_refusal(details["loc"], details["msg"], prefix) for details in error.errors()]
-
-
-def child_environment(values: Mapping[str, str]) -> dict[str, str]:
-    """The environment of this process with additional values, for a child process."""
-    return {**os.environ, **values}
 
 
 def _text(value: object) -> str:

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -123,6 +124,23 @@ def _file_or_nothing(value: str) -> str:
     return value
 
 
+def _command_or_nothing(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"not a command: {error}") from None
+    if value and not words:
+        raise ValueError("not a command")
+    return value
+
+
+def _secret_web_url_or_nothing(value: SecretStr) -> SecretStr:
+    try:
+        return SecretStr(_web_url(value.get_secret_value())) if value.get_secret_value() else value
+    except ValueError:
+        raise ValueError("not an https:// URL") from None
+
+
 def _base64url(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[A-Za-z0-9_-]*={0,2}", value.get_secret_value(), re.ASCII):
         raise ValueError("not base64url")
@@ -159,6 +177,8 @@ RedisUrlOrNothing = Annotated[SecretStr, AfterValidator(_redis_url_or_nothing)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 PathOrNothing = Annotated[str, AfterValidator(_path_or_nothing)]
 FileOrNothing = Annotated[str, AfterValidator(_file_or_nothing)]
+CommandOrNothing = Annotated[str, AfterValidator(_command_or_nothing)]
+SecretWebUrlOrNothing = Annotated[SecretStr, AfterValidator(_secret_web_url_or_nothing)]
 Base64Url = Annotated[SecretStr, AfterValidator(_base64url)]
 EdgeToken = Annotated[SecretStr, AfterValidator(_edge_token)]
 JSON_LIST = BeforeValidator(_json_list)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from issuer.keys import Vault
+from issuer.ports.alarms import AlarmChannel, Alarms, PendingAlarm
 from issuer.ports.ca import (
     Authorization,
     CaAccount,
@@ -64,6 +65,8 @@ __all__ = [
     "NO_QUOTA",
     "SENT_AT",
     "STORE_ID",
+    "AlarmChannel",
+    "Alarms",
     "Authorization",
     "BrokerView",
     "CaAccount",
@@ -103,6 +106,7 @@ __all__ = [
     "Order",
     "OverQuota",
     "Pause",
+    "PendingAlarm",
     "PlannedRenewal",
     "Probe",
     "QueueState",
@@ -144,6 +148,8 @@ class Services:
     counters: Counters
     board: FleetBoard
     faults: Faults
+    alarms: Alarms
+    alarm_channels: tuple[AlarmChannel, ...]
     cas: tuple[CertificateAuthority, ...]
     resolver: Resolver
     solver: Solver

@@ -1,6 +1,5 @@
 """The faults of the fleet that are open, and what was found last: all processes share both."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,10 +8,11 @@ from issuer.ports.checks import Check
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `issuer doctor` has found at a time (epoch seconds)."""
+    """What the fleet has found at a time (epoch seconds). cas_at: when the CAs were last looked at."""
 
     at: float
     checks: tuple[Check, ...]
+    cas_at: float = 0
 
 
 class Faults(Protocol):
@@ -30,8 +30,8 @@ class Faults(Protocol):
     def open(self) -> list[Check]:
         """The open faults, ordered by code and subject, each with its `since`."""
 
-    def keep_diagnosis(self, at: float, checks: Sequence[Check]) -> None:
-        """Save what was found at `at`, in place of what was found before."""
+    def keep_diagnosis(self, diagnosis: Diagnosis) -> None:
+        """Save what was found, in place of what was found before."""
 
     def diagnosis(self) -> Diagnosis | None:
         """What was found last; None if nothing ever was."""

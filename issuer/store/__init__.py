@@ -5,7 +5,7 @@
 of each CA, `feed` the changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records.
 `damage` is about records that cannot be read, `identity` about a store that is not ours, `servers` about the Redis
 servers themselves, `locks` about what only one process does at a time, `heartbeats` about what the processes show of
-themselves, `faults` about what is wrong with it, `operators` about who may use the operators' page.
+themselves, `faults` and `alarms` about what is wrong with it, `operators` about who may use the operators' page.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import redis
 
 from issuer.store.accounts import RedisAccounts
+from issuer.store.alarms import RedisAlarms
 from issuer.store.ca_state import RedisLimits
 from issuer.store.connection import connect
 from issuer.store.counters import RedisCounters
@@ -27,6 +28,7 @@ from issuer.store.reindex import RedisReindex
 from issuer.store.servers import RedisServers
 
 __all__ = [
+    "RedisAlarms",
     "RedisCounters",
     "RedisFaults",
     "RedisFeed",

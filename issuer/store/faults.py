@@ -1,7 +1,6 @@
 """The open faults of the fleet, and the last diagnosis. What cannot be read here is left out: it is found again."""
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from typing import Any, cast
@@ -47,10 +46,10 @@ class RedisFaults:
             stored = cast("dict[str, str]", self._redis.hgetall(FAULTS))
         return [check for _, text in sorted(stored.items()) if (check := _check(text))]
 
-    def keep_diagnosis(self, at: float, checks: Sequence[Check]) -> None:
+    def keep_diagnosis(self, diagnosis: Diagnosis) -> None:
         """See `ports.Faults`."""
         with redis_errors():
-            self._redis.set(DIAGNOSIS, json.dumps({"at": at, "checks": [asdict(check) for check in checks]}))
+            self._redis.set(DIAGNOSIS, json.dumps(asdict(diagnosis)))
 
     def diagnosis(self) -> Diagnosis | None:
         """See `ports.Faults`."""
@@ -59,7 +58,8 @@ class RedisFaults:
         with suppress(ValueError, TypeError, LookupError, RecursionError):
             members = json.loads(text or "")
             found = [_read(values) for values in members["checks"]]
-            return Diagnosis(float(members["at"]), tuple(check for check in found if check))
+            checks = tuple(check for check in found if check)
+            return Diagnosis(float(members["at"]), checks, float(members.get("cas_at", 0)))
         return None
 
 

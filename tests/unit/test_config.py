@@ -186,6 +186,10 @@ WRONG = [
     ("EDGE_ADDRESSES", "192.0.2.1:443,[::1]"),
     ("EDGE_ADDRESSES", "https://edge.platform.example:443"),
     ("EDGE_ADDRESSES", "edge.platform.example:65536"),
+    ("ALARM_COMMAND", "notify 'the operator"),
+    ("ALARM_COMMAND", "  "),
+    ("ALARM_URL", f"ftp://hooks.example/{SECRET}"),
+    ("ALARM_URL", f"https://[{SECRET}]/hook"),
     ("LOG_FORMAT", "xml"),
     ("LOG_LEVEL", "LOUD"),
 ]
@@ -343,6 +347,8 @@ def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.M
         edge_token=f"{SECRET}-and-more",
         edge_addresses="edge1.internal:443,[::1]:8443",
         reconcile_seconds=0.25,
+        alarm_command="notify --to 'the operator'",
+        alarm_url=f"https://hooks.example/{SECRET}",
         log_format="json",
         log_level="DEBUG",
     )

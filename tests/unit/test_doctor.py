@@ -1,13 +1,16 @@
 """`issuer doctor`: what is found, by code and subject, and what it says to do."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
-from issuer.actions import doctor
+from issuer.actions import doctor, startup
 from issuer.ports import Check, CheckResult, Services, Verdict
 from issuer.problem import Actor, Problem, ProblemType
+from issuer.store.keys import lock_key
 from tests.databases import give_back, take_away
 from tests.fakes import TARGET, fake_services
 
@@ -121,3 +124,80 @@ def test_a_check_that_crashes_is_unknown(services: Services) -> None:
 
     services.handshake.before = crash
     assert found(services, "edge", EDGE).result is UNKNOWN
+
+
+@pytest.fixture
+def told(services: Services) -> Iterator[list[dict]]:
+    """What the log gets of faults."""
+    with capture_logs() as logs:
+        yield logs
+
+
+def watch(services: Services) -> None:
+    """What the scan does a minute later."""
+    services.store._redis.delete(lock_key(doctor.LOCK))
+    doctor.watch(services)
+
+
+def test_the_fleet_looks_once_a_minute_and_tells_begin_and_end(services: Services, told: list[dict]) -> None:
+    doctor.watch(services)
+    assert doctor.last_diagnosis(services).at == services.clock()
+    services.handshake.serials.clear()
+    doctor.watch(services)  # it is too soon
+    assert told == []
+    for _ in range(2):
+        watch(services)
+    [fault] = services.faults.open()
+    assert (fault.code, fault.subject, fault.since) == ("edge", EDGE, services.clock())
+    services.handshake.serials[EDGE] = "1"
+    watch(services)
+    levels = [(line["log_level"], line["event"], line["subject"]) for line in told]
+    assert levels == [("error", "degraded", EDGE), ("info", "no longer degraded", EDGE)]
+    assert [check for check in doctor.last_diagnosis(services).checks if check.result is not OK] == []
+
+
+def test_the_fleet_asks_cas_every_hour_and_every_minute_while_one_fails(services: Services) -> None:
+    asked, is_away = [], [False]
+
+    def before(method: str) -> None:
+        if method == "require_reachable":
+            asked.append(services.clock())
+            if is_away[0]:
+                raise Problem(ProblemType.CA_UNAVAILABLE)
+
+    services.cas[0].before = before
+    watch(services)
+    watch(services)
+    assert len(asked) == 1
+    assert ("ca", CA) in {(check.code, check.subject) for check in doctor.last_diagnosis(services).checks}
+    is_away[0] = True
+    services.faults.keep_diagnosis(replace(doctor.last_diagnosis(services), cas_at=services.clock() - 3600))
+    for _ in range(3):
+        watch(services)
+    assert len(asked) == 4
+    is_away[0] = False
+    for _ in range(3):
+        watch(services)
+    assert len(asked) == 5
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest_one(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISSUER_CNAME_TARGET", "edge.platform.example")
+    monkeypatch.setenv("ISSUER_XYZ", "1")
+    mistyped = found(services, "unknown-setting", "ISSUER_CNAME_TARGET")
+    assert (mistyped.result, mistyped.hint) == (FAILED, "did you mean ISSUER_CNAME_TARGETS?")
+    assert "issuer settings" in found(services, "unknown-setting", "ISSUER_XYZ").hint
+
+
+def test_a_start_warns_of_a_variable_that_is_no_setting_once(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISSUER_DNS_SERVER", "127.0.0.1")
+    with capture_logs() as logs:
+        startup.require_startable(services)
+        startup.warn_of_unknown_settings(services)
+    line = {"log_level": "warning", "event": "unknown setting", "name": "ISSUER_DNS_SERVER"}
+    assert [entry.items() >= line.items() for entry in logs] == [True]
+    assert logs[0]["hint"] == "did you mean ISSUER_DNS_SERVERS?"

@@ -14,6 +14,7 @@ from celery.exceptions import Retry
 from structlog.testing import capture_logs
 
 from issuer import schedule
+from issuer.actions import doctor
 from issuer.celery_app import create_celery
 from issuer.domain import Due
 from issuer.ports import Services
@@ -50,6 +51,7 @@ def test_beat_sends_every_scan_and_is_not_stopped_by_a_clock_that_steps_back(
         "reconcile",
         *of_renewal,
         "confirm_served",
+        "doctor",
         "revoke_due",
         "forget_withdrawn",
         "wake_waiting",
@@ -142,12 +144,13 @@ def test_n39_scans_without_redis_are_two_lines_in_all(services: Services) -> Non
 
     broken = replace(services, store=RedisStore(BrokenRedis()), servers=Refusing())
     schedule.outage.end()
+    scans = [scan for scan in SCANS if scan.run is not doctor.watch]  # which says what else is wrong
     with capture_logs() as lines:
         for _ in range(3):
-            for scan in SCANS:
+            for scan in scans:
                 task_of(scan, broken).run()
-        for scan in SCANS:
+        for scan in scans:
             task_of(scan, replace(services, servers=Refusing())).run()
-        for scan in SCANS:
+        for scan in scans:
             task_of(scan, services).run()
     assert [line["event"] for line in lines] == ["unavailable; will be retried automatically", "available again"]

@@ -6,17 +6,19 @@ A new check is a function here or in a module beside this one, and its line in `
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from issuer.actions.doctor import authorities, edges, servers, stored, targets
+from issuer.actions.doctor import authorities, edges, operator, servers, stored, targets
 from issuer.actions.doctor.side_by_side import Look, results
+from issuer.fleet import alarms, faults
 from issuer.fleet import checks as fleet
 from issuer.ports import Check, CheckResult, Diagnosis, Services
-from issuer.problem import Problem
 
 SECONDS = 12.0
 """Within this time all is said, and what is not known by then is unknown."""
+EVERY_SECONDS, CAS_EVERY_SECONDS = 55, 3600
+"""How often the fleet looks by itself: at what is ours, every minute; at the CAs, every hour, unless one has failed."""
+LOCK = "doctor"
 
 
 def _once(_: Services) -> Sequence[str]:
@@ -26,49 +28,88 @@ def _once(_: Services) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is looked at. code: of its first check. subjects: what is looked at, each at the same time as all else."""
+    """What is looked at. codes: of its checks; one that could not be made has the first of them. subjects: what is
+    looked at, each at the same time as all else. is_of_ca: a CA is asked."""
 
-    code: str
+    codes: tuple[str, ...]
     look: Callable[[Services, str], list[Check]]
     subjects: Callable[[Services], Sequence[str]] = _once
+    is_of_ca: bool = False
 
 
 def _targets(services: Services) -> Sequence[str]:
     return services.settings.cname_targets
 
 
+def _cas(services: Services) -> Sequence[str]:
+    return [ca.directory_url for ca in services.cas]
+
+
 PARTS = (
-    Part("redis", servers.look, lambda services: tuple(services.servers.addresses())),
-    Part("store", lambda services, _: stored.identity(services)),
-    Part("encryption-keys", lambda services, _: stored.keys(services)),
-    Part("records", lambda services, _: stored.damaged(services)),
-    Part("ca", authorities.look, lambda services: [ca.directory_url for ca in services.cas]),
-    Part("target", targets.addresses, _targets),
-    Part("port-80", targets.port_80, _targets),
-    Part("caa", targets.caa, _targets),
-    Part("edge", edges.look, lambda services: services.edges),
-    Part("fleet", lambda services, _: fleet.checks(services)),
+    Part((operator.UNKNOWN_SETTING,), lambda services, _: operator.settings(services)),
+    Part(servers.CODES, servers.look, lambda services: tuple(services.servers.addresses())),
+    Part(("store",), lambda services, _: stored.identity(services)),
+    Part(("encryption-keys",), lambda services, _: stored.keys(services)),
+    Part(("records",), lambda services, _: stored.damaged(services)),
+    Part(("ca", "ca-account"), authorities.look, _cas, is_of_ca=True),
+    Part(("target",), targets.addresses, _targets),
+    Part(("port-80",), targets.port_80, _targets),
+    Part(("caa",), targets.caa, _targets),
+    Part(("edge",), edges.look, lambda services: services.edges),
+    Part((fleet.BEAT, fleet.SCANS, fleet.QUEUE, fleet.BROKER, fleet.CONSUMER), lambda each, _: fleet.checks(each)),
+    Part((alarms.UNDELIVERED,), lambda services, _: operator.alarms(services)),
 )
+ELSEWHERE = frozenset({*PARTS[-2].codes, alarms.UNDELIVERED})
+"""The codes of faults that others tell when they begin and end."""
+ORDER = {code: number for number, code in enumerate(code for part in PARTS for code in part.codes)}
 
 
 def diagnose(services: Services) -> list[Check]:
     """Look at everything, side by side, within a few seconds. A failed check has its `since`, if the fault is known.
     Never raises."""
-    looks = [
-        Look(part.code, subject, lambda part=part, subject=subject: part.look(services, subject))  # type: ignore[misc]
-        for part in PARTS
-        for subject in part.subjects(services)
-    ]
-    found, known = results(looks, seconds=SECONDS), dict[tuple[str, str], float | None]()
-    with suppress(Problem):
-        known = {(fault.code, fault.subject): fault.since for fault in services.faults.open()}
-    failed = CheckResult.FAILED
-    return [
-        replace(check, since=check.since or known.get((check.code, check.subject))) if check.result is failed else check
-        for check in found
-    ]
+    return faults.with_since(services, _found(services, PARTS))
+
+
+def test_alarm(services: Services) -> list[Check]:
+    """Send a test alarm to each channel that is set, and wait for it. Never raises."""
+    return operator.test(services)
 
 
 def last_diagnosis(services: Services) -> Diagnosis | None:
     """What the fleet itself has found last; None if it has not looked yet. Raises Problem(store-unavailable)."""
     return services.faults.diagnosis()
+
+
+def watch(services: Services) -> int:
+    """Look, if it is time again, and tell which faults have begun and which have ended. Returns 0, as it handles no
+    names. Raises Problem(store-unavailable)."""
+    if not services.locks.take(LOCK, seconds=EVERY_SECONDS):
+        return 0
+    now, last = services.clock(), services.faults.diagnosis() or Diagnosis(0, ())
+    asks_cas = _asks_cas(last, now)
+    parts = [part for part in PARTS if asks_cas or not part.is_of_ca]
+    codes = {code for part in parts for code in part.codes}
+    found = _found(services, parts)
+    kept = [check for check in last.checks if check.code not in codes]
+    told = faults.observe(services, [check for check in found if check.code in codes - ELSEWHERE], codes - ELSEWHERE)
+    told += [check for check in found if check.code in ELSEWHERE]
+    checks = sorted([*told, *kept], key=lambda check: ORDER.get(check.code, len(ORDER)))
+    services.faults.keep_diagnosis(Diagnosis(now, tuple(checks), now if asks_cas else last.cas_at))
+    alarms.start_delivery(services)
+    return 0
+
+
+def _asks_cas(last: Diagnosis, now: float) -> bool:
+    """Whether the CAs are looked at again: an hour later, or now if one is not as it should be."""
+    codes = {code for part in PARTS if part.is_of_ca for code in part.codes}
+    is_well = all(check.result is CheckResult.OK for check in last.checks if check.code in codes)
+    return not is_well or not 0 <= now - last.cas_at < CAS_EVERY_SECONDS
+
+
+def _found(services: Services, parts: Sequence[Part]) -> list[Check]:
+    looks = [
+        Look(part.codes[0], subject, lambda part=part, subject=subject: part.look(services, subject))  # type: ignore[misc]
+        for part in parts
+        for subject in part.subjects(services)
+    ]
+    return results(looks, seconds=SECONDS)

@@ -13,6 +13,7 @@ SKEW_SECONDS = 2.0
 OLDEST = (6, 2)
 CONSOLE = "look at its settings in the console of its provider"
 OK, FAILED, UNKNOWN = CheckResult
+CODES = ("redis", "redis-version", "redis-memory", "redis-eviction", "redis-persistence", "clock")
 SETTINGS = {"records": "ISSUER_REDIS_URL", "messages": "ISSUER_BROKER_URL"}
 """The setting of each server, by its role."""
 
