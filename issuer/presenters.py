@@ -5,7 +5,7 @@ from typing import Any
 
 from issuer.domain import Account, Record, Rejection, Status, status
 from issuer.events import Event
-from issuer.ports import Check, CheckResult, DamagedRecord, OperatorKey
+from issuer.ports import Check, CheckResult, DamagedRecord, OperatorKey, Refusal
 from issuer.problem import Problem, ProblemType
 
 LAST_INSTANT = 253_402_300_799
@@ -64,6 +64,18 @@ def check_body(check: Check) -> dict[str, Any]:
         "must_act": "" if check.result is CheckResult.OK else check.must_act.value,
         "since": instant(check.since) if check.since is not None else "",
         "records": list(check.records),
+    }
+    return {name: value for name, value in members.items() if value}
+
+
+def refusal_body(refusal: Refusal) -> dict[str, Any]:
+    """What a request was refused for: the members that apply."""
+    members = {
+        "code": refusal.code,
+        "cause": refusal.cause,
+        "hint": refusal.hint,
+        "must_act": refusal.must_act,
+        "at": instant(refusal.at),
     }
     return {name: value for name, value in members.items() if value}
 

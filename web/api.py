@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.routing import BaseConverter
 
 from issuer import presenters
-from issuer.actions import eligibility
+from issuer.actions import eligibility, refusals
 from issuer.actions import withdraw as withdrawal
 from issuer.actions.request import request as start
 from issuer.domain import Domain
@@ -14,6 +14,7 @@ from issuer.edge import bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 from web import caller
+from web.errors import from_problem
 
 api = Blueprint("api", __name__, url_prefix="/v2/x509")
 
@@ -42,7 +43,13 @@ def show_status(domain: str) -> Response:
     """The status of a name, with its current or last certificate."""
     account = caller.account()
     services: Services = current_app.extensions["services"]
-    record = eligibility.record_of(services, account, domain)
+    try:
+        record = eligibility.record_of(services, account, domain)
+    except Problem as problem:
+        last = refusals.last(services, account, domain) if problem.type is ProblemType.NOT_INITIATED else None
+        if last is None:
+            raise
+        return from_problem(problem, last_refusal=presenters.refusal_body(last))
     return jsonify(presenters.status_body(record, services.clock()))
 
 
@@ -58,10 +65,12 @@ def withdraw(domain: str) -> Response:
 
 def _start(domain: str, *, must_exist: bool) -> Response:
     account = caller.account()
-    if request.is_json and request.get_data():
-        # No body is needed; but an invalid one may mean that the caller wanted something else.
-        caller.json_object("send no body")
-    record = start(current_app.extensions["services"], account, domain, must_exist=must_exist)
+    services: Services = current_app.extensions["services"]
+    with refusals.kept(services, account, domain):
+        if request.is_json and request.get_data():
+            # No body is needed; but an invalid one may mean that the caller wanted something else.
+            caller.json_object("send no body")
+        record = start(services, account, domain, must_exist=must_exist)
     location = f"/v2/x509/{record.domain.name}/status"
     response = jsonify({"message": "Initiated x509 key pair generation", "location": location})
     response.status_code = 202

@@ -47,8 +47,9 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _from_unexpected)
 
 
-def from_problem(problem: Problem, status: HTTPStatus | None = None) -> Response:
-    """The answer to a Problem: its message and the members that a status has, too. status: if not the usual one."""
+def from_problem(problem: Problem, status: HTTPStatus | None = None, **more: Any) -> Response:
+    """The answer to a Problem: its message and the members that a status has, too. status: if not the usual one. more:
+    further members."""
     status = status or STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log(status, problem.type.value, str(problem))
@@ -56,7 +57,7 @@ def from_problem(problem: Problem, status: HTTPStatus | None = None) -> Response
     now, retry_at = services.clock(), problem.retry_at
     if retry_at is None and status is HTTPStatus.SERVICE_UNAVAILABLE:
         retry_at = now + RETRY_AFTER_SECONDS
-    body = {"message": problem.message, **presenters.problem_body(problem)}
+    body = {"message": problem.message, **presenters.problem_body(problem), **more}
     if retry_at is not None:
         body["next_attempt_at"] = presenters.instant(max(retry_at, now + 1))
     response = _answer(status, body)

@@ -2,7 +2,8 @@
 
 from issuer import names
 from issuer.domain import Record
-from issuer.ports import Services
+from issuer.fleet.heartbeats import instant
+from issuer.ports import Refusal, Services
 from issuer.problem import Problem, ProblemType
 
 
@@ -11,7 +12,7 @@ def record_of(services: Services, text: str) -> Record:
     name = names.known(text)
     record = services.store.load(name)
     if record is None:
-        raise _not_found(name)
+        raise _not_found(name, next(iter(services.store.refusals_of(name, now=services.clock())), None))
     return record
 
 
@@ -24,5 +25,8 @@ def require_held(record: Record | None, name: str) -> Record:
     return record
 
 
-def _not_found(name: str) -> Problem:
-    return Problem(ProblemType.NOT_FOUND, name, hint="'issuer list' shows the domains")
+def _not_found(name: str, refusal: Refusal | None = None) -> Problem:
+    if refusal is None:
+        return Problem(ProblemType.NOT_FOUND, name, hint="'issuer list' shows the domains")
+    cause = f"the last request for it, of the account {refusal.account}, was refused at {instant(refusal.at)}"
+    return Problem(ProblemType.NOT_FOUND, f"{refusal.code}: {refusal.cause}", cause=cause, hint=refusal.hint)

@@ -3,7 +3,7 @@
 import click
 
 from issuer import names, presenters
-from issuer.actions import lookup
+from issuer.actions import lookup, refusals
 from issuer.actions.prefer import prefer as set_preferences
 from issuer.cli.context import format_time, load_services
 from issuer.cli.output import as_json_option, say, show_json
@@ -23,6 +23,10 @@ def show_status(domain: str, *, as_json: bool) -> None:
     state = "withdrawn" if record.domain.is_withdrawn else status(record, services.clock())
     lines = [f"{record.domain.name}: {state}, held by {record.domain.account}"]
     lines += [*_domain_lines(record.domain), *_issuance_lines(record)]
+    lines += [
+        f"refused: a request of {each.account} at {format_time(each.at)}: {each.code}: {each.cause}"
+        for each in refusals.of_name(services, domain)
+    ]
     for line in lines:
         say(line.lstrip(), indent=len(line) - len(line.lstrip()))
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from issuer import presenters
-from issuer.actions import lookup
+from issuer.actions import lookup, refusals
 from issuer.cli.context import load_services
 from issuer.cli.output import as_json_option, say, show_json
 from issuer.cli.problems import patiently
@@ -32,6 +32,9 @@ def show(domain: str, *, as_json: bool) -> None:
     services = load_services()
     record = lookup.record_of(services, domain)
     body = presenters.domain_body(record, services.clock())
+    body["refusals"] = [
+        {"account": each.account, **presenters.refusal_body(each)} for each in refusals.of_name(services, domain)
+    ]
     if as_json:
         show_json(body | {"timeline": presenters.timeline(record)})
         return
@@ -105,6 +108,9 @@ def _lines(body: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [
         ("not ordered at", f"{one['ca']}: {one['reason']} ('issuer ca allow {one['ca']} {body['domain']}' allows it)")
         for one in body["rejections"]
+    ]
+    lines += [
+        ("refused", f"{one['account']} at {one['at']}: {one['code']}: {one['cause']}") for one in body["refusals"]
     ]
     return lines
 

@@ -40,6 +40,7 @@ from issuer.ports.outside import (
     Verdict,
 )
 from issuer.ports.queue import SENT_AT, TaskQueue
+from issuer.ports.refusals import MAX_REFUSALS, REFUSAL_SECONDS, Refusal
 from issuer.ports.servers import Durability, QueueState, ServerFacts, Servers
 from issuer.ports.store import (
     NO_QUOTA,
@@ -62,7 +63,9 @@ if TYPE_CHECKING:  # the core reads settings, and loads nothing of what reads th
     from issuer.config import Settings
 
 __all__ = [
+    "MAX_REFUSALS",
     "NO_QUOTA",
+    "REFUSAL_SECONDS",
     "SENT_AT",
     "STORE_ID",
     "AlarmChannel",
@@ -112,6 +115,7 @@ __all__ = [
     "QueueState",
     "Quota",
     "Rate",
+    "Refusal",
     "Reindexed",
     "RenewalInfo",
     "Resolver",

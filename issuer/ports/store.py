@@ -9,6 +9,7 @@ from issuer.domain import Account, Due, Listing, Record
 from issuer.metrics import MetricValues
 from issuer.ports.ca import CaAccounts
 from issuer.ports.identity import Identified
+from issuer.ports.refusals import Refusals
 
 
 class Conflict(Exception):  # noqa: N818 - a refusal, not a fault
@@ -104,7 +105,7 @@ class Reindexed:
     is_done: bool
 
 
-class Store(CaAccounts, Identified, Protocol):
+class Store(CaAccounts, Identified, Refusals, Protocol):
     """The records, and our accounts at the CAs. Every method raises Problem(store-unavailable) if the store is
     unavailable. Methods that read a record raise Problem(damaged-record) if it cannot be read."""
 

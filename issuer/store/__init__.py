@@ -24,6 +24,7 @@ from issuer.store.heartbeats import RedisFleetBoard
 from issuer.store.listings import RedisListings
 from issuer.store.locks import RedisLocks
 from issuer.store.operators import RedisOperators
+from issuer.store.refusals import RedisRefusals
 from issuer.store.reindex import RedisReindex
 from issuer.store.servers import RedisServers
 
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 
-class RedisStore(RedisReindex, RedisListings, RedisCounts, RedisAccounts):
+class RedisStore(RedisReindex, RedisListings, RedisCounts, RedisRefusals, RedisAccounts):
     """The `Store` and `CaAccounts` ports over one Redis database. identity_file: keeps the identity of the store
     outside of it."""
 

@@ -13,6 +13,8 @@ token:{token}        string that expires: the key authorization of an HTTP-01 to
 account:{id}         string: a customer's account (JSON); accounts: the set of their ids
 ca-account:{hash}    string: our account at a CA (JSON), by the SHA-256 of its directory URL; ca-lock:{hash}: its lock
 ca:{hash}:…          the state of a CA, see `ca_state`
+refused:{account}    hash that expires: the last refused requests of an account by name (JSON); refused-at:{account}:
+                     sorted set that expires: their names by their times
 metrics              hash: the counters, see `counters`
 identity             hash: id, lost, replaces, see `identity`
 reindex              hash: the progress of `reindex`
@@ -64,6 +66,11 @@ def index_key(index: Index) -> str:
     if kind is Listing.CA:
         value = _hash(value)
     return f"{ROOT}index:{kind}:{value}" if value else f"{ROOT}index:{kind}"
+
+
+def refusal_keys(account_id: str) -> tuple[str, str]:
+    """The keys of an account's refused requests: their texts, and their times."""
+    return f"{ROOT}refused:{account_id}", f"{ROOT}refused-at:{account_id}"
 
 
 def account_key(account_id: str) -> str:
