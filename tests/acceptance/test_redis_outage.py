@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ from tests.wire import Fault, Wire
 SLOTS = 4
 PATIENCE_SECONDS = 60
 OUTAGE_SECONDS = 2
+OPTIONS = ("--enable-protected-configs", "yes", "--save", "3600 1")
+"""Of Redis: for the snapshot that fails."""
 BEGINNINGS = 20
 """How many processes there may be that tell of an outage: the Procfile's and their children, each in one line."""
 
@@ -43,6 +46,7 @@ class Fleet:
     wire: Wire
     dns: Dns
     counter: list[int] = field(default_factory=list)
+    loading: threading.Thread | None = None
 
     def is_ready(self) -> bool:
         with suppress(urllib3.exceptions.HTTPError):
@@ -73,8 +77,39 @@ class Fleet:
     def stop_redis(self) -> None:
         self.sandbox._parts[-1].stop()
 
-    def start_redis(self) -> None:
-        self.sandbox.redis(port=self.port)
+    def start_redis(self, *options: str) -> None:
+        self.sandbox.redis(*OPTIONS, *options, port=self.port)
+
+    def load_slowly(self) -> None:
+        """Start Redis again, which takes a while to load its data: meanwhile it answers -LOADING."""
+        self.admin.bgrewriteaof()
+        self.wait_until(lambda: not self.admin.info("persistence")["aof_rewrite_in_progress"])
+        keys = sum(database["keys"] for database in self.admin.info("keyspace").values())
+        self.stop_redis()
+        delay = f"{2 * OUTAGE_SECONDS * 1_000_000 // keys}"
+        slow = ("--key-load-delay", delay, "--loading-process-events-interval-bytes", "1024")
+        self.loading = threading.Thread(target=self.start_redis, args=slow)
+        self.loading.start()
+
+    def load_quickly(self) -> None:
+        self.admin.config_set("key-load-delay", "0")
+        self.loading.join()
+
+    def stop_saving(self) -> None:
+        """Let a snapshot fail: after that Redis answers -MISCONF to each write."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.admin.config_set("dir", folder)
+        self.admin.bgsave()
+        self.wait_until(lambda: self.admin.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+    def save_again(self) -> None:
+        self.admin.config_set("dir", str(self.sandbox.folder))
+        self.admin.bgsave()
+        self.wait_until(lambda: self.admin.info("persistence")["rdb_last_bgsave_status"] == "ok")
+
+    def ask_for_a_password(self) -> None:
+        self.admin.config_set("requirepass", "unknown to all")
+        self.admin.client_kill_filter(_type="normal", skipme=True)
 
     def log(self) -> str:
         return self.honcho.log.read_text()
@@ -90,7 +125,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, pebble: Pebble, dns: Dns, ht
         redis.Redis(port=port, decode_responses=True) as admin,
     ):
         settings = settings_for(
-            f"{servers.redis(port=port)}/0",
+            f"{servers.redis(*OPTIONS, port=port)}/0",
             wire.directory_url,
             dns,
             acme_ca_bundle=str(wire.bundle),
@@ -129,15 +164,19 @@ READONLY = (
 )
 FULL = (configured("maxmemory", "1"), configured("maxmemory", "0"))
 LONELY = (configured("min-replicas-to-write", "1"), configured("min-replicas-to-write", "0"))
-OUTAGES = {f"restart, {busy} of 4 busy": (RESTART, busy) for busy in range(SLOTS + 1)} | {
-    "read-only": (READONLY, 2),
-    "full": (FULL, 4),
-    "without replicas": (LONELY, 1),
+OUTAGES = {f"restart, {busy} of 4 busy": (RESTART, busy, "Connection") for busy in range(SLOTS + 1)} | {
+    "read-only": (READONLY, 2, "read only replica"),
+    "full": (FULL, 4, "maxmemory"),
+    "without replicas": (LONELY, 1, "replicas"),
+    "loading": ((Fleet.load_slowly, Fleet.load_quickly), 1, "loading the dataset"),
+    "not saving": ((Fleet.stop_saving, Fleet.save_again), 1, "RDB error"),
+    "asking for a password": ((Fleet.ask_for_a_password, configured("requirepass", "")), 1, "authenticate"),
 }
+"""How each begins and ends, how many slots are busy, and what Redis, or the system, says meanwhile."""
 
 
-@pytest.mark.parametrize(("outage", "busy"), OUTAGES.values(), ids=OUTAGES)
-def test_n19_n35_n39_all_processes_go_on_when_redis_does(fleet: Fleet, outage: tuple, busy: int) -> None:
+@pytest.mark.parametrize(("outage", "busy", "words"), OUTAGES.values(), ids=OUTAGES)
+def test_n19_n35_n39_all_processes_go_on_when_redis_does(fleet: Fleet, outage: tuple, busy: int, words: str) -> None:
     let_go = threading.Event()
     names = fleet.held(busy, let_go)
     before = len(fleet.log())
@@ -157,6 +196,7 @@ def test_n19_n35_n39_all_processes_go_on_when_redis_does(fleet: Fleet, outage: t
     assert "Cannot connect" not in written
     assert 0 < written.count("unavailable; will be retried") <= BEGINNINGS
     assert "available again" in written
+    assert words in written
 
 
 def test_n38_workers_end_although_redis_is_silent(tmp_path: Path, dns: Dns) -> None:
