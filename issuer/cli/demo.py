@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from issuer.cli.output import plain
 from issuer.sandbox import SandboxError
 from issuer.sandbox import demo as demonstration
 
@@ -36,7 +37,7 @@ def demo(*, once: bool, domain: str | None, root: Path | None, port: int | None,
     try:
         demonstration.run(wishes)
     except (SandboxError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(plain(error)) from None
 
 
 COMMANDS = {"demo": demo}

@@ -11,6 +11,7 @@ import click
 
 from issuer.actions.stored_keys import require_decryptable
 from issuer.cli.context import load_services
+from issuer.cli.output import plain, say
 from issuer.edge.sync import Folder, HAProxy, Refused, Reload, Sync
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -55,14 +56,14 @@ def sync(*, directory: Path, gid: int | None, command: str | None, socket: Path 
         reload = Reload(command) if command else None
         with Folder(path, gid) as folder:
             haproxy = HAProxy(socket, path) if socket else None
-            syncing = Sync(services, folder, say=click.echo, stop=stop, haproxy=haproxy, reload=reload)
+            syncing = Sync(services, folder, say=say, stop=stop, haproxy=haproxy, reload=reload)
             if once:
                 sys.exit(0 if syncing.once() else 1)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stop.set())
             syncing.follow()
     except (Refused, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(plain(error)) from None
 
 
 def _require_right_keys(services: Services) -> None:

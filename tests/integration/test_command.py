@@ -130,9 +130,11 @@ def test_a_name_that_was_given_up_is_shown_as_such(services: Services) -> None:
 
 
 def test_redis_away_is_a_line_too(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"{PREFIX}REDIS_URL", f"redis://:hush@127.0.0.1:{free_port()}/0")
+    port = free_port()
+    monkeypatch.setenv(f"{PREFIX}REDIS_URL", f"redis://:hush@127.0.0.1:{port}/0")
     text = refused("accounts", "list")
-    assert "temporarily unavailable" in text
+    assert f"temporarily unavailable: Redis at 127.0.0.1:{port} (ISSUER_REDIS_URL) does not answer" in text
+    assert text.count("\n") == 1
     assert "hush" not in text
 
 
