@@ -140,6 +140,7 @@ def domain_body(record: Record, now: float) -> dict[str, Any]:
             "tries": issuance.tries,
             "created_at": instant(issuance.created_at),
         },
+        "renewal_at": _instant(record.renewal_start_at),
         "moved_away_since": _instant(domain.moved_away_since),
         "held_until": _instant(domain.withdrawn_until),
         "renewal_forced_since": _instant(domain.forced_since) if domain.is_forced else None,

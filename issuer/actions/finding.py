@@ -69,6 +69,9 @@ class _Walk:
         return by_fact(services, self.listing, self.value, after=after, limit=limit)
 
 
+DAMAGED_RECORDS = _Walk(Listing.CODE, DAMAGED.value)
+
+
 def find(services: Services, wanted: Wanted, *, after: str = "", limit: int = 100) -> Found:
     """A page of the domains that fit. Raises Problem(invalid-request) if nothing is wanted, or for an `after` that no
     page has returned."""
@@ -77,11 +80,10 @@ def find(services: Services, wanted: Wanted, *, after: str = "", limit: int = 10
     while True:
         page = walks[0].page(services, position, limit)
         seen += len(page.records)
-        is_of_account = walks[0].listing is Listing.ACCOUNT
-        now = services.clock()
-        records = [one for one in page.records if _fits(one, wanted, now, is_of_account=is_of_account)]
+        records = [one for one in page.records if _fits(services, one, wanted, walks[0])]
         position = page.next
-        walks = walks if position else walks[1:]
+        if not position:
+            walks = tuple(walk for walk in walks[1:] if _size(services, walk))
         if not walks:
             return Found(records, seen, "")
         if records or seen >= MAX_SEEN:
@@ -122,9 +124,10 @@ def _choices(wanted: Wanted, now: float) -> list[tuple[_Walk, ...]]:
         case Status.PROCESSING:
             choices.append((_Walk(Listing.OPEN, until=now + PROCESSING_WITHIN_SECONDS),))
         case Status.ERROR:
-            choices.append((_Walk(Listing.FAILED), _Walk(Listing.OPEN)))
+            choices.append((_Walk(Listing.FAILED), _Walk(Listing.OPEN), DAMAGED_RECORDS))
     if wanted.must_act:
-        choices.append((_Walk(Listing.FAILED), _Walk(Listing.OPEN)))
+        others = (DAMAGED_RECORDS,) if wanted.must_act is TABLE[DAMAGED].actor else ()
+        choices.append((_Walk(Listing.MUST_ACT, wanted.must_act.value), *others))
     return choices
 
 
@@ -132,11 +135,10 @@ def _size(services: Services, walk: _Walk) -> int:
     return services.store.count_of(walk.listing, walk.value, since=walk.since, until=walk.until)
 
 
-def _fits(record: Record | DamagedRecord, wanted: Wanted, now: float, *, is_of_account: bool) -> bool:
+def _fits(services: Services, record: Record | DamagedRecord, wanted: Wanted, walk: _Walk) -> bool:
     if isinstance(record, DamagedRecord):
-        is_known = (is_of_account or not wanted.account) and not wanted.ca and not wanted.has_end
-        has_problem = wanted.code in {"", DAMAGED.value} and wanted.must_act in {None, TABLE[DAMAGED].actor}
-        return is_known and has_problem and wanted.status in {None, Status.ERROR}
+        return _fits_damaged(services, record, wanted, walk)
+    now = services.clock()
     domain, certificate, word = record.domain, record.domain.certificate, status(record, now)
     problem = None if record.issuance.step is Step.DONE else record.issuance.problem
     return (
@@ -148,6 +150,19 @@ def _fits(record: Record | DamagedRecord, wanted: Wanted, now: float, *, is_of_a
         and wanted.must_act in {None, problem.actor if problem else ""}
         and wanted.status in {None, word}
     )
+
+
+def _fits_damaged(services: Services, record: DamagedRecord, wanted: Wanted, walk: _Walk) -> bool:
+    """Whether a damaged record fits, as far as that can be known. In an index of what has changed since, it is passed
+    over."""
+    if wanted.ca or wanted.has_end or wanted.status not in {None, Status.ERROR}:
+        return False
+    if wanted.code not in {"", DAMAGED.value} or wanted.must_act not in {None, TABLE[DAMAGED].actor}:
+        return False
+    if walk.listing is Listing.ACCOUNT:
+        return True
+    held = services.store.salvage(record.name, now=services.clock()) if wanted.account else None
+    return walk == DAMAGED_RECORDS and wanted.account in {"", held.domain.account if held else ""}
 
 
 def _ends_between(at: float, wanted: Wanted) -> bool:

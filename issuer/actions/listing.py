@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeVar
 
-from issuer.domain import Listing, Record
+from issuer.domain import WITH_VALUES, Listing, Record
 from issuer.ports import DamagedRecord, Services, StatusCounts
 from issuer.problem import Problem, ProblemType
 
@@ -23,9 +23,9 @@ class Page:
 
 def by_fact(services: Services, listing: Listing, value: str, *, after: str = "", limit: int = 100) -> Page:
     """Domains of an account (value: its id), with a certificate of a CA (its directory URL), whose last problem has a
-    code, or whose last issuance has failed for good (no value), ordered by name. Raises Problem(invalid-request) for a
-    listing that is ordered otherwise."""
-    if listing not in {Listing.ACCOUNT, Listing.CA, Listing.CODE, Listing.FAILED}:
+    code or must be ended by somebody, or whose last issuance has failed for good (no value), ordered by name. Raises
+    Problem(invalid-request) for a listing that is ordered otherwise."""
+    if listing not in WITH_VALUES | {Listing.FAILED}:
         raise Problem(ProblemType.INVALID_REQUEST, f"domains are not listed by {listing}")
     names = services.store.names_of(listing, value, after=after, limit=_bounded(limit) + 1)
     page, is_more = _cut(names, limit)

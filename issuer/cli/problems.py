@@ -1,5 +1,6 @@
 """How a command tells a problem: in one line."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,7 +12,7 @@ from issuer.cli.output import plain
 from issuer.config import PREFIX, load_settings
 from issuer.problem import Problem, ProblemType
 
-SETTING = f"{PREFIX}REDIS_URL"
+STORE = re.compile(r"the Redis of the records( at \S+:\d+)?")
 DEFAULT_PORT = 6379
 AGAIN_SECONDS = 1.0
 
@@ -20,17 +21,15 @@ T = TypeVar("T")
 
 def line(problem: Problem) -> str:
     """A problem on one line. Of an unavailable store it says which server that is, without its password."""
-    if problem.type is not ProblemType.STORE_UNAVAILABLE or SETTING in str(problem):
+    if problem.type is not ProblemType.STORE_UNAVAILABLE or not STORE.search(problem.cause):
         return plain(problem)
     try:
         parts = urlsplit(load_settings().redis_url.get_secret_value())
     except SystemExit:
         return plain(problem)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    does = "refuses" if problem.detail.partition(" ")[0].isupper() else "does not answer"
-    return plain(
-        f"{problem.message}: Redis at {host}:{parts.port or DEFAULT_PORT} ({SETTING}) {does}: {problem.detail}"
-    )
+    server = f"Redis at {host}:{parts.port or DEFAULT_PORT} ({PREFIX}REDIS_URL)"
+    return plain(f"{problem.message}: {STORE.sub(server, problem.cause)}: {problem.detail}")
 
 
 def patiently(work: Callable[[], T], meanwhile: str) -> T:

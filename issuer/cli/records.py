@@ -136,8 +136,8 @@ def _show_page(services: Services, found: Found, *, as_json: bool) -> None:
 
 
 def _end(instant: str | None) -> str:
-    """An instant of a presenter, to the minute."""
-    return (instant or "")[:16].replace("T", " ")
+    """The day of an instant."""
+    return (instant or "")[:10]
 
 
 def _problem(line: dict[str, str]) -> str:

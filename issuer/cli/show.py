@@ -91,10 +91,13 @@ def say_event(event: dict[str, Any]) -> None:
 def _lines(body: dict[str, Any]) -> list[tuple[str, str]]:
     """What `show` says of a domain, each with its title."""
     lines = [(title, body[member]) for member, title in FACTS if body.get(member)]
-    lines.append(("next attempt", body.get("next_attempt_at") or _without_time(body)))
+    if body["status"] != "active":
+        lines.append(("next attempt", body.get("next_attempt_at") or _without_time(body)))
     if certificate := body["certificate"]:
         lines.append(("certificate", f"{certificate['serial']} of {certificate['ca']}"))
         lines.append(("valid until", certificate["not_after"]))
+    if body["renewal_at"]:
+        lines.append(("renewal at", body["renewal_at"]))
     if body["moved_away_since"]:
         lines.append(("moved away", f"its DNS has pointed to other servers since {body['moved_away_since']}"))
     if body["renewal_forced_since"]:

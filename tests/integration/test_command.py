@@ -133,7 +133,7 @@ def test_redis_away_is_a_line_too(services: Services, monkeypatch: pytest.Monkey
     port = free_port()
     monkeypatch.setenv(f"{PREFIX}REDIS_URL", f"redis://:hush@127.0.0.1:{port}/0")
     text = refused("accounts", "list")
-    assert f"temporarily unavailable: Redis at 127.0.0.1:{port} (ISSUER_REDIS_URL) does not answer" in text
+    assert f"temporarily unavailable: Redis at 127.0.0.1:{port} (ISSUER_REDIS_URL) cannot be reached" in text
     assert text.count("\n") == 1
     assert "hush" not in text
 

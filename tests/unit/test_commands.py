@@ -87,7 +87,7 @@ def test_filters_are_combined_and_a_short_page_is_honest(issuer: Command, servic
     first = issuer.said("list", "--must-act", "nobody", "--limit", "3")
     assert first == issuer.said("list", "--must-act", "nobody")
     first = issuer.said("list", "--must-act", "owner", "--limit", "3")
-    assert first[-1].startswith("more: --after 'open ")
+    assert first[-1].startswith("more: --after 'must_act ")
     first = issuer.said("list", "--must-act", "owner", "--expires-before", "2026-12-01")
     assert first == ["domain │ account │ status │ not_after │ code │ must_act │ message"]
     page = issuer("list", "--code", "caa", "--limit", "3", "--json")
@@ -370,7 +370,7 @@ def test_redis_that_does_not_answer_is_a_line_that_names_it_without_its_password
     monkeypatch.setenv("ISSUER_CNAME_TARGETS", "edge.example")
     take_away(services.store)
     line = issuer.refused(*arguments)
-    assert "Redis at redis.example:6390 (ISSUER_REDIS_URL) does not answer" in line
+    assert "Redis at redis.example:6390 (ISSUER_REDIS_URL) cannot be reached" in line
     assert "hush" not in line
 
 

@@ -135,6 +135,10 @@ def test_that_nothing_is_wanted_is_refused(services: Services) -> None:
         (Wanted(account="alice", status=Status.ACTIVE), False),
         (Wanted(account="alice", must_act=Actor.OWNER), False),
         (Wanted(account="bob", code="damaged-record"), False),
+        (Wanted(status=Status.ERROR), True),
+        (Wanted(status=Status.ERROR, account="alice"), True),
+        (Wanted(must_act=Actor.PLATFORM), True),
+        (Wanted(must_act=Actor.PLATFORM, account="bob"), False),
     ],
     ids=str,
 )
