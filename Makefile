@@ -6,6 +6,7 @@ SECOND_CA := .venv-acme2certifier
 SECOND_CA_READY := $(SECOND_CA)/.ready
 PINNED = $(VENV)-lock/bin/uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-emit-find-links \
 	--no-annotate --custom-compile-command "make lock"
+AXE := tests/axe/node_modules/.package-lock.json
 ONCE ?=
 DOMAIN ?=
 ROOT ?=
@@ -26,7 +27,7 @@ demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 
 	@$(VENV)/bin/issuer demo $(if $(ONCE),--once) $(if $(DOMAIN),--domain $(DOMAIN)) $(if $(ROOT),--root $(ROOT)) \
 		$(if $(DEMO_PORT),--port $(DEMO_PORT))
 
-test: $(READY) $(SECOND_CA_READY) ## all tests, on real Redis and real ACME CAs (PYTEST_WORKERS=0: one after the other)
+test: $(READY) $(SECOND_CA_READY) $(AXE) ## all tests, on real Redis and real ACME CAs (PYTEST_WORKERS=0: one after the other)
 	@sh deploy/debian.sh redis-server pebble caddy nginx-light haproxy chromium libnss3-tools systemd
 	@sh deploy/debian.sh bind9 unbound pdns-recursor
 	@env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pytest \
@@ -39,6 +40,10 @@ bench: $(READY) ## mass revocation, simulated on a real Redis (DOMAINS=100000)
 bench-lists: $(READY) ## what a page of a list costs at its end, of many domains (DOMAINS=1000000)
 	@sh deploy/debian.sh redis-server
 	@$(VENV)/bin/python -m tests.bench.listings --domains $(or $(DOMAINS),1000000)
+
+bench-page: $(READY) ## what each view of the operators' page costs, of a thousand domains and of many (DOMAINS=1000000)
+	@sh deploy/debian.sh redis-server
+	@$(VENV)/bin/python -m tests.bench.page --domains $(or $(DOMAINS),1000000)
 
 bench-commands: $(READY) $(BASE_READY) ## Redis commands of one issuance, beside another release (BASE=rev)
 	@sh deploy/debian.sh redis-server pebble
@@ -100,7 +105,7 @@ python:
 		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian.sh python3-venv
 
-environments: $(READY) $(SECOND_CA_READY) ## both virtual environments; with --jobs=2 at the same time
+environments: $(READY) $(SECOND_CA_READY) $(AXE) ## both virtual environments; with --jobs=2 at the same time
 
 $(SECOND_CA_READY): tests/acme2certifier.txt | python
 	@echo "setting up $(SECOND_CA): a second ACME server, which the tests run as a process of its own (ten seconds or so)"
@@ -108,4 +113,9 @@ $(SECOND_CA_READY): tests/acme2certifier.txt | python
 	@$(SECOND_CA)/bin/pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: help python environments demo test bench bench-lists bench-commands faults mixed lint lint-rules lint-format lint-types lint-layers settings lock clean
+$(AXE): tests/axe/package-lock.json
+	@command -v npm >/dev/null || sh deploy/debian.sh npm
+	@npm ci --prefix tests/axe --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: help python environments demo test bench bench-lists bench-page bench-commands faults mixed lint lint-rules lint-format lint-types lint-layers settings lock clean

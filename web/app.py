@@ -10,6 +10,7 @@ from web.api import AnyText, api
 from web.challenges import challenges
 from web.edge import edge
 from web.health import health
+from web.operators import operators
 from web.policies import policies
 
 MAX_BODY_BYTES = 65_536
@@ -23,7 +24,7 @@ def create_app(services: Services) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters["anything"] = AnyText
     app.extensions.update(services=services, cache=BundleCache(services), readiness=Readiness(services))
-    for blueprint in (api, policies, challenges, edge, health):
+    for blueprint in (api, policies, challenges, edge, health, operators):
         app.register_blueprint(blueprint)
     errors.register(app)
     app.after_request(_forbid_storing)

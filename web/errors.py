@@ -52,7 +52,7 @@ def from_problem(problem: Problem, status: HTTPStatus | None = None, **more: Any
     further members."""
     status = status or STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log(status, problem.type.value, str(problem))
+        log_failure(status, problem.type.value, str(problem))
     services: Services = current_app.extensions["services"]
     now, retry_at = services.clock(), problem.retry_at
     if retry_at is None and status is HTTPStatus.SERVICE_UNAVAILABLE:
@@ -62,10 +62,15 @@ def from_problem(problem: Problem, status: HTTPStatus | None = None, **more: Any
         body["next_attempt_at"] = presenters.instant(max(retry_at, now + 1))
     response = _answer(status, body)
     if retry_at is not None:
-        response.headers["Retry-After"] = str(max(math.ceil(retry_at - now), 1))
+        response.headers["Retry-After"] = str(retry_after_seconds(problem, now))
     elif status is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Basic realm="api"'
     return response
+
+
+def retry_after_seconds(problem: Problem, now: float) -> int:
+    """The `Retry-After` of an answer to a problem that passes."""
+    return max(math.ceil((problem.retry_at or now + RETRY_AFTER_SECONDS) - now), 1)
 
 
 def _from_http(error: HTTPException) -> Response:
@@ -73,7 +78,7 @@ def _from_http(error: HTTPException) -> Response:
     phrase = status.phrase.lower()
     response = _answer(status, {"message": phrase, "code": phrase.replace(" ", "-")})
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log(status, error.name, error.description or "")
+        log_failure(status, error.name, error.description or "")
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value
@@ -87,12 +92,12 @@ def _from_cut_body(_: Exception) -> Response:
 
 def _from_unexpected(error: Exception) -> Response:
     """An error of ours: the log has the traceback, the answer has no details."""
-    _log(HTTPStatus.INTERNAL_SERVER_ERROR, type(error).__name__, "", exc_info=error)
+    log_failure(HTTPStatus.INTERNAL_SERVER_ERROR, type(error).__name__, "", exc_info=error)
     message = "an internal error occurred; the operator can find it in the log"
     return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"message": message, "code": "internal", "must_act": "platform"})
 
 
-def _log(status: HTTPStatus, code: str, reason: str, **more: Any) -> None:
+def log_failure(status: HTTPStatus, code: str, reason: str, **more: Any) -> None:
     """Log an answer that says that we failed. The query is left out: it may contain the edge token."""
     path = quote(request.path)
     log.error("request failed", status=status.value, method=request.method, path=path, code=code, reason=reason, **more)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from issuer.domain import Account, Due, Listing, Record
+from issuer.domain import Account, Due, Index, Listing, Record
 from issuer.metrics import MetricValues
 from issuer.ports.ca import CaAccounts
 from issuer.ports.identity import Identified
@@ -208,6 +208,17 @@ class Store(CaAccounts, Identified, Refusals, Protocol):
     def count_due(self, now: float) -> dict[str, DueCounts]:
         """What is due at `now`, by the value of `Due`; and as `ready` the renewals that are due and wait for their
         turn."""
+
+    def count_between(self, index: Index, bounds: Sequence[float]) -> list[int]:
+        """How many names of an index have a score from each bound up to the next one, which it does not reach."""
+
+    def names_between(self, index: Index, start: float, end: float, *, limit: int) -> list[tuple[float, str]]:
+        """At most `limit` pairs of score and name with a score from `start` up to `end`, which it does not reach, the
+        lowest first."""
+
+    def names_with_prefix(self, prefix: str, *, after: str, limit: int) -> list[str]:
+        """At most `limit` names of all accounts that begin with a prefix, ordered by name; without withdrawn names.
+        after: the name before the first one; empty: from the start."""
 
     def reindex(self, *, now: float, limit: int, restart: bool = False) -> Reindexed:
         """Give the records of an earlier release their indexes, about `limit` of them in one call. The next call, in

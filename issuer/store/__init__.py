@@ -5,7 +5,8 @@
 of each CA, `feed` the changes that the edges follow, `counters` the metrics. `reindex` gives indexes to old records.
 `damage` is about records that cannot be read, `identity` about a store that is not ours, `servers` about the Redis
 servers themselves, `locks` about what only one process does at a time, `heartbeats` about what the processes show of
-themselves, `faults` and `alarms` about what is wrong with it, `operators` about who may use the operators' page.
+themselves, `faults` and `alarms` about what is wrong with it, `operators` about who may use the operators' page,
+`overview` about what that page asks of all domains.
 """
 
 from pathlib import Path
@@ -24,6 +25,7 @@ from issuer.store.heartbeats import RedisFleetBoard
 from issuer.store.listings import RedisListings
 from issuer.store.locks import RedisLocks
 from issuer.store.operators import RedisOperators
+from issuer.store.overview import RedisOverview
 from issuer.store.refusals import RedisRefusals
 from issuer.store.reindex import RedisReindex
 from issuer.store.servers import RedisServers
@@ -43,7 +45,7 @@ __all__ = [
 ]
 
 
-class RedisStore(RedisReindex, RedisListings, RedisCounts, RedisRefusals, RedisAccounts):
+class RedisStore(RedisReindex, RedisListings, RedisCounts, RedisOverview, RedisRefusals, RedisAccounts):
     """The `Store` and `CaAccounts` ports over one Redis database. identity_file: keeps the identity of the store
     outside of it."""
 

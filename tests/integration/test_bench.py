@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from tests.bench.page import VIEWS
 from tests.checkout import CHECKOUT
 
 
@@ -27,3 +28,9 @@ def test_a_page_costs_the_same_at_the_end_of_a_list() -> None:
     assert {int(row[2]) for row in rows} == {100}
     assert max(int(row[3]) for row in rows) <= 103
     assert max(int(row[4]) for row in rows) <= 101
+
+
+def test_a_view_of_the_page_asks_redis_for_no_more_with_more_domains() -> None:
+    rows = [line.split() for line in report("page", "--few", "200", "--domains", "600", "--untimed").splitlines()]
+    assert [row[0] for row in rows[2:]] == list(VIEWS)
+    assert all(row[4] == row[5] for row in rows[2:])

@@ -144,8 +144,6 @@ def test_head_answers_as_get_without_the_body(api_client: ApiClient) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
-        "//",
         "/v2",
         "/v2/",
         "/v2/x509/",
