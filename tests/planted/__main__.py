@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from tests.checkout import CHECKOUT
 from tests.planted.faults import Fault
 from tests.planted.report import line, report
-from tests.planted.runs import run_all
+from tests.planted.runs import end_at_once, run_all
 from tests.planted.table import FAULTS
 from tests.planted.texts import section, with_section
 from tests.planted.told import Told
@@ -40,6 +41,8 @@ def main() -> int:
                 print(f"        {column}: {text}")
             print(f"        {json.dumps({**told.body, 'certificate': None}, ensure_ascii=False)}", flush=True)
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_at_once)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         folder = wishes.keep or Path(temporary)

@@ -113,7 +113,6 @@ FAULTS = (
         never=(*NO_OWNER, "ISSUER_"),
         doctor=r"ca.*refused",
         degraded="ca",
-        metric='must_act="nobody"',
         error_line="refused",
     ),
     Fault(
@@ -127,7 +126,6 @@ FAULTS = (
         says=("Service busy; retry later",),
         never=NO_OWNER,
         not_before=60,
-        metric='must_act="nobody"',
         end_patience=100,
     ),
     Fault(
@@ -143,7 +141,6 @@ FAULTS = (
         says=(r"too many new orders \(300\)", "limit"),
         never=NO_OWNER,
         not_before=60,
-        metric='must_act="nobody"',
         end_patience=100,
     ),
     Fault(
@@ -159,7 +156,6 @@ FAULTS = (
         words=("error",),
         says=("forbidden by policy", "no further attempt", "another name", "POST|retry"),
         next=Next.NONE,
-        metric="ca-refused",
         goes_on=GoesOn.ON_REQUEST,
     ),
     Fault(
@@ -178,7 +174,6 @@ FAULTS = (
         actors=(Actor.OWNER,),
         says=("CAA", "prevents issuance"),
         never=("log.?in", "CNAME"),
-        metric='must_act="owner"',
     ),
     Fault(
         "perspectives",
@@ -191,7 +186,6 @@ FAULTS = (
         code="validation-failed",
         says=("Connection refused", "port 80", "firewall", "geo|countr|region"),
         never=NO_OWNER,
-        metric='must_act="platform"',
     ),
     Fault(
         "never-done",
@@ -203,7 +197,6 @@ FAULTS = (
         actors=(*NOBODY,),
         says=("order", r"since|\d{4}-\d\d-\d\d", "not finished|not yet finished"),
         never=NO_OWNER,
-        metric="processing",
     ),
     Fault(
         "foreign-key",
@@ -214,7 +207,6 @@ FAULTS = (
         code="bad-certificate",
         says=("key", r"http://127.0.0.1:\d+/directory"),
         never=NO_OWNER,
-        metric="bad-certificate",
         error_line="key",
         goes_on=GoesOn.ON_REQUEST,
         request=lambda fleet, name: fleet.require_cli("ca", "allow", fleet.ca.directory_url, name),
@@ -229,7 +221,6 @@ FAULTS = (
         never=NO_OWNER,
         doctor="deactivated",
         degraded="ca-account",
-        metric="ca-account",
         error_line="deactivated",
     ),
     Fault(
@@ -237,12 +228,11 @@ FAULTS = (
         "EAB missing",
         plant=_wants_binding,
         lift=_bound,
-        code="ca-account",
+        code="ca-settings",
         says=("external account", "eab_kid", "ISSUER_CAS"),
         never=NO_OWNER,
         doctor="eab|external account",
-        degraded="ca-account",
-        metric="ca-account",
+        degraded="ca-settings",
         error_line="external account",
     ),
     Fault(
@@ -255,7 +245,7 @@ FAULTS = (
         words=("active", "error", "processing"),
         says=("Service busy; retry later",),
         never=NO_OWNER,
-        metric='must_act="nobody".* (19\\d|200)',
+        metric=r'issuer_domains_must_act\{must_act="nobody"\} (19\d|200)',
         error_line="Service busy",
     ),
 )

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     STATUS = "in the status of a name"
     REFUSAL = "in the answer to the POST, and later in its trace"
     UNAVAILABLE = "in a 503 to every call"
+    FLEET = "by the doctor, as no name suffers"
     START = "by a process that does not start"
 
 
@@ -53,7 +54,8 @@ class Fault:
     in cause, detail and hint. next: of the next attempt; not_before: seconds before which it must not be.
     event: what stands in the timeline, if not the first of `says`. is_shown: whether `issuer show` can tell it.
     doctor: a failed check, degraded: an entry of /readyz («503»: it is not ready), metric: a line of /metrics whose
-    value is not 0, error_line: a line of level ERROR; empty: none is asked for. All are regular expressions.
+    value is not 0, if not those of the code and the actor, error_line: a line of level ERROR; empty: none is asked for.
+    All are regular expressions.
     goes_on: after the end; request: the request for it. patience: how many seconds it may take until all is told,
     end_patience: how many more than a minute until the name goes on.
     settings: of the fleet; processes: those that run before; is_tls: of the CA. is_calm: no process has to start or end

@@ -107,7 +107,6 @@ FAULTS = (
         actors=OWNER,
         says=(rf"track\.customer\d+\.example CNAME {TARGET}", "DNS"),
         next=Next.NONE,
-        metric="refus.*invalid-cname",
         goes_on=GoesOn.ON_REQUEST,
     ),
     Fault(
@@ -122,7 +121,6 @@ FAULTS = (
         actors=OWNER,
         says=(FOREIGN, "apex|root of", "ALIAS|ANAME", OURS),
         next=Next.NONE,
-        metric="refus.*invalid-cname",
         goes_on=GoesOn.ON_REQUEST,
     ),
     Fault(
@@ -137,7 +135,6 @@ FAULTS = (
         actors=OWNER,
         says=(CDN, "proxy", "switch"),
         next=Next.NONE,
-        metric="refus.*invalid-cname",
         goes_on=GoesOn.ON_REQUEST,
     ),
     Fault(
@@ -150,7 +147,6 @@ FAULTS = (
         actors=OWNER,
         says=("SERVFAIL", "DNS"),
         never=("create", r"CNAME edge"),
-        metric='must_act="owner"',
     ),
     Fault(
         "caa",
@@ -161,7 +157,6 @@ FAULTS = (
         code="caa",
         actors=OWNER,
         says=(r"customer\d+\.example CAA 0 issue .?.?scripted\.example", "other.example"),
-        metric='must_act="owner"',
         goes_on=GoesOn.ON_REQUEST,
         request=lambda fleet, name: fleet.require_cli("retry", name),
     ),
@@ -175,7 +170,6 @@ FAULTS = (
         actors=OWNER,
         says=("CAA", "SERVFAIL"),
         never=("create",),
-        metric='must_act="owner"',
     ),
     Fault(
         "moved-away",
@@ -187,7 +181,6 @@ FAULTS = (
         actors=OWNER,
         says=("shop.elsewhere.example", rf"CNAME {TARGET}", "delete|withdraw", r"since|\d{4}-\d\d-\d\d"),
         words=("error", "active"),
-        metric='must_act="owner"',
     ),
     Fault(
         "plan",
@@ -200,7 +193,6 @@ FAULTS = (
         code="plan",
         says=("plan", "upgrade"),
         next=Next.NONE,
-        metric="refus.*plan",
         goes_on=GoesOn.ON_REQUEST,
     ),
 )

@@ -1,5 +1,6 @@
 """Plants faults, one after the other on a fleet, and several fleets at once."""
 
+import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from tests.planted.told import Told, look_until_told, look_whether_it_goes_on
 
 LANES = 2
 """So many fleets run at once: each is some ten processes."""
+LIVE: list[Fleet] = []
 
 
 def planted(on: Fleet, fault: Fault, *, with_end: bool = True) -> Told:
@@ -38,9 +40,19 @@ def planted(on: Fleet, fault: Fault, *, with_end: bool = True) -> Told:
 def running(folder: Path, fault: Fault) -> Iterator[Fleet]:
     """A fleet as a fault needs it."""
     with fleet(folder, is_tls=fault.is_tls, **fault.settings) as made:
+        LIVE.append(made)
         if fault.processes:
             made.start(*fault.processes)
         yield made
+    LIVE.remove(made)
+
+
+def end_at_once(number: int, _: object) -> None:
+    """Handle Ctrl-C and SIGTERM: leave nothing running."""
+    for one in LIVE:
+        for part in [*one.sandbox._parts, *one.brokers._parts]:
+            part.kill()
+    os._exit(128 + number)
 
 
 def run_all(faults: Sequence[Fault], folder: Path, say: Callable[[Fault, Told], None]) -> dict[str, Told]:

@@ -108,7 +108,6 @@ FAULTS = (
         never=NO_OWNER,
         doctor="ISSUER_ACME_DIRECTORY.*/direktory|/direktory.*ISSUER_ACME_DIRECTORY",
         degraded="direktory",
-        metric='must_act="platform"',
         error_line="direktory",
     ),
     Fault(
@@ -121,7 +120,6 @@ FAULTS = (
         never=NO_OWNER,
         doctor="ISSUER_ACME_DIRECTORY.*/welcome|/welcome.*ISSUER_ACME_DIRECTORY",
         degraded="welcome",
-        metric='must_act="platform"',
         error_line="welcome",
     ),
     Fault(
@@ -135,7 +133,6 @@ FAULTS = (
         never=NO_OWNER,
         doctor="ISSUER_ACME_CA_BUNDLE",
         degraded="ISSUER_ACME_CA_BUNDLE",
-        metric='must_act="platform"',
         error_line="verif",
     ),
     Fault(
@@ -148,7 +145,6 @@ FAULTS = (
         never=NO_RECORD,
         doctor="ISSUER_DNS_SERVERS",
         degraded="ISSUER_DNS_SERVERS",
-        metric='must_act="platform"',
         error_line="ISSUER_DNS_SERVERS|DNS server",
     ),
     Fault(
@@ -161,7 +157,6 @@ FAULTS = (
         never=(rf"CNAME {TYPO}", *NO_RECORD),
         doctor=TYPO,
         degraded=TYPO,
-        metric='must_act="platform"',
         error_line=TYPO,
     ),
     Fault(
@@ -174,7 +169,6 @@ FAULTS = (
         never=NO_RECORD,
         doctor=rf"{TARGET}.*address",
         degraded=TARGET,
-        metric='must_act="platform"',
         error_line=TARGET,
     ),
     Fault(
@@ -187,7 +181,6 @@ FAULTS = (
         never=("CNAME", "your DNS"),
         doctor="port.80.*404",
         degraded="port.80",
-        metric='must_act="platform"',
         error_line="404",
     ),
     Fault(
@@ -200,7 +193,6 @@ FAULTS = (
         says=(TARGET, "other.example", "scripted.example", "owner of the domain need do nothing|nothing for the owner"),
         doctor=rf"caa.*{TARGET}",
         degraded="caa",
-        metric='must_act="platform"',
         error_line="CAA",
     ),
     Fault(
@@ -213,7 +205,6 @@ FAULTS = (
         never=("your DNS", "CNAME record"),
         doctor=rf"port.80.*{OTHER_OURS}",
         degraded="port.80",
-        metric='must_act="platform"',
         error_line=OTHER_OURS,
     ),
     Fault(
@@ -226,7 +217,6 @@ FAULTS = (
         never=("your DNS", "CNAME record"),
         doctor="port.80.*login",
         degraded="port.80",
-        metric='must_act="platform"',
         error_line="login",
     ),
 )

@@ -111,21 +111,22 @@ def _judged(look: Callable[[], None]) -> str | None:
 def _looks(fleet: Fleet, fault: Fault, name: str, told: Told) -> Iterator[tuple[str, Callable[[], None]]]:
     """The columns that this fault has, and the look for each; that for the status asks, and comes first."""
     yield "status", lambda: _require_answer(fleet, fault, name, told)
-    if fault.kind is not Kind.START:
+    if fault.kind not in {Kind.START, Kind.FLEET}:
         yield "code", lambda: _require_match(fault.code, str(told.body.get("code")), whole=True)
         yield "actor", lambda: _require_actor(fault, told.body.get("must_act"))
         yield "next", lambda: _require_next(fault, told.body)
-    yield "words", lambda: _require_words(fault, told.body)
+    if fault.kind is not Kind.FLEET:
+        yield "words", lambda: _require_words(fault, told.body)
     if fault.kind is Kind.STATUS:
         yield "timeline", lambda: _require_event(fleet, fault, name)
     if fault.kind in {Kind.STATUS, Kind.REFUSAL} and fault.is_shown:
         yield "show", lambda: _require_shown(fleet, fault, name)
     if fault.doctor:
-        yield "doctor", lambda: _require_doctor(fleet, fault)
+        yield "doctor", lambda: _require_doctor(fleet, fault, told)
     if fault.degraded:
         yield "readyz", lambda: _require_ready(fleet, fault)
-    if fault.metric:
-        yield "metrics", lambda: _require_metric(fleet, fault)
+    if fault.metric or fault.kind in {Kind.STATUS, Kind.REFUSAL}:
+        yield "metrics", lambda: _require_metric(fleet, fault, told)
     if fault.error_line:
         yield "log", lambda: _require_any(fault.error_line, fleet.errors(), "no such line of level ERROR")
 
@@ -218,7 +219,7 @@ def _require_shown(fleet: Fleet, fault: Fault, name: str) -> None:
     _require_match(fault.says[0], f"{shown.get('cause')} {shown.get('detail')} {shown.get('hint')}")
 
 
-def _require_doctor(fleet: Fleet, fault: Fault) -> None:
+def _require_doctor(fleet: Fleet, fault: Fault, told: Told) -> None:
     code, text = fleet.cli("doctor", "--json")
     try:
         document = json.loads(text)
@@ -228,6 +229,9 @@ def _require_doctor(fleet: Fleet, fault: Fault) -> None:
     failed = [json.dumps(check, ensure_ascii=False) for check in checks if check["result"] == "failed"]
     _require_any(fault.doctor, failed, f"the doctor has found {[json.loads(one)['code'] for one in failed]} only")
     _require(code == 1, f"the doctor's exit code is {code}")
+    if fault.kind is Kind.FLEET:
+        told.body |= next(json.loads(one) for one in failed if re.search(fault.doctor, one, re.IGNORECASE | re.DOTALL))
+        _require_actor(fault, told.body["must_act"])
 
 
 def _require_ready(fleet: Fleet, fault: Fault) -> None:
@@ -240,7 +244,12 @@ def _require_ready(fleet: Fleet, fault: Fault) -> None:
     _require_any(fault.degraded, degraded, f"/readyz has {degraded} only")
 
 
-def _require_metric(fleet: Fleet, fault: Fault) -> None:
+def _require_metric(fleet: Fleet, fault: Fault, told: Told) -> None:
     text = fleet.call("GET", "/metrics")[1]["text"]
     lines = [line for line in text.splitlines() if not line.startswith("#") and not line.endswith(" 0.0")]
-    _require_any(fault.metric, lines, "no such metric above 0")
+    code, actor = told.body.get("code"), told.body.get("must_act")
+    patterns = [f'issuer_domains_with_problem{{code="{code}"}}', f'issuer_domains_must_act{{must_act="{actor}"}}']
+    if fault.kind is Kind.REFUSAL:
+        patterns = [f'issuer_refused_requests_total{{code="{code}"}}']
+    for pattern in [fault.metric] if fault.metric else map(re.escape, patterns):
+        _require_any(pattern, lines, "no such metric above 0")
