@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from issuer.logs import configure_logs
 from tests.checkout import CHECKOUT
 from tests.planted.faults import Fault
 from tests.planted.report import line, report
@@ -43,6 +44,7 @@ def main() -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end_at_once)
+    configure_logs("console", "CRITICAL")  # some names get their certificates in this process
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         folder = wishes.keep or Path(temporary)

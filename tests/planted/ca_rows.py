@@ -1,8 +1,11 @@
 """Faults of a CA, and of our account there."""
 
+import datetime as dt
 import json
+import time
 from collections.abc import Callable
 
+from issuer import presenters
 from issuer.problem import Actor
 from tests.planted.faults import Fault, GoesOn, Next
 from tests.planted.fleet import Fleet
@@ -11,6 +14,7 @@ from tests.wire import FOR_GOOD, Answer
 from tests.wire import Fault as AtCa
 
 MANY = 200
+SHORT_LIFE = dt.timedelta(seconds=60)
 EAB = {"planted-kid": "bWFjLWtleS1vZi0zMi1ieXRlcy1mb3ItdGVzdHMtMTIz"}
 NO_OWNER = ("your DNS", "CNAME")
 NOBODY = (Actor.NOBODY,)
@@ -92,12 +96,27 @@ def _bound(fleet: Fleet) -> None:
 
 
 def _many_renewals(fleet: Fleet) -> str:
-    """All but one of them are valid; that one ends while the CA is away."""
-    fleet.many = [fleet.issued() for _ in range(MANY)]
+    """The last one ends while the CA is away."""
+    fleet.many = fleet.all_issued(MANY - 1)
+    fleet.ca.not_before, fleet.ca.lifetime = dt.timedelta(0), SHORT_LIFE
+    fleet.many.append(fleet.issued())
+    fleet.ca.not_before, fleet.ca.lifetime = dt.timedelta(hours=-1), dt.timedelta(days=90)
     fleet.ca.add(AtCa("/newOrder", FOR_GOOD, before=refusing(503, "serverInternal", "Service busy; retry later.")))
     code, text = fleet.cli("renew", "--all", "--no-wait")
     assert code == 0, text
     return fleet.many[0]
+
+
+def _wrong_of_many(fleet: Fleet) -> str:
+    """All tell the same reason, in one ERROR line, and the certificate that has ended is no longer active."""
+    *valid, ended = (presenters.status_body(record, time.time()) for record in fleet.services.store.records(fleet.many))
+    silent = sum("Service busy" not in str(body.get("cause")) for body in valid)
+    lines = sum("Service busy" in line for line in fleet.errors())
+    if silent:
+        return f"{silent} of {MANY} do not tell the reason"
+    if ended["status"] != "expired":
+        return f"a certificate that has ended reads {ended['status']}"
+    return f"{lines} ERROR lines for one outage" if lines > 1 else ""
 
 
 FAULTS = (
@@ -243,6 +262,8 @@ FAULTS = (
         code="ca-unavailable|ca-rests",
         actors=NOBODY,
         words=("active", "error", "processing"),
+        also=_wrong_of_many,
+        patience=100,
         says=("Service busy; retry later",),
         never=NO_OWNER,
         metric=r'issuer_domains_must_act\{must_act="nobody"\} (19\d|200)',

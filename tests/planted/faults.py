@@ -52,6 +52,7 @@ class Fault:
     kind: where it is told. http: the status of that answer. words: the status words that are right. code: a regular
     expression for the whole code. actors: who may be said to have to act. says, never: what must, and must not, stand
     in cause, detail and hint. next: of the next attempt; not_before: seconds before which it must not be.
+    also: what else is wrong with what is told, in words; empty: nothing.
     event: what stands in the timeline, if not the first of `says`. is_shown: whether `issuer show` can tell it.
     doctor: a failed check, degraded: an entry of /readyz («503»: it is not ready), metric: a line of /metrics whose
     value is not 0, if not those of the code and the actor, error_line: a line of level ERROR; empty: none is asked for.
@@ -75,6 +76,7 @@ class Fault:
     never: tuple[str, ...] = ()
     next: Next = Next.PLANNED
     not_before: float | None = None
+    also: Callable[[Fleet], str] = lambda _: ""
     event: str = ""
     is_shown: bool = True
     doctor: str = ""

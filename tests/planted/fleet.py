@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,9 +207,17 @@ class Fleet:
         zone = {key: value for key, value in self.dns.zone.items() if key != (name, kind)}
         self.dns.zone = zone if records is None else {**zone, (name, kind): records}
 
-    def issued(self, name: str | None = None) -> str:
+    def issued(self) -> str:
         """A name that has a certificate, which this process has got, as a worker does."""
-        name = name or self.name()
+        return self._issued(self.name())
+
+    def all_issued(self, count: int) -> list[str]:
+        """Many such names."""
+        names = [self.name() for _ in range(count)]
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(self._issued, names))
+
+    def _issued(self, name: str) -> str:
         record = run_to_end(self.services, opened(self.services, name))
         assert record.domain.certificate, record.issuance.problem
         return name

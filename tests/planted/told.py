@@ -76,13 +76,16 @@ def look_whether_it_goes_on(fleet: Fleet, fault: Fault, name: str, told: Told) -
     """The fault has ended: the name must become active, after a request if that is the rule."""
     if fault.goes_on is GoesOn.NO:
         return
-    began, seconds, last = time.monotonic(), GOES_ON_SECONDS + fault.end_patience, "?"
+    began, seconds, last, names = time.monotonic(), GOES_ON_SECONDS + fault.end_patience, "?", [name, *fleet.many]
     if fault.goes_on is GoesOn.ON_REQUEST:
         fault.request(fleet, name)
     while time.monotonic() - began < seconds:
         try:
-            last = fleet.status(name).get("status", "none")
-            if last == "active" and not fleet.is_open(name):
+            while names and (last := fleet.status(names[0]).get("status", "none")) == "active":
+                if fleet.is_open(names[0]):
+                    break
+                names.pop(0)
+            if not names:
                 told.columns["end"], told.end_seconds = None, time.monotonic() - began
                 return
         except (urllib3.exceptions.HTTPError, Problem):
@@ -166,6 +169,7 @@ def _require_answer(fleet: Fleet, fault: Fault, name: str, told: Told) -> None:
     status, told.body, _ = fleet.call("GET", f"/v2/x509/{name}/status")
     _require(status == fault.http, f"GET answers {status}")
     _require(told.body["status"] in fault.words, f"the status is {told.body['status']}")
+    _require(not (wrong := fault.also(fleet)), wrong)
 
 
 def _require_actor(fault: Fault, actor: object) -> None:
