@@ -9,16 +9,12 @@ import math
 import structlog
 
 from issuer.domain import Record
-from issuer.keys import is_token
+from issuer.keys import is_token, undecryptable
 from issuer.ports import CaAccount, Services
 from issuer.problem import Problem, ProblemType
 
 SAMPLE = 3
 """So many certificates are looked at, as a single record may be damaged."""
-HINT = (
-    "the operator must add the key that encrypted it to ISSUER_ENCRYPTION_KEYS again; if it is lost for good, "
-    "'An encryption key is lost' in docs/runbook.md has the way out"
-)
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +25,11 @@ def require_decryptable(services: Services) -> list[str]:
     accounts = _accounts(services)
     for url, account in accounts.items():
         if not all(_opens(services, key) for key in (account.key, account.next_key) if key):
-            raise Problem(ProblemType.UNDECRYPTABLE, f"the key of our account at {url}", hint=HINT)
+            raise undecryptable(f"the key of our account at {url}")
     since = min((account.created_at for account in accounts.values()), default=0)
     keys = _certificate_keys(services, since)
     if keys and not any(_opens(services, key) for key in keys.values()):
-        raise Problem(ProblemType.UNDECRYPTABLE, f"the key of the certificate for {next(iter(keys))}", hint=HINT)
+        raise undecryptable(f"the key of the certificate for {next(iter(keys))}")
     return []
 
 

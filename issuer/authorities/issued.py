@@ -29,7 +29,7 @@ def require_key(services: Services, record: Record, ca: CertificateAuthority) ->
     issuance = record.issuance
     assert issuance.key
     try:
-        return services.vault.decrypt(issuance.key)
+        return services.vault.decrypt(issuance.key, f"the new key of {record.domain.name}")
     except Problem:
         ca.account_url()  # raises the same Problem if it is the encryption keys that are wrong
         if issuance.step is Step.INSTALL and issuance.pauses < INSTALL_PAUSES:

@@ -269,8 +269,7 @@ class AccountKeeper:
         assert account.next_key
         old, new = self._key(account.key), self._key(account.next_key)
         change = {"account": account.url, "oldKey": old.public_key().to_partial_json()}
-        url = self._resource("keyChange")
-        inner = jws(json.dumps(change).encode(), Signer(new), url=url)
+        inner = jws(json.dumps(change).encode(), Signer(new), url=self._resource("keyChange"))
         try:
             self._post("keyChange", inner, Signer(old, account.url)).require_no_page()
         except Refusal:
@@ -292,7 +291,8 @@ class AccountKeeper:
         return self._accounts.keep_ca_account(self._directory_url, account, instead_of=instead_of)
 
     def _key(self, encrypted: str) -> JWK:
-        return JWKEC(key=load_der_private_key(self._vault.decrypt(encrypted), password=None))
+        der = self._vault.decrypt(encrypted, f"the key of our account at {self._directory_url}")
+        return JWKEC(key=load_der_private_key(der, password=None))
 
 
 def thumbprint(key: JWK) -> str:

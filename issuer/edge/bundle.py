@@ -87,7 +87,7 @@ def _bundle(services: Services, domain: Domain, certificate: Certificate) -> Edg
         raise _damaged(domain.name, "its key is cut off")
     if not SERIAL.fullmatch(certificate.serial):
         raise _damaged(domain.name, "its serial number is none")
-    key = services.vault.decrypt(certificate.key)
+    key = services.vault.decrypt(certificate.key, f"the key of the certificate for {domain.name}")
     try:
         bundle = EdgeBundle(
             domain.name,

@@ -22,7 +22,7 @@ from issuer.keys.chains import (
 )
 from issuer.keys.placeholder import PLACEHOLDER_NAME, is_placeholder, placeholder_bundle, self_signed
 from issuer.keys.private import KeyType, as_pem, new_csr, new_key
-from issuer.keys.vault import Vault, is_token, new_encryption_key
+from issuer.keys.vault import Vault, is_token, new_encryption_key, undecryptable
 
 __all__ = [
     "CLOCK_SKEW_SECONDS",
@@ -48,5 +48,6 @@ __all__ = [
     "require_whole",
     "self_signed",
     "top_issuer",
+    "undecryptable",
     "verify_bundle",
 ]

@@ -25,16 +25,23 @@ class Vault:
         """The Fernet token of a secret; only our keys decrypt it."""
         return self._fernet.encrypt(secret).decode()
 
-    def decrypt(self, token: str) -> bytes:
-        """The secret of a token. Raises Problem(undecryptable) if no key decrypts it; then the operator must act, and
-        nothing that is stored may be replaced."""
+    def decrypt(self, token: str, what: str = "a stored key") -> bytes:
+        """The secret of a token. what: which one it is, in words. Raises Problem(undecryptable) if no key decrypts it;
+        then the operator must act, and nothing that is stored may be replaced."""
         try:
             return self._fernet.decrypt(token)
         except (InvalidToken, ValueError):
-            raise Problem(
-                ProblemType.UNDECRYPTABLE,
-                hint="the operator must add the key that encrypted it to ISSUER_ENCRYPTION_KEYS again",
-            ) from None
+            raise undecryptable(what) from None
+
+
+def undecryptable(what: str) -> Problem:
+    """The Problem of a secret that cannot be decrypted. what: which one it is, in words."""
+    cause = f"{what} cannot be decrypted with the present ISSUER_ENCRYPTION_KEYS"
+    hint = (
+        "the operator must add the key that encrypted it to ISSUER_ENCRYPTION_KEYS of every process again; if it is "
+        "lost for good, 'An encryption key is lost' in docs/runbook.md has the way out"
+    )
+    return Problem(ProblemType.UNDECRYPTABLE, what, cause=cause, hint=hint)
 
 
 def is_token(text: str) -> bool:

@@ -12,6 +12,7 @@ import urllib3
 
 from issuer import presenters
 from issuer.problem import Problem
+from tests.fakes import TARGET
 from tests.planted.faults import Fault, GoesOn, Kind, Next
 from tests.planted.fleet import Fleet
 
@@ -162,7 +163,8 @@ def _require_answer(fleet: Fleet, fault: Fault, name: str, told: Told) -> None:
         _require(body.get("last_refusal", {}).get("code") == told.body["code"], f"no last_refusal in {body}")
         return
     if fault.kind is Kind.UNAVAILABLE:
-        status, told.body, headers = fleet.call("POST", "/v2/x509/another.example")
+        fleet.publish("www.another.example", "CNAME", [TARGET])
+        status, told.body, headers = fleet.call("POST", "/v2/x509/www.another.example")
         _require(status == fault.http, f"POST answers {status}")
         _require(int(headers.get("Retry-After", 0)) > 0, "no Retry-After")
         return

@@ -162,7 +162,7 @@ def test_a_key_is_decrypted_once(services: Services, edge: Edge) -> None:
     opened = []
 
     class CountingVault:
-        def decrypt(self, token: str) -> bytes:
+        def decrypt(self, token: str, what: str = "") -> bytes:
             opened.append(token)
             return services.vault.decrypt(token)
 
@@ -241,7 +241,7 @@ def test_a_key_that_cannot_be_decrypted_is_an_error(services: Services, edge: Ed
     issued(services)
 
     class ForeignVault:
-        def decrypt(self, token: str) -> bytes:
+        def decrypt(self, token: str, what: str = "") -> bytes:
             raise Problem(ProblemType.UNDECRYPTABLE)
 
     edge = Edge(replace(services, vault=ForeignVault()))
