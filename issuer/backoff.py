@@ -25,6 +25,8 @@ ANSWER_AGAIN = 60.0
 """A challenge that a CA has not begun to validate after this time, or has failed to, is answered again."""
 GIVE_UP = 2700.0
 """After this time an order is given up if all that its CA shows is an error, or that it has not begun to validate."""
+SLOW_AFTER, LONG_AFTER = 30.0, 3600.0
+"""After these times it is told that a CA works on an order, and that the operator should ask it why."""
 SELF_CHECK_AGAIN = 5.0
 LONGEST_TENFOLD = 7200
 """Up to this pause, in seconds, each pause is ten times as long as the last; then it is the longest one allowed."""
@@ -102,6 +104,16 @@ def is_answer_due(answered_at: float | None, now: float) -> bool:
 def is_given_up(waiting_since: float | None, now: float) -> bool:
     """Whether an order has been waited for long enough that shows an error, or no beginning."""
     return waiting_since is not None and now - waiting_since >= GIVE_UP
+
+
+def is_slow(waiting_since: float | None, now: float) -> bool:
+    """Whether a CA takes longer than most do."""
+    return waiting_since is not None and now - waiting_since >= SLOW_AFTER
+
+
+def is_long(waiting_since: float | None, now: float) -> bool:
+    """Whether a CA takes so long that its operators must be asked."""
+    return waiting_since is not None and now - waiting_since >= LONG_AFTER
 
 
 def requeue_at(next_try_at: float | None, now: float, *, is_queued: bool) -> float:

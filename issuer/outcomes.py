@@ -9,17 +9,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from issuer import backoff, renewal
 from issuer.authorities import health, limits, rejections, selection
 from issuer.domain import PROCESSING_WITHIN_SECONDS, Issuance, Record, Step
 from issuer.events import EventType
 from issuer.ports import Services
-from issuer.problem import Problem, ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 from issuer.steps import StepResult, Wait
 
 MAX_TRIES = 10
 """Of an issuance for a name without a certificate. If the name has a certificate, the tries have no limit."""
 SLOW = "no action is needed: the CA is asked again automatically, also before the time that it may name"
+SLOW_STILL = "the CA is asked again automatically meanwhile"
+SOON = PROCESSING_WITHIN_SECONDS
 OF_NO_ANSWER = health.UNAVAILABLE | {ProblemType.CA_RESTS}
 """Problems that are over when the CA has answered; a record that still shows one would be taken for one that waits for
 the CA's return."""
@@ -27,12 +31,12 @@ OF_AN_ANSWER = {
     ProblemType.CA_UNAVAILABLE: "does not answer as it should",
     ProblemType.CA_MISUNDERSTOOD: "does not accept the request",
     ProblemType.CA_REFUSED: "refuses to issue for the name",
-    ProblemType.BAD_CERTIFICATE: "has sent a certificate that cannot be used",
-    ProblemType.ORDER_LOST: "no longer has the order",
 }
 """What a CA has done, before the detail of a problem that does not say it."""
 MAX_ATTEMPTS_STARTED = 5
 """A step that was started this often and never ended kills its worker, so it is not started again."""
+
+log = structlog.get_logger(__name__)
 
 
 def prepare(services: Services, record: Record) -> Record:
@@ -62,8 +66,8 @@ def success(services: Services, record: Record, result: StepResult, *, seconds: 
     if isinstance(result, Wait):
         waits = after.issuance.waits
         if waits >= backoff.MAX_POLLS:
-            slow = Problem(ProblemType.CA_SLOW, f"polled {waits} times at the step {after.issuance.step}")
-            return failure(services, record, slow)
+            detail = f"polled {waits} times at the step {after.issuance.step}"
+            return failure(services, record, slow(after.issuance, after.issuance.problem, now, detail=detail))
         after = _waiting(after, result, now)
     else:
         facts = {"step": record.issuance.step.value, "seconds": round(seconds, 4)}
@@ -78,17 +82,36 @@ def _waiting(record: Record, result: Wait, now: float) -> Record:
     """The record that waits for its CA. What the CA shows of the reason is added to the timeline, once."""
     issuance, asked_for = record.issuance, result.not_before or 0
     at = backoff.poll_at(now, waits=issuance.waits, not_before=asked_for)
-    problem = result.problem
-    if problem is None and max(asked_for, at) > now + PROCESSING_WITHIN_SECONDS:
-        until = datetime.fromtimestamp(asked_for, UTC)
-        detail = f"it asks to wait until {until:%Y-%m-%d %H:%M} UTC" if asked_for > at else f"at {issuance.step}"
-        problem = Problem(ProblemType.CA_SLOW, detail, hint=SLOW)
     former = None if _is_over(issuance) else issuance.problem
+    problem = result.problem
+    if problem is None and (backoff.is_slow(issuance.waiting_since, now) or max(asked_for, at) > now + SOON):
+        was_slow = former.detail if former and former.type is ProblemType.CA_SLOW else f"at {issuance.step}"
+        detail = f"it asks to wait until {_to_the_minute(asked_for)}" if asked_for > at else was_slow
+        problem = slow(issuance, former, now, detail=detail)
     waiting = record.with_issuance(issuance.wait(at, problem=problem or former))
     if problem is None or (former and _is_same(former, problem)):
         return waiting
     facts = {"step": issuance.step.value, "reason": str(problem), "at": at, "ca": issuance.ca}
+    if problem.type is ProblemType.CA_SLOW and problem.actor is Actor.PLATFORM:
+        log.error("a CA has not finished an order", domain=record.domain.name, reason=str(problem), ca=issuance.ca)
     return waiting.with_event(now, EventType.ISSUANCE_WAITING, facts, code=problem.type.value)
+
+
+def slow(issuance: Issuance, former: Problem | None, now: float, *, detail: str) -> Problem:
+    """The problem of a CA that has not finished an order. Nobody needs to act within an hour; then the operator can ask
+    the CA about it. former: what the issuance shows now."""
+    since = _to_the_minute(issuance.ordered_at or issuance.waiting_since or now)
+    what = "validated the domain" if issuance.step is Step.CHALLENGE else "finished it"
+    cause = f"the CA {issuance.ca} has had the order since {since} and has not {what}"
+    was_told = former is not None and former.type is ProblemType.CA_SLOW and former.actor is Actor.PLATFORM
+    if not was_told and not backoff.is_long(issuance.waiting_since, now):
+        return Problem(ProblemType.CA_SLOW, detail, cause=cause, hint=SLOW)
+    hint = f"the operator must ask the CA about the order {issuance.order_url}, or may set another CA for the domain"
+    return Problem(ProblemType.CA_SLOW, detail, cause=cause, hint=f"{hint}; {SLOW_STILL}", actor=Actor.PLATFORM)
+
+
+def _to_the_minute(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _is_over(issuance: Issuance) -> bool:
@@ -101,7 +124,8 @@ def _is_over(issuance: Issuance) -> bool:
 
 def _is_same(former: Problem, problem: Problem) -> bool:
     """Whether a waiting record shows this problem already; of a slow CA, the time that it names may change."""
-    return former.type is problem.type and (former.detail == problem.detail or problem.type is ProblemType.CA_SLOW)
+    is_alike = (former.type, former.actor) == (problem.type, problem.actor)
+    return is_alike and (former.detail == problem.detail or problem.type is ProblemType.CA_SLOW)
 
 
 def failure(services: Services, record: Record, problem: Problem) -> Record:
@@ -135,7 +159,7 @@ def _at(ca: str, problem: Problem) -> Problem:
     if problem.type not in OF_AN_ANSWER or problem.cause != problem.message:
         return problem
     found = problem.detail or problem.message
-    return problem.with_cause(f"the CA {ca} {OF_AN_ANSWER[problem.type]}: {found}")
+    return problem.changed(cause=f"the CA {ca} {OF_AN_ANSWER[problem.type]}: {found}")
 
 
 def _retried_or_failed(record: Record, problem: Problem, now: float) -> Issuance:

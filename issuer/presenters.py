@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from issuer.domain import Account, Record, Rejection, Status, status
+from issuer.domain import Account, Record, Rejection, Status, Step, must_act, status
 from issuer.events import Event
 from issuer.ports import Check, CheckResult, DamagedRecord, OperatorKey, Refusal
 from issuer.problem import Problem, ProblemType
@@ -21,7 +21,7 @@ def instant(at: float) -> str:
 
 def status_body(record: Record, now: float) -> dict[str, Any]:
     """The contract's status answer, computed for `now`."""
-    word, certificate, problem = status(record, now), record.domain.certificate, record.issuance.problem
+    word, certificate, problem = status(record, now), record.domain.certificate, problem_of(record, now)
     message, error = _words(word, str(problem) if problem else None)
     body = {
         "status": word.value,
@@ -39,6 +39,19 @@ def status_body(record: Record, now: float) -> dict[str, Any]:
     if next_at and next_at > now:
         body["next_attempt_at"] = instant(next_at)
     return body
+
+
+def problem_of(record: Record, now: float) -> Problem | None:
+    """The last problem of a record as it is told at `now`: who must act depends on the end of the certificate, and the
+    hint says how to go on if nothing more is tried by itself."""
+    problem, actor = record.issuance.problem, must_act(record, now)
+    if problem is None or actor is None or record.domain.is_withdrawn:
+        return problem
+    if record.issuance.step is Step.FAILED and next_attempt_at(record) is None:
+        name = record.domain.name
+        again = f"no further attempt is made by itself: when that is done, PUT or POST /v2/x509/{name} starts one"
+        return problem.changed(actor=actor, hint=f"{problem.hint}; {again}" if problem.hint else again)
+    return problem.changed(actor=actor)
 
 
 def problem_body(problem: Problem) -> dict[str, Any]:
@@ -97,7 +110,7 @@ def entry(record: Record | DamagedRecord, now: float) -> dict[str, Any]:
             "must_act": damaged.actor.value,
             "message": str(damaged),
         }
-    certificate, problem = record.domain.certificate, record.issuance.problem
+    certificate, problem = record.domain.certificate, problem_of(record, now)
     word = status(record, now)
     line: dict[str, Any] = {
         "domain": record.domain.name,

@@ -6,7 +6,7 @@ only in `web.errors`. A Problem carries plain strings and numbers, so it survive
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 
 class ProblemType(StrEnum):
@@ -138,6 +138,15 @@ MEMBERS = ("type", "code", "cause", "detail", "message", "hint", "retry_at", "mu
 """Of a stored problem."""
 
 
+class Told(TypedDict, total=False):
+    """Members of `Problem` that depend on where it is told."""
+
+    cause: str
+    hint: str
+    actor: Actor
+    retry_at: float | None
+
+
 class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     """Something that went wrong, in words its reader can act on.
 
@@ -207,13 +216,10 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
 
     def put_off(self, until: float) -> Self:
         """The same problem, with another time before which asking again is of no use."""
-        return self._changed(retry_at=until)
+        return self.changed(retry_at=until)
 
-    def with_cause(self, cause: str) -> Self:
-        """The same problem, with another sentence on what was found."""
-        return self._changed(cause=cause)
-
-    def _changed(self, **members: Any) -> Self:
+    def changed(self, **members: Unpack[Told]) -> Self:
+        """The same problem with some other members."""
         other = type(self).__new__(type(self), *self.args)  # subclasses have an `__init__` of their own
         vars(other).update(vars(self) | members)
         return other

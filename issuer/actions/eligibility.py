@@ -3,7 +3,7 @@ limits, CNAME."""
 
 from issuer import names, ownership
 from issuer.authorities.limits import room_at
-from issuer.domain import Account, Plan, Record, Status, status
+from issuer.domain import Account, Plan, Record, Status, is_in_progress, status
 from issuer.ports import Quota, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
@@ -119,7 +119,7 @@ def _require_idle(record: Record, now: float, *, is_renewal_asked_for: bool) -> 
     current = status(record, now)
     is_kept = certificate and certificate.is_valid(now) and not (is_renewal_asked_for and current is Status.ERROR)
     is_kept = is_kept and not record.is_salvaged
-    if current is Status.PROCESSING or is_kept:
+    if is_in_progress(record, now) or is_kept:
         raise Problem(
             ProblemType.ALREADY_INITIATED,
             message=f"x509 key pair generation has already been initiated for {name}",

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from issuer.actions.listing import Page, by_expiry, by_fact, by_next_try
-from issuer.domain import PROCESSING_WITHIN_SECONDS, Listing, Record, Status, Step, status
+from issuer.domain import PROCESSING_WITHIN_SECONDS, Listing, Record, Status, Step, must_act, status
 from issuer.ports import DamagedRecord, Services
 from issuer.problem import TABLE, Actor, Problem, ProblemType
 
@@ -147,7 +147,7 @@ def _fits(services: Services, record: Record | DamagedRecord, wanted: Wanted, wa
         and wanted.ca in {"", certificate.ca if certificate else None}
         and (not wanted.has_end or (certificate is not None and _ends_between(certificate.not_after, wanted)))
         and wanted.code in {"", problem.type.value if problem else None}
-        and wanted.must_act in {None, problem.actor if problem else ""}
+        and wanted.must_act in {None, must_act(record, now) if problem else ""}
         and wanted.status in {None, word}
     )
 

@@ -29,4 +29,6 @@ def problem_of(domain: Domain, rejections: list[Rejection], now: float) -> Probl
         reasons = [f"{rejection.ca}: {rejection.reason}" for rejection in rejections]
     commands = ", ".join(f"'issuer ca allow {rejection.ca} {domain.name}'" for rejection in rejections)
     hint = f"no other is ordered there until the operator has cleared that up with the CA and allows it with {commands}"
-    return Problem(ProblemType.BAD_CERTIFICATE, "; ".join(reasons), hint=hint, retry_at=now + DAY)
+    whose = " and ".join(dict.fromkeys(rejection.ca for rejection in rejections))
+    cause = f"the CA {whose} has sent a certificate that cannot be used: {'; '.join(reasons)}"
+    return Problem(ProblemType.BAD_CERTIFICATE, "; ".join(reasons), cause=cause, hint=hint, retry_at=now + DAY)

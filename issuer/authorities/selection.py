@@ -52,7 +52,7 @@ def select(services: Services, record: Record) -> str:
     if not cooldowns:
         raise _unknown_ca(domain)
     problem = min(cooldowns, key=lambda each: each.retry_at or 0)
-    raise problem.with_cause("; ".join(dict.fromkeys([problem.cause, *(each.cause for each in cooldowns)])))
+    raise problem.changed(cause="; ".join(dict.fromkeys([problem.cause, *(each.cause for each in cooldowns)])))
 
 
 def _unknown_ca(domain: Domain) -> Problem:

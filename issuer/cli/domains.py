@@ -22,7 +22,7 @@ def show_status(domain: str, *, as_json: bool) -> None:
         return
     state = "withdrawn" if record.domain.is_withdrawn else status(record, services.clock())
     lines = [f"{record.domain.name}: {state}, held by {record.domain.account}"]
-    lines += [*_domain_lines(record.domain), *_issuance_lines(record)]
+    lines += [*_domain_lines(record.domain), *_issuance_lines(record, services.clock())]
     lines += [
         f"refused: a request of {each.account} at {format_time(each.at)}: {each.code}: {each.cause}"
         for each in refusals.of_name(services, domain)
@@ -69,9 +69,10 @@ def _domain_lines(domain: Domain) -> list[str]:
     return lines
 
 
-def _issuance_lines(record: Record) -> list[str]:
+def _issuance_lines(record: Record, now: float) -> list[str]:
     issuance, at = record.issuance, presenters.next_attempt_at(record)
-    lines = [f"{issuance.problem} [must act: {issuance.problem.actor}]"] if issuance.problem else []
+    problem = presenters.problem_of(record, now)
+    lines = [f"{problem} [must act: {problem.actor}]"] if problem else []
     lines.append(f"next attempt: {format_time(at) if at else 'now' if issuance.is_open else 'none planned'}")
     return lines + [f"  {_to_the_second(event['at'])}  {event['text']}" for event in presenters.timeline(record)]
 

@@ -19,7 +19,7 @@ from issuer.domain.issuance import (
     new_issuance,
     withdrawn_issuance,
 )
-from issuer.domain.status import PROCESSING_WITHIN_SECONDS, Status, status
+from issuer.domain.status import PROCESSING_WITHIN_SECONDS, Status, is_in_progress, must_act, status
 
 __all__ = [
     "CALLERS_FIELDS",
@@ -47,7 +47,9 @@ __all__ = [
     "Status",
     "Step",
     "domain_of",
+    "is_in_progress",
     "lost_issuance",
+    "must_act",
     "new_issuance",
     "status",
     "withdrawn_issuance",

@@ -50,9 +50,9 @@ class RedisCounts(RedisDamage):
         names = self._unreported(now, ended - (certificates - unreported))
         more_soon, more_open, more_failed = self._open_and_failed(names, soon)
         ended_soon, ended_open = ended_soon + more_soon, ended_open + more_open
-        expired = ended - ended_soon
         errors = opened - processing - (ended_open - ended_soon) + failed - (ended_failed + more_failed)
-        return StatusCounts(processing, sum(answers[9:]) - processing - expired - errors, expired, errors)
+        in_progress = processing - ended_soon
+        return StatusCounts(in_progress, sum(answers[9:]) - in_progress - ended - errors, ended, errors)
 
     def count_domains(self, now: float, *, within: Sequence[float], cas: Sequence[str]) -> DomainCounts:
         """See `ports.Store`."""
