@@ -29,7 +29,7 @@ demo: $(READY) ## from a POST to a checked certificate, on this machine (ONCE=1 
 
 test: $(READY) $(SECOND_CA_READY) $(AXE) ## all tests, on real Redis and real ACME CAs (PYTEST_WORKERS=0: one after the other)
 	@sh deploy/debian.sh redis-server pebble caddy nginx-light haproxy chromium libnss3-tools systemd
-	@sh deploy/debian.sh bind9 unbound pdns-recursor
+	@sh deploy/debian.sh bind9 unbound pdns-recursor prometheus
 	@env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pytest \
 		--numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 

@@ -1,12 +1,14 @@
 """What the whole fleet measures, for /metrics: the same from every `web` process."""
 
 import math
+from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import product
 
 from issuer import metrics
-from issuer.domain import DAY_SECONDS, Due
+from issuer.domain import DAY_SECONDS, Due, Reason
 from issuer.fleet import checks
-from issuer.fleet.heartbeats import Fleet, seen
+from issuer.fleet.heartbeats import seen
 from issuer.fleet.queues import QUEUES
 from issuer.metrics import MetricValues
 from issuer.ports import CertificateAuthority, CheckResult, DueCounts, QueueState, Quota, Services
@@ -19,9 +21,15 @@ AT_RISK_DAYS = 3
 
 def metrics_text(services: Services) -> bytes:
     """All metrics in the text format of Prometheus. Raises Problem(store-unavailable)."""
-    parts = [services.counters.values(), metrics.BUILD_INFO.at(1, version("issuer"))]
-    parts += [_domains(services), _due(services), _fleet(seen(services)), _queues(services), _cas(services)]
+    parts = [services.counters.values(), *_zeros(services), metrics.BUILD_INFO.at(1, version("issuer"))]
+    parts += [_domains(services), _due(services), _fleet(services), _queues(services), _cas(services)]
     return metrics.exposition(metrics.added(parts))
+
+
+def _zeros(services: Services) -> Iterator[MetricValues]:
+    for ca in ("", *(ca.directory_url for ca in services.cas)):
+        for result, reason in product(("succeeded", "failed_over", "retried", "failed"), Reason):
+            yield metrics.ISSUANCES.zero(result, reason.value, ca)
 
 
 def _domains(services: Services) -> MetricValues:
@@ -59,8 +67,10 @@ def _age(due: DueCounts, now: float) -> float:
     return 0 if due.first_at is None else max(now - due.first_at, 0)
 
 
-def _fleet(fleet: Fleet) -> MetricValues:
+def _fleet(services: Services) -> MetricValues:
+    fleet = seen(services)
     failed = [check for check in checks.of(fleet) if check.result is CheckResult.FAILED]
+    degraded = {(check.code, check.subject) for check in (*failed, *services.faults.open())}
     beat_at, scans = fleet.heartbeats.beat_at or fleet.heartbeats.began_at, fleet.heartbeats.scans
     alive = {name: sum(map(fleet.is_alive, fleet.readers(name))) for name in QUEUES}
     unread = {name: fleet.unread_since(name) for name in QUEUES}
@@ -70,7 +80,7 @@ def _fleet(fleet: Fleet) -> MetricValues:
         **metrics.SCAN_AGE.of({name: max(fleet.now - at, 0) for name, at in scans.items()}),
         **metrics.QUEUE_CONSUMERS.of(alive),
         **metrics.QUEUE_UNREAD.of({name: 0 if at is None else max(fleet.now - at, 0) for name, at in unread.items()}),
-        **metrics.added(metrics.DEGRADED.at(1, check.code, check.subject) for check in failed),
+        **metrics.added(metrics.DEGRADED.at(1, code, subject) for code, subject in degraded),
     }
 
 

@@ -113,7 +113,8 @@ BEAT_AGE = Gauge("issuer_beat_age_seconds", "Seconds since beat last showed that
 SCAN_AGE = Gauge("issuer_scan_age_seconds", "Seconds since the last run of a scan.", ("scan",))
 DEGRADED = Gauge(
     "issuer_degraded",
-    "Checks of the fleet that fail now, by code and by what they are about, such as a queue; always 1.",
+    "What is not as it should be in the fleet, by the code of a check and by what it is about, such as a queue; always "
+    "1. `issuer doctor` says what to do.",
     ("code", "subject"),
 )
 BROKER_UP = Gauge("issuer_broker_up", "1 if the broker answers, else 0; then nothing is said of its queues.")

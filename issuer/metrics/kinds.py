@@ -23,11 +23,15 @@ class Counter:
         """One more occurrence. values: of the labels."""
         return {(self.name, *values): 1}
 
+    def zero(self, *values: str) -> MetricValues:
+        """No occurrence. Prometheus must have seen that: a counter that begins with 1 has not increased."""
+        return {(self.name, *values): 0}
+
     def family(self, values: MetricValues) -> Metric:
-        """The totals as a Prometheus metric family."""
+        """The totals as a Prometheus metric family. One without labels is shown before its first occurrence, too."""
         family = CounterMetricFamily(self.name, self.meaning, labels=self.labels)
-        for labels in _labels_of(self.name, self.labels, values):
-            family.add_metric(labels, values[self.name, *labels])
+        for labels in _labels_of(self.name, self.labels, values) if self.labels else [()]:
+            family.add_metric(labels, values.get((self.name, *labels), 0))
         return family
 
 
