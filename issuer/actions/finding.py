@@ -7,6 +7,7 @@ names than were asked for, or none, although there are more: `Found` says how ma
 import math
 from dataclasses import dataclass
 
+from issuer.actions import accounts
 from issuer.actions.listing import Page, by_expiry, by_fact, by_next_try
 from issuer.domain import PROCESSING_WITHIN_SECONDS, Listing, Record, Status, Step, must_act, status
 from issuer.ports import DamagedRecord, Services
@@ -73,8 +74,8 @@ DAMAGED_RECORDS = _Walk(Listing.CODE, DAMAGED.value)
 
 
 def find(services: Services, wanted: Wanted, *, after: str = "", limit: int = 100) -> Found:
-    """A page of the domains that fit. Raises Problem(invalid-request) if nothing is wanted, or for an `after` that no
-    page has returned."""
+    """A page of the domains that fit. Raises Problem(invalid-request) if nothing is wanted, for an `after` that no page
+    has returned, or for a CA of which nothing is known, and Problem(not-found) for an unknown account."""
     walks, position = _begun(services, wanted, after)
     seen = 0
     while True:
@@ -85,9 +86,21 @@ def find(services: Services, wanted: Wanted, *, after: str = "", limit: int = 10
         if not position:
             walks = tuple(walk for walk in walks[1:] if _size(services, walk))
         if not walks:
+            if not seen and not after:
+                _require_known(services, wanted)
             return Found(records, seen, "")
         if records or seen >= MAX_SEEN:
             return Found(records, seen, f"{walks[0].listing} {position}")
+
+
+def _require_known(services: Services, wanted: Wanted) -> None:
+    """Raise Problem for an account or a CA that is mistyped, where nothing is found."""
+    if wanted.account:
+        accounts.by_id(services, wanted.account)
+    if wanted.ca and services.ca_at(wanted.ca) is None:
+        known = ", ".join(ca.directory_url for ca in services.cas)
+        message = f"{wanted.ca[:200]!a} is not one of the CAs in use, and there is no certificate of it"
+        raise Problem(ProblemType.INVALID_REQUEST, message=message, hint=f"name one of: {known}")
 
 
 def _begun(services: Services, wanted: Wanted, after: str) -> tuple[tuple[_Walk, ...], str]:

@@ -27,7 +27,8 @@ from issuer.problem import Problem, ProblemType
 PAUSE_SECONDS = 0.25
 IDLE_SECONDS = 60.0
 DAY_SECONDS = 86400
-IDLE = "nothing has happened for a while: 'issuer doctor' says whether the workers run"
+DOCTOR = "'issuer doctor' says whether the workers run"
+IDLE = f"nothing has happened for a while: {DOCTOR}"
 
 
 @click.command("issue")
@@ -147,7 +148,14 @@ def _say_end(record: Record, body: dict[str, object]) -> None:
     if record.issuance.step is Step.DONE and certificate:
         say(f"{name}: active, until {presenters.instant(certificate.not_after)}", style="green")
         return
-    say(f"{name}: {body['error']}", style="red")
+    if record.issuance.is_open and body["status"] == "processing":
+        say(
+            f"{name}: there is no certificate yet; the issuance goes on, and 'issuer show {name}' shows how",
+            style="yellow",
+        )
+        say(DOCTOR, indent=2)
+        return
+    say(f"{name}: {body['message']}", style="red")
     if body.get("must_act"):
         say(f"must act: {body['must_act']}", indent=2)
     say(f"next attempt: {body.get('next_attempt_at') or 'none planned'}", indent=2)

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from issuer import presenters
-from issuer.actions import accounts, finding, health, listing
+from issuer.actions import finding, health, listing
 from issuer.actions.finding import Found, Wanted
 from issuer.cli.context import load_services
-from issuer.cli.output import as_json_option, is_terminal, progress_bar, say, show_json, show_table
+from issuer.cli.output import as_json_option, counted, is_terminal, progress_bar, say, show_json, show_table
 from issuer.cli.values import Code, Seconds
 from issuer.domain import Status
 from issuer.ports import Services
@@ -53,10 +53,7 @@ def show_list(*, after: str, limit: int, as_json: bool, **filters: Any) -> None:
             raise click.UsageError("--after needs the options of the page that has printed it")
         _show_counts(services, as_json=as_json)
         return
-    found = finding.find(services, wanted, after=after, limit=limit)
-    if wanted.account and not found.seen:
-        accounts.by_id(services, wanted.account)
-    _show_page(services, found, as_json=as_json)
+    _show_page(services, finding.find(services, wanted, after=after, limit=limit), as_json=as_json)
 
 
 def _wanted(
@@ -104,7 +101,7 @@ def reindex(*, as_json: bool) -> None:
     if as_json:
         show_json({"seen": progress.seen, "damaged": progress.damaged})
         return
-    say(f"{progress.seen:,} records, {progress.damaged:,} of them damaged")
+    say(f"{counted(progress.seen, 'record')}, {progress.damaged:,} of them damaged")
     say("all records have their indexes")
     if progress.damaged:
         say("issuer list --code damaged-record shows the damaged ones")

@@ -221,6 +221,7 @@ def test_issue_goes_on_watching_and_says_when_nothing_happens(
     monkeypatch.setattr(issue.time, "monotonic", lambda: next(ticks))
     result = issuer("issue", NAME, "--account", "platform", "--wait")
     assert (result.exit_code, "'issuer doctor' says whether the workers run" in result.stderr) == (1, True)
+    assert f"{NAME}: there is no certificate yet; the issuance goes on" in result.stdout
     monkeypatch.undo()
     monkeypatch.setattr(time, "sleep", lambda _: fleet.run(1))
     again = command_over(services, monkeypatch)
@@ -308,6 +309,7 @@ def test_delete_asks_and_withdraws(issuer: Command, services: Services, fleet: S
         (("list", "--after", "x"), 2, "--after needs the options"),
         (("list", "--account", "platform", "--after", "x"), 1, "is not a position in this list"),
         (("list", "--account", "nobody"), 1, "there is no such account"),
+        (("list", "--ca", "https://c.example/directory"), 1, "is not one of the CAs in use"),
         (("list", "--limit", "0"), 2, "0 is not in the range"),
         (("show",), 2, "Missing argument"),
         (("show", "other.example"), 1, "domain not found: other.example"),

@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 
-from issuer.actions import finding
+from issuer.actions import accounts, finding
 from issuer.actions.finding import Wanted
-from issuer.domain import Domain, Reason, Record, Status, Step, new_issuance
+from issuer.domain import Domain, Plan, Reason, Record, Status, Step, new_issuance
 from issuer.ports import DamagedRecord, Services
 from issuer.presenters import entry
 from issuer.problem import Actor, Problem, ProblemType
@@ -30,7 +30,6 @@ WANTED = [
     *(Wanted(code=code, account=account) for code in ("caa", "ca-refused", "order-lost") for account in ("", "bob")),
     *(Wanted(status=status, account="alice") for status in Status),
     Wanted(account="alice"),
-    Wanted(account="nobody"),
     Wanted(ca="https://ca.example/directory"),
     Wanted(ca="https://ca.example/directory", status=Status.ERROR, must_act=Actor.PLATFORM),
     Wanted(ends_from=NOW, ends_until=NOW + 3 * DAY),
@@ -40,10 +39,16 @@ WANTED = [
 ]
 
 
+def with_accounts(services: Services) -> Services:
+    for account in ("alice", "bob"):
+        accounts.create(services, account, Plan.HTTPS)
+    return services
+
+
 @pytest.fixture(scope="module")
 def services() -> Services:
     """Names with and without a certificate, which has ended, ends soon or later, and with each kind of failure."""
-    services = fake_services()
+    services = with_accounts(fake_services())
     certificate = issued(fake_services()).domain.certificate
     ends = {"none": None, "ended": NOW - 9, "ending": NOW + 2 * DAY, "good": NOW + 80 * DAY}
     for (kind, change), (end, at), account in product(FAILURES.items(), ends.items(), ("alice", "bob")):
@@ -126,6 +131,19 @@ def test_that_nothing_is_wanted_is_refused(services: Services) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (Wanted(account="nobody"), "there is no such account"),
+        (Wanted(ca="https://c.example/"), "is not one of the CAs in use"),
+        (Wanted(account="nobody", ca="https://ca.example/directory"), "there is no such account"),
+    ],
+)
+def test_a_mistyped_account_or_ca_is_told(services: Services, wanted: Wanted, words: str) -> None:
+    with pytest.raises(Problem, match=words):
+        finding.find(services, wanted)
+
+
+@pytest.mark.parametrize(
     ("wanted", "is_found"),
     [
         (Wanted(account="alice"), True),
@@ -143,7 +161,7 @@ def test_that_nothing_is_wanted_is_refused(services: Services) -> None:
     ids=str,
 )
 def test_a_damaged_record_is_among_those_that_it_may_belong_to(wanted: Wanted, *, is_found: bool) -> None:
-    services = fake_services()
+    services = with_accounts(fake_services())
     opened(services, "bad.example", "alice")
     services.store._redis.hset("issuer:domain:bad.example", "issuance", "null")
     services.store.records(["bad.example"])

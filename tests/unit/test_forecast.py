@@ -9,6 +9,7 @@ import pytest
 from issuer.actions import forecast
 from issuer.domain import Reason, new_issuance
 from issuer.ports import CaLimits, CaPolicy, Services, Verdict
+from issuer.problem import Problem
 from tests.fakes import NOW, fake_services, opened
 from tests.simulated_fleet import DAY, SimulatedFleet
 from tests.writes import open_issuance, write
@@ -86,3 +87,48 @@ def test_remarks_on_days_with_too_many_renewals() -> None:
         f"days with more than the 2,400 orders that {le} allows an account: 2; renewals by ARI are exempt"
     ]
     assert remarks((1, "ca.example", 1_728_001)) == ["days with more renewals than the pace of 20 a second allows: 1"]
+
+
+LE, STAGING = "acme-v02.api.letsencrypt.org", "acme-staging-v02.api.letsencrypt.org"
+
+
+def moment(text: str) -> float:
+    return datetime.fromisoformat(f"{text}T12:00:00+00:00").timestamp()
+
+
+@pytest.mark.parametrize(
+    ("host", "policy", "at", "expected"),
+    [
+        (LE, {}, "2026-11-28", [("2026-11-28", 90), ("2027-02-10", 64), ("2028-02-16", 45)]),
+        (LE, {}, "2027-02-09", [("2027-02-09", 90), ("2027-02-10", 64), ("2028-02-16", 45)]),
+        (LE, {}, "2027-02-10", [("2027-02-10", 64), ("2028-02-16", 45)]),
+        (LE, {"profile": "classic"}, "2028-02-16", [("2028-02-16", 45)]),
+        (LE, {"profile": "tlsserver"}, "2026-11-28", [("2026-11-28", 45)]),
+        (LE, {"profile": "classic", "required_profile": "shortlived"}, "2026-11-28", [("2026-11-28", 160 / 24)]),
+        (STAGING, {}, "2026-11-28", [("2026-11-28", 64), ("2028-02-16", 45)]),
+        ("ca.example", {}, "2026-11-28", []),
+        (LE, {"profile": "unknown"}, "2026-11-28", []),
+    ],
+)
+def test_the_calendar_of_a_ca_from_today_on(host: str, policy: dict[str, str], at: str, expected) -> None:
+    services = fake_services(hosts=(host, "other.example"))
+    services.cas[0].policy = CaPolicy(**policy)
+    services.clock.now = moment(at)
+    periods = forecast.calendar(services, {host: 90_000, "other.example": 5})
+    assert [(f"{one.since}", one.lifetime_seconds / DAY) for one in periods] == expected
+    for one in periods:
+        share = 1 / 2 if one.lifetime_seconds < 10 * DAY else 2 / 3
+        assert one.renewals_a_day == pytest.approx(90_000 * DAY / (share * one.lifetime_seconds))
+
+
+def test_what_is_imagined_is_renewed_by_the_lifetime_of_its_day() -> None:
+    services = fake_services(hosts=(LE,))
+    services.clock.now = moment("2027-01-01")
+    days = sorted(day for day, _ in forecast.of_imagined(services, 1, None).renewals)
+    assert [(day - date(2027, 1, 1)).days for day in days] == pytest.approx([60, 60 + 43], abs=2)
+    assert forecast.of_imagined(services, 100, None).renewals.total() == 200
+
+
+def test_a_lifetime_that_nobody_knows_is_asked_for(services: Services) -> None:
+    with pytest.raises(Problem, match=r"https://ca\.example/directory is not known \(give it with --lifetime\)"):
+        forecast.of_imagined(services, 1, None)
