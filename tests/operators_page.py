@@ -6,7 +6,7 @@ from flask import Flask
 
 from issuer.actions import operators, withdraw
 from issuer.domain import DAY_SECONDS, Account, Plan, Reason, Record, new_issuance
-from issuer.ports import CaLimits, CaPolicy, Check, CheckResult, Consumer, Services
+from issuer.ports import CaLimits, CaPolicy, Check, CheckResult, Consumer, Diagnosis, Services
 from issuer.problem import Actor, Problem, ProblemType
 from tests.api_client import issued, worked
 from tests.fakes import ACCOUNT, opened
@@ -72,7 +72,7 @@ def populated(services: Services) -> Platform:
     services.faults.begin(fault)
     fine = Check("redis", CheckResult.OK, "Redis 7.0 keeps its data on disk", "records")
     unknown = Check("caa", CheckResult.UNKNOWN, "CAA cannot be read", MARKUP, hint="ask again", must_act=Actor.NOBODY)
-    services.faults.keep_diagnosis(now - 600, [fine, fault, unknown])
+    services.faults.keep_diagnosis(Diagnosis(now - 600, (fine, fault, unknown)))
     return Platform(services, operators.create_key(services, "anna"))
 
 

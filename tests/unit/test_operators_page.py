@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from issuer.actions import operators
 from issuer.domain import Status, Step, status
 from issuer.ports import Services
-from issuer.problem import Problem, ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 from issuer.store.keys import record_key
 from tests.api_client import SECRETS
 from tests.databases import give_back, take_away
@@ -27,6 +27,9 @@ VIEWS += [
     f"{DOMAINS}?ends_within=3",
     f"{DOMAINS}?q=shop",
     f"{DOMAINS}?ca=https://ca.example/directory",
+]
+VIEWS += [f"{DOMAINS}?status={word}" for word in Status] + [
+    f"{DOMAINS}?must_act={actor}&account=platform" for actor in Actor
 ]
 VIEWS += [f"{DOMAINS}/{name}" for name in (FINE[0], OURS, STUCK, ENDING, DELETED)] + [f"{DOMAINS}/{FINE[0]}/delete"]
 LOG_IN = "/operators/log-in"
@@ -262,7 +265,10 @@ WRONG = [
     (f"{DOMAINS}?q=shop&after=<b>", 400, "This is not a position in the list"),
     (f"{DOMAINS}?ends_within=soon", 400, "is not a number of days"),
     (f"{DOMAINS}?ends_within=-1", 400, "is not a number of days"),
-    (f"{DOMAINS}?code=caa&account=bob", 400, "A list has one filter"),
+    (f"{DOMAINS}?ends_within=3&after=expiry 1e999 a.example", 400, "position"),
+    (f"{DOMAINS}?code=caa&after=expiry 1 a.example", 400, "position"),
+    (f"{DOMAINS}?status=fine", 400, "choose one of processing, active, expired, error"),
+    (f"{DOMAINS}?must_act=<b>", 400, "choose one of owner, platform, nobody"),
     ("/operators/nothing", 404, "There is no such page"),
     ("/operators/", 404, "There is no such page"),
     ("/operators/log-out", 404, "There is no such page"),

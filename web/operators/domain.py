@@ -4,7 +4,7 @@ from flask import Response, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from issuer import presenters
-from issuer.actions import lookup
+from issuer.actions import lookup, refusals
 from issuer.actions import overview as actions
 from issuer.actions import retry as retrying
 from issuer.actions import withdraw as withdrawal
@@ -42,6 +42,7 @@ def show_domain(name: str) -> Response:
         problem=None if is_over else problem,
         facts=_facts(record),
         timeline=presenters.timeline(record)[::-1],
+        refusals=refusals.of_name(services(), domain.name),
         done=DONE.get(request.args.get("done", ""), ""),
     )
 

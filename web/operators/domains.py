@@ -1,27 +1,39 @@
 """`/operators/domains`: domains by the beginning of their names, and by facts, a page at a time."""
 
+import math
 import re
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from flask import request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from issuer.actions import listing, lookup
+from issuer.actions import finding, lookup
 from issuer.actions import overview as actions
 from issuer.actions.listing import Page
-from issuer.domain import DAY_SECONDS, Listing, Record, Status, status
+from issuer.domain import DAY_SECONDS, Record, Status, status
 from issuer.ports import DamagedRecord
-from issuer.problem import Problem, ProblemType
+from issuer.problem import TYPES, Actor, Problem, ProblemType
 from web.operators.blueprint import operators, render, see, services
 
+Word = TypeVar("Word", Actor, Status)
 PATH = "/operators/domains"
 PAGE = 50
-FACTS = {"code": Listing.CODE, "account": Listing.ACCOUNT, "ca": Listing.CA}
 DAYS = re.compile(r"\d{1,4}", re.ASCII)
-CURSOR = re.compile(r"([\d.e+-]{1,30} )?[a-z0-9.-]{1,253}", re.ASCII)
-LISTS = ((f"{PATH}?ends_within=0", "Ended"), (f"{PATH}?ends_within=3", "End within 3 days"))
-FIND = "Type the beginning of a name into the field above."
+CURSOR = re.compile(r"([a-z_]{1,20} )?([\d.e+-]{1,30} )?[a-z0-9.-]{1,253}", re.ASCII)
+FILTERS = ("status", "must_act", "code", "account", "ca", "ends_within")
+LISTS = (
+    ("must_act=platform", "You must act"),
+    ("must_act=owner", "Owners must act"),
+    ("status=error", "Error"),
+    ("status=expired", "Expired"),
+    ("status=processing", "Processing"),
+    ("ends_within=3", "End within 3 days"),
+)
+FIND = "Choose a list, or type the beginning of a name into the field above."
+NOTHING = "No domain begins like this. A name that was withdrawn is found by its whole name alone."
+MORE = "None of those looked at so far; the next page goes on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +50,15 @@ class Row:
 @operators.get(PATH, provide_automatic_options=False)
 def list_domains() -> AnyResponse:
     """A page of a list, or what a search has found. A whole name leads to its page at once."""
-    filters = {name: value for name in ("q", *FACTS, "ends_within") if (value := request.args.get(name, "").strip())}
-    if len(filters) > 1:
-        raise _wrong("a list has one filter", "remove the others from the address")
-    if not filters:
+    given = {name: value for name in ("q", *FILTERS) if (value := request.args.get(name, "").strip())}
+    if "q" in given:
+        return _found(given["q"])
+    if not given:
         return _page("Domains", Page([]), {}, nothing=FIND)
-    ((name, value),) = filters.items()
-    if name == "q":
-        return _found(value)
-    if name == "ends_within":
-        return _ending(value)
-    page = listing.by_fact(services(), FACTS[name], value, after=_after(), limit=PAGE)
-    titles = {"code": f"Domains whose last problem is {value}", "account": f"Domains of the account {value}"}
-    return _page(titles.get(name, f"Domains with a certificate of {value}"), page, filters, nothing="There are none.")
+    found = finding.find(services(), _wanted(given), after=_after(), limit=PAGE)
+    page = Page(found.records, found.next)
+    repaired = f"issuer retry --code {given['code']}" if given.get("code") in TYPES else ""
+    return _page(_title(given), page, given, nothing=MORE if found.next else "There are none.", command=repaired)
 
 
 def _found(text: str) -> AnyResponse:
@@ -59,19 +67,46 @@ def _found(text: str) -> AnyResponse:
     names = actions.search(services(), text, after=_after())
     records = actions.records(services(), names[: actions.SEARCHED])
     page = Page(records, names[actions.SEARCHED - 1] if len(names) > actions.SEARCHED else "")
-    nothing = "No domain begins like this. A name that was withdrawn is found by its whole name alone."
-    return _page(f"Domains that begin with {text}", page, {"q": text}, nothing=nothing)
+    return _page(f"Domains that begin with {text}", page, {"q": text}, nothing=NOTHING)
 
 
-def _ending(value: str) -> AnyResponse:
-    if not DAYS.fullmatch(value):
-        raise _wrong(f"{value[:40]!a} is not a number of days", "give a whole number, such as 3")
-    until = services().clock() + int(value) * DAY_SECONDS - (int(value) == 0)
-    page = listing.by_expiry(services(), until=until, after=_after(), limit=PAGE)
-    title = (
-        f"Domains whose certificate ends within {value} days" if int(value) else "Domains whose certificate has ended"
+def _wanted(given: dict[str, str]) -> finding.Wanted:
+    """What the domains of a list must have. Raises Problem(invalid-request)."""
+    now, until = services().clock(), math.inf
+    if days := given.get("ends_within", ""):
+        if not DAYS.fullmatch(days):
+            raise _wrong(f"{days[:40]!a} is not a number of days", "give a whole number, such as 3")
+        until = now + int(days) * DAY_SECONDS
+    return finding.Wanted(
+        account=given.get("account", ""),
+        ca=given.get("ca", ""),
+        code=given.get("code", ""),
+        must_act=_one_of(Actor, given.get("must_act", "")),
+        status=_one_of(Status, given.get("status", "")),
+        ends_from=now if days else -math.inf,
+        ends_until=until,
     )
-    return _page(title, page, {"ends_within": value}, nothing="There are none.")
+
+
+def _one_of(kind: type[Word], text: str) -> Word | None:
+    """The member of an enumeration; None for an empty text. Raises Problem(invalid-request) for any other text."""
+    found = next((one for one in kind if one.value == text), None)
+    if text and found is None:
+        raise _wrong(f"{text[:40]!a} is not in this list", f"choose one of {', '.join(one.value for one in kind)}")
+    return found
+
+
+def _title(given: dict[str, str]) -> str:
+    """A list in words, by its filters."""
+    words = {
+        "status": "with the status {}",
+        "must_act": "whose {} must act",
+        "code": "whose last problem is {}",
+        "account": "of the account {}",
+        "ca": "with a certificate of {}",
+        "ends_within": "whose certificate ends within {} days",
+    }
+    return "Domains " + ", ".join(words[name].format(value) for name, value in given.items())
 
 
 def _whole_name(text: str) -> str:
@@ -84,13 +119,14 @@ def _whole_name(text: str) -> str:
         return ""
 
 
-def _page(title: str, page: Page, filters: dict[str, str], *, nothing: str) -> AnyResponse:
+def _page(title: str, page: Page, filters: dict[str, str], *, nothing: str, command: str = "") -> AnyResponse:
     return render(
         "domains.html",
         title=title,
         rows=[_row(record) for record in page.records],
-        lists=LISTS,
+        lists=[(f"{PATH}?{query}", text) for query, text in LISTS],
         nothing=nothing,
+        command=command,
         is_later=bool(request.args.get("after")),
         first_path=_path(filters),
         next_path=_path(filters | {"after": page.next}) if page.next else "",

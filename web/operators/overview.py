@@ -13,6 +13,7 @@ from web.operators.blueprint import operators, render, services
 from web.operators.charts import chart
 from web.operators.formats import number
 
+LIST = "/operators/domains"
 TITLES = (
     (Actor.PLATFORM, "You, the platform, must act"),
     (Actor.OWNER, "Owners of domains must act"),
@@ -76,9 +77,9 @@ def _statuses(counts: StatusCounts) -> list[tuple[str, int, str]]:
     """The statuses, how many domains have each, and where these are listed."""
     return [
         ("active", counts.active, ""),
-        ("processing", counts.processing, ""),
-        ("error", counts.error, ""),
-        ("expired", counts.expired, "/operators/domains?ends_within=0"),
+        ("processing", counts.processing, f"{LIST}?status=processing"),
+        ("error", counts.error, f"{LIST}?status=error"),
+        ("expired", counts.expired, f"{LIST}?status=expired"),
     ]
 
 
