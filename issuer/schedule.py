@@ -25,6 +25,7 @@ from issuer.actions import doctor, withdraw
 from issuer.authorities import recovery, revocation
 from issuer.domain import Due, Record
 from issuer.edge import confirm
+from issuer.fleet.pulse import Pulse
 from issuer.logs import Outage
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
@@ -138,6 +139,8 @@ def forget_withdrawn(services: Services) -> int:
     return _each(lambda name: withdraw.remove(services, name), _claim(services, Due.REMOVAL, AGAIN_SECONDS))
 
 
+pulses: dict[str, Pulse] = {}
+"""When each scan last ran in this process, or in one that it has forked."""
 SCANS = (
     Scan("reconcile", reconcile),
     Scan("wake_waiting", recovery.wake_waiting),
@@ -155,6 +158,7 @@ SCANS = (
 
 def register(app: Celery, services: Callable[[], Services], every_seconds: float) -> None:
     """Register a task for each scan, which beat sends periodically. A message expires after one interval."""
+    pulses.update({scan.name: Pulse() for scan in SCANS})
     for scan in SCANS:
         app.task(_body(scan, services), name=scan.name, bind=True, shared=False, max_retries=None)
     every = schedule(every_seconds, nowfun=steady_now, app=app)
@@ -177,6 +181,7 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[Task], None
                 if not is_ours:
                     raise task.retry(countdown=TURN_AGAIN_SECONDS)
                 count = scan.run(services())
+            pulses[scan.name].beat(services().clock())
             if outage.is_open:
                 services().servers.require_writable()
                 outage.end()

@@ -7,7 +7,7 @@ from celery.signals import setup_logging
 from kombu.entity import Exchange, Queue
 
 from issuer import schedule, tasks
-from issuer.celery_app import broker
+from issuer.celery_app import broker, heartbeats
 from issuer.config import Settings
 from issuer.domain import CHAIN
 from issuer.fleet.queues import BULK, HOUSEKEEPING, INTERACTIVE, LOOKUP, QUEUES, RENEWAL
@@ -51,12 +51,12 @@ def create_celery(settings: Settings, services: Callable[[], Services]) -> Celer
             "socket_keepalive": True,
             "health_check_interval": 30,
         },
-        beat_scheduler=broker.Scheduler,
         beat_max_loop_interval=max(settings.reconcile_seconds, 1),
         timezone="UTC",
     )
     tasks.register(app, services)
     schedule.register(app, services, settings.reconcile_seconds)
+    heartbeats.register(app, services)
     return app
 
 

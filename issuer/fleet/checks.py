@@ -1,10 +1,11 @@
 """The fleet's part of `issuer doctor`, /readyz, alarms and the page: what does not run, and what to do about it."""
 
-from issuer.fleet.heartbeats import RECONCILE, Fleet, instant, seen
+from issuer.fleet.heartbeats import BROKER, RECONCILE, Fleet, instant, seen
 from issuer.fleet.queues import HOUSEKEEPING, QUEUES, process_of
 from issuer.ports import Check, CheckResult, Consumer, Services
 
-BEAT, SCANS, QUEUE, BROKER, CONSUMER = "beat", "scans", "queue", "broker", "consumer"
+BEAT, SCANS, QUEUE, CONSUMER = "beat", "scans", "queue", "consumer"
+CODES = frozenset({BEAT, SCANS, QUEUE, BROKER, CONSUMER})
 """The codes of these checks."""
 LATE_SECONDS = 900
 """A scan that waits for its turn may be late, but not by so much."""

@@ -8,30 +8,28 @@ from issuer.fleet.queues import QUEUES
 from issuer.ports import BrokerView, Consumer, Heartbeats, Services
 from issuer.problem import Problem
 
-SILENT_SECONDS = 45
+SILENT_SECONDS = 40
 """A process that has not shown itself for so long counts as not running. A restart takes less, and within a minute
 everybody knows."""
-MISSED_BEATS = 3
+MISSED_BEATS = 4
 RECONCILE = "reconcile"
 """The scan without which nothing that waits goes on."""
-BROKER_STATE = "broker"
+BROKER = "broker"
+"""The code of the check that the broker answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The fleet at a moment. patience: how long nothing may be seen of something that should happen at the interval of
-    beat. broker: what the broker shows; None if it is unavailable, which `broker_reason` then explains."""
+    beat. broker: what the broker shows; None if it is unavailable, which `broker_reason` then explains.
+    broker_away_since: since when it has been, as far as anybody has noticed."""
 
     now: float
     patience: float
     heartbeats: Heartbeats
     broker: BrokerView | None
     broker_reason: str = ""
-
-    @property
-    def broker_away_since(self) -> float | None:
-        """Since when the broker has been unavailable, as far as anybody has noticed; None if it is there."""
-        return None if self.broker else self.heartbeats.begun.get(BROKER_STATE, self.now)
+    broker_away_since: float | None = None
 
     @property
     def beat_missing_since(self) -> float | None:
@@ -78,7 +76,8 @@ def seen(services: Services, queues: Sequence[str] = QUEUES) -> Fleet:
     try:
         return Fleet(now, patience, heartbeats, services.board.broker(queues))
     except Problem as problem:
-        return Fleet(now, patience, heartbeats, None, problem.detail)
+        known = [fault.since for fault in services.faults.open() if fault.code == BROKER]
+        return Fleet(now, patience, heartbeats, None, problem.detail, next(filter(None, known), now))
 
 
 def instant(at: float) -> str:

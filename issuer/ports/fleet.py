@@ -30,8 +30,7 @@ class Heartbeats:
     """Who has written a heartbeat to the store, and when (epoch seconds).
 
     store: the identity of the store; empty if it has none yet. began_at: since when heartbeats are kept. beat_at: of
-    beat. scans: the end of the last run of each scan. consumers: ordered by name. begun: since when each state that has
-    been reported has lasted, by its key.
+    beat. scans: the end of the last run of each scan. consumers: ordered by name.
     """
 
     store: str
@@ -39,7 +38,6 @@ class Heartbeats:
     beat_at: float | None
     scans: Mapping[str, float]
     consumers: tuple[Consumer, ...]
-    begun: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +59,12 @@ class FleetBoard(Protocol):
     def beat(self, now: float) -> None:
         """Beat runs."""
 
-    def scanned(self, name: str, now: float) -> None:
-        """A scan has run."""
-
-    def consumes(self, consumer: Consumer) -> None:
-        """A consumer takes messages; `consumer.store` is not written."""
+    def consumes(self, consumer: Consumer, scans: Mapping[str, float]) -> None:
+        """A consumer takes messages, and some scans have run in its process, each at a time. `consumer.store` is not
+        written."""
 
     def leave(self, name: str) -> None:
         """A consumer has ended, or is forgotten."""
-
-    def begin(self, state: str, since: float) -> bool:
-        """Note that a state has begun. False if somebody has noted that before: so only one process reports it."""
-
-    def end(self, state: str) -> bool:
-        """Note that a state has ended. False if somebody has noted that before."""
 
     def broker(self, queues: Sequence[str]) -> BrokerView:
         """What the broker shows."""

@@ -1,7 +1,6 @@
 """The heartbeats of the fleet: one hash beside the records, and one at the broker.
 
-Fields beside the records: `began`, `beat`, `scan:{name}` and `state:{key}` have a time, `consumer:{name}` has JSON. At
-the broker: `id`, and `consumer:{name}`.
+Fields beside the records: `began`, `beat` and `scan:{name}` have a time, `consumer:{name}` has JSON. At the broker: `id`, and `consumer:{name}`.
 """
 
 import json
@@ -18,7 +17,7 @@ from issuer.store.connection import redis_errors
 from issuer.store.keys import BROKER, FLEET, IDENTITY
 
 BEGAN, BEAT, ID = "began", "beat", "id"
-SCAN, STATE, CONSUMER = "scan:", "state:", "consumer:"
+SCAN, CONSUMER = "scan:", "consumer:"
 
 
 class RedisFleetBoard:
@@ -42,37 +41,25 @@ class RedisFleetBoard:
             store=store or "",
             began_at=times.get(BEGAN, now),
             beat_at=times.get(BEAT),
-            scans=_below(SCAN, times),
+            scans={name.removeprefix(SCAN): at for name, at in sorted(times.items()) if name.startswith(SCAN)},
             consumers=_consumers(fields),
-            begun=_below(STATE, times),
         )
 
     def beat(self, now: float) -> None:
         """See `ports.FleetBoard`."""
-        self._write(BEAT, str(now))
+        with redis_errors():
+            self._records.hset(FLEET, BEAT, str(now))
 
-    def scanned(self, name: str, now: float) -> None:
+    def consumes(self, consumer: Consumer, scans: Mapping[str, float]) -> None:
         """See `ports.FleetBoard`."""
-        self._write(f"{SCAN}{name}", str(now))
-
-    def consumes(self, consumer: Consumer) -> None:
-        """See `ports.FleetBoard`."""
-        self._write(f"{CONSUMER}{consumer.name}", _text(consumer, leaves_out="store"))
+        ran = {f"{SCAN}{name}": str(at) for name, at in scans.items()}
+        with redis_errors():
+            self._records.hset(FLEET, mapping={f"{CONSUMER}{consumer.name}": _text(consumer, leaves_out="store"), **ran})
 
     def leave(self, name: str) -> None:
         """See `ports.FleetBoard`."""
         with redis_errors():
             self._records.hdel(FLEET, f"{CONSUMER}{name}")
-
-    def begin(self, state: str, since: float) -> bool:
-        """See `ports.FleetBoard`."""
-        with redis_errors():
-            return bool(self._records.hsetnx(FLEET, f"{STATE}{state}", str(since)))
-
-    def end(self, state: str) -> bool:
-        """See `ports.FleetBoard`."""
-        with redis_errors():
-            return bool(self._records.hdel(FLEET, f"{STATE}{state}"))
 
     def broker(self, queues: Sequence[str]) -> BrokerView:
         """See `ports.FleetBoard`."""
@@ -99,19 +86,11 @@ class RedisFleetBoard:
         self._messages.hsetnx(BROKER, ID, secrets.token_hex(16))
         return cast("str", self._messages.hget(BROKER, ID))
 
-    def _write(self, field: str, value: str) -> None:
-        with redis_errors():
-            self._records.hset(FLEET, field, value)
-
 
 def _time(text: str) -> float | None:
     with suppress(ValueError):
         return float(text)
     return None
-
-
-def _below(prefix: str, times: Mapping[str, float]) -> dict[str, float]:
-    return {name.removeprefix(prefix): at for name, at in sorted(times.items()) if name.startswith(prefix)}
 
 
 def _text(consumer: Consumer, *, leaves_out: str) -> str:

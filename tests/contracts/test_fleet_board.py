@@ -23,14 +23,13 @@ def board(services: Services) -> FleetBoard:
 
 def test_a_new_store_remembers_since_when_heartbeats_are_kept(board: FleetBoard) -> None:
     first = board.heartbeats(NOW)
-    assert (first.began_at, first.beat_at, first.scans, first.consumers, first.begun) == (NOW, None, {}, (), {})
+    assert (first.began_at, first.beat_at, first.scans, first.consumers) == (NOW, None, {}, ())
     assert board.heartbeats(NOW + 100).began_at == NOW
 
 
 def test_what_is_written_is_read(board: FleetBoard, services: Services) -> None:
     board.beat(NOW + 1)
-    board.scanned("reconcile", NOW + 2)
-    board.consumes(CONSUMER)
+    board.consumes(CONSUMER, {"reconcile": NOW + 2})
     read = board.heartbeats(NOW + 3)
     assert (read.beat_at, read.scans) == (NOW + 1, {"reconcile": NOW + 2})
     assert read.consumers == (Consumer("worker@here", ("interactive", "housekeeping"), NOW, NOW - 1, 2, 4, "b"),)
@@ -39,12 +38,6 @@ def test_what_is_written_is_read(board: FleetBoard, services: Services) -> None:
     assert board.heartbeats(NOW + 3).store == services.store.identity("").id
     board.leave("worker@here")
     assert board.heartbeats(NOW + 3).consumers == ()
-
-
-def test_a_state_is_begun_and_ended_by_one_caller(board: FleetBoard) -> None:
-    assert [board.begin("beat", NOW), board.begin("beat", NOW + 1)] == [True, False]
-    assert board.heartbeats(NOW).begun == {"beat": NOW}
-    assert [board.end("beat"), board.end("beat")] == [True, False]
 
 
 def test_the_broker_has_an_identity_and_knows_the_store_of_its_consumers(board: FleetBoard, services: Services) -> None:
@@ -65,7 +58,7 @@ def test_the_broker_has_an_identity_and_knows_the_store_of_its_consumers(board: 
 )
 def test_what_cannot_be_read_is_left_out(board: FleetBoard, services: Services, text: str) -> None:
     services.store._redis.hset(keys.FLEET, mapping={"consumer:other": text, "beat": "soon", "scan:x": "", "new": "?"})
-    board.consumes(CONSUMER)
+    board.consumes(CONSUMER, {})
     read = board.heartbeats(NOW)
     assert [one.name for one in read.consumers] == ["worker@here"]
     assert (read.beat_at, read.scans) == (None, {})

@@ -27,13 +27,12 @@ def everybody_works(services: Services, *, but: str = "", **others: Mapping[str,
     now, board = services.clock(), services.board
     if but != "beat":
         board.beat(now)
-    if but not in {"beat", "worker"}:
-        board.scanned("reconcile", now)
+    scans = {"reconcile": now} if but not in {"beat", "worker"} else {}
     for process, queues in READ_BY.items():
         if process != but:
             ids = {"broker": board.broker([]).id, "store": board.heartbeats(now).store}
             members = {"queues": queues, "seen_at": now} | ids | dict(others.get(process, {}))
-            board.consumes(consumer := Consumer(f"{process}@here:1", **members))
+            board.consumes(consumer := Consumer(f"{process}@here:1", **members), scans)
             board.consumes_at_broker(consumer)
 
 
@@ -55,7 +54,7 @@ def test_a_fleet_that_runs_is_as_it_should_be(services: Services) -> None:
 def test_a_new_fleet_has_time_to_start() -> None:
     services = fake_services()
     assert not bad(services)
-    services.clock.forward(44)
+    services.clock.forward(39)
     assert not bad(services)
     services.clock.forward(2)
     assert set(failed(services)) == {"beat", *(f"queue {name}" for name in QUEUES)}
@@ -116,16 +115,16 @@ def test_a_worker_of_another_store_is_named_with_the_setting(services: Services)
 def test_scans_that_fail_are_told_from_those_that_nobody_starts(services: Services) -> None:
     services.clock.forward(50)
     everybody_works(services)
-    services.board.scanned("reconcile", NOW)
+    services.board.consumes(Consumer("any", (), NOW), {"reconcile": NOW})
     assert failed(services)["scans"].since == NOW
 
 
 def test_a_scan_that_never_has_its_turn_is_named(services: Services) -> None:
-    services.board.scanned("watch_cas", NOW - 901)
-    services.board.scanned("of_a_former_release", NOW - 8 * 86400)
+    scans = {"watch_cas": NOW - 901, "of_a_former_release": NOW - 8 * 86400}
+    services.board.consumes(Consumer("any", (), NOW), scans)
     assert failed(services)["scans"].cause == "watch_cas: not run since 2026-09-21 13:58:19 UTC"
 
 
 def test_the_patience_follows_the_interval_of_beat() -> None:
-    assert seen(fake_services()).patience == 45
-    assert seen(fake_services(reconcile_seconds=60)).patience == 180
+    assert seen(fake_services()).patience == 40
+    assert seen(fake_services(reconcile_seconds=60)).patience == 240
