@@ -51,6 +51,12 @@ bench-commands: $(READY) $(BASE_READY) ## Redis commands of one issuance, beside
 	theirs=$$(cd $(BASE_TREE) && PYTHONPATH=. .venv/bin/python $(CURDIR)/tests/bench/redis_commands.py) && \
 	echo "here $$ours, at $(BASE) $$theirs" | awk '{ print; printf "%.2f of it\n", $$2 / $$5 }'
 
+bench-idle: $(READY) $(BASE_READY) ## Redis commands a second of the idle fleet, beside another release (BASE=rev)
+	@sh deploy/debian.sh redis-server
+	@ours=$$(PYTHONPATH=. $(VENV)/bin/python tests/bench/idle_commands.py) && \
+	theirs=$$(cd $(BASE_TREE) && PYTHONPATH=. .venv/bin/python $(CURDIR)/tests/bench/idle_commands.py) && \
+	echo "here $$ours, at $(BASE) $$theirs" | awk '{ print; printf "%.2f of it\n", $$2 / $$5 }'
+
 faults: $(READY) ## plant 41 faults on running fleets, and see whether each is told (FAULTS="no-beat caa")
 	@sh deploy/debian.sh redis-server
 	@$(VENV)/bin/python -m tests.planted $(FAULTS)
@@ -118,4 +124,4 @@ $(AXE): tests/axe/package-lock.json
 	@npm ci --prefix tests/axe --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help python environments demo test bench bench-lists bench-page bench-commands faults mixed lint lint-rules lint-format lint-types lint-layers settings lock clean
+.PHONY: help python environments demo test bench bench-lists bench-page bench-commands bench-idle faults mixed lint lint-rules lint-format lint-types lint-layers settings lock clean

@@ -158,7 +158,6 @@ SCANS = (
 
 def register(app: Celery, services: Callable[[], Services], every_seconds: float) -> None:
     """Register a task for each scan, which beat sends periodically. A message expires after one interval."""
-    pulses.update({scan.name: Pulse() for scan in SCANS})
     for scan in SCANS:
         app.task(_body(scan, services), name=scan.name, bind=True, shared=False, max_retries=None)
     every = schedule(every_seconds, nowfun=steady_now, app=app)
@@ -174,6 +173,8 @@ def steady_now() -> datetime:
 
 
 def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[Task], None]:
+    pulse = pulses.setdefault(scan.name, Pulse())
+
     def body(task: Task) -> None:
         structlog.contextvars.clear_contextvars()
         try:
@@ -181,7 +182,7 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[Task], None
                 if not is_ours:
                     raise task.retry(countdown=TURN_AGAIN_SECONDS)
                 count = scan.run(services())
-            pulses[scan.name].beat(services().clock())
+            pulse.beat(services().clock())
             if outage.is_open:
                 services().servers.require_writable()
                 outage.end()

@@ -1,10 +1,12 @@
 """The fleet's part of `issuer doctor`, /readyz, alarms and the page: what does not run, and what to do about it."""
 
-from issuer.fleet.heartbeats import BROKER, RECONCILE, Fleet, instant, seen
+from issuer.fleet import heartbeats
+from issuer.fleet.heartbeats import RECONCILE, Fleet, instant, seen
 from issuer.fleet.queues import HOUSEKEEPING, QUEUES, process_of
 from issuer.ports import Check, CheckResult, Consumer, Services
 
 BEAT, SCANS, QUEUE, CONSUMER = "beat", "scans", "queue", "consumer"
+BROKER = heartbeats.BROKER
 CODES = frozenset({BEAT, SCANS, QUEUE, BROKER, CONSUMER})
 """The codes of these checks."""
 LATE_SECONDS = 900

@@ -1,12 +1,12 @@
-"""What a process shows of itself: a consumer to the whole fleet, and to the process that has started it."""
+"""What a consumer shows of itself to the whole fleet."""
 
 import mmap
 import struct
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from issuer.fleet.ears import Ears
 from issuer.ports import Consumer, Services
 from issuer.problem import Problem
 
@@ -51,57 +51,55 @@ class Pulse:
         return float(struct.unpack_from("d", self._memory)[0])
 
 
-own_pulse = Pulse()
-"""When this process, as a consumer, was last seen by itself (monotonic clock)."""
+@dataclass(frozen=True, slots=True)
+class Working:
+    """A consumer at a moment. queues: those that it takes messages from. chosen: those that it was started for.
+    taken_at: when it last took a message. in_hand: how many it has. slots: how many it can have."""
+
+    queues: tuple[str, ...]
+    chosen: tuple[str, ...]
+    taken_at: float | None
+    in_hand: int
+    slots: int
 
 
 class Presence:
     """A consumer's own view of itself. It counts as seen when it takes a message, has no free slot, or finds that no
     message waits: so one that takes nothing from a queue that is not empty is not seen."""
 
-    def __init__(
-        self,
-        services: Services,
-        name: str,
-        queues: tuple[str, ...],
-        pulse: Pulse = own_pulse,
-        steady: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._services = services
-        self._pulse = pulse
-        self._name, self._queues = name, queues
-        self._steady = steady
+    def __init__(self, services: Services, name: str, ears: Ears) -> None:
+        self._services, self._name, self._ears = services, name, ears
         self._taken_at: float | None = None
         self._consumer: Consumer | None = None
         self._broker = self._store = ""
         self._write, self._refresh = Throttle(WRITE_SECONDS), Throttle(REFRESH_SECONDS)
         self._write_at_broker = Throttle(WRITE_AT_BROKER_SECONDS)
 
-    def tick(self, *, taken_at: float | None, in_hand: int, slots: int, scans: Mapping[str, float]) -> None:
-        """Look, and write what has been seen now and then. taken_at: when a message was last taken. scans: when which
-        scan has run here. Raises nothing: if Redis is unavailable, nobody sees anything."""
-        now, has_taken = self._services.clock(), taken_at != self._taken_at
-        self._taken_at = taken_at
+    def tick(self, now: Working, scans: Mapping[str, float]) -> None:
+        """Look, and write what has been seen now and then. scans: when which scan has run here. Raises nothing: if
+        Redis is unavailable, nobody sees anything."""
+        at, has_taken = self._services.clock(), now.taken_at != self._taken_at
+        self._taken_at = now.taken_at
         with suppress(Problem):
-            if has_taken or in_hand >= slots or (self._is_due_to_look() and not self._waiting()):
-                self._pulse.beat(self._steady())
-                self._consumer = Consumer(self._name, self._queues, now, taken_at, in_hand, slots)
+            if has_taken or now.in_hand >= now.slots or self._is_idle(now.chosen):
+                self._ears.hear()
+                self._consumer = Consumer(self._name, now.queues, at, now.taken_at, now.in_hand, now.slots)
             if self._consumer:
-                self._show(self._consumer, scans, now)
+                self._show(self._consumer, scans, at)
 
-    def _is_due_to_look(self) -> bool:
-        """Whether no message has been taken for longer than beat needs to send the next ones."""
-        return self._steady() - self._pulse.last() > LOOK_AFTER_SECONDS
+    def _is_idle(self, queues: tuple[str, ...]) -> bool:
+        """Whether no message waits; asked only if none has been taken for longer than beat needs to send one."""
+        return (self._consumer is None or self._ears.silent_seconds > LOOK_AFTER_SECONDS) and not self._waiting(queues)
 
-    def _waiting(self) -> int:
-        view = self._services.board.broker(self._queues)
+    def _waiting(self, queues: tuple[str, ...]) -> int:
+        view = self._services.board.broker(queues)
         self._broker = view.id
         return sum(view.waiting.values())
 
     def _show(self, consumer: Consumer, scans: Mapping[str, float], now: float) -> None:
         board = self._services.board
         if self._refresh.is_due(now):
-            self._waiting()
+            self._waiting(())
             self._store = board.heartbeats(now).store
             forget_former(self._services)
         if self._write.is_due(now):

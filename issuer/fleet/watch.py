@@ -3,10 +3,7 @@
 import time
 from contextlib import suppress
 
-import structlog
-
-from issuer.fleet import checks
-from issuer.fleet.heartbeats import seen
+from issuer.fleet import checks, faults
 from issuer.ports import Check, CheckResult, Services
 from issuer.problem import Problem
 
@@ -15,8 +12,6 @@ EVERY_SECONDS = 14
 QUIET_SECONDS = 20
 """A process that has just started reports nothing: the others may be starting, too."""
 LOCK = "fleet"
-
-log = structlog.get_logger(__name__)
 
 
 class Watch:
@@ -37,7 +32,7 @@ class Watch:
         """What is not as it should be, now. What has begun or ended is told. Raises Problem(store-unavailable)."""
         found = checks.checks(self._services)
         if time.monotonic() - self._started >= QUIET_SECONDS:
-            _tell(self._services, found)
+            found = faults.observe(self._services, found, checks.CODES)
         return [check for check in found if check.result is CheckResult.FAILED]
 
     def _is_due(self) -> bool:
@@ -46,18 +41,3 @@ class Watch:
         if is_due:
             self._looked = now
         return is_due
-
-
-def _tell(services: Services, found: list[Check]) -> None:
-    """Log what has begun and what has ended. What cannot be told now stays as it was."""
-    opened = {(fault.code, fault.subject): fault for fault in services.faults.open()}
-    for check in found:
-        is_known = (check.code, check.subject) in opened
-        if check.result is CheckResult.FAILED and not is_known and services.faults.begin(check):
-            facts = {"code": check.code, "subject": check.subject, "cause": check.cause, "hint": check.hint}
-            log.error("degraded", must_act=check.must_act.value, **facts)
-    still = {(check.code, check.subject) for check in found if check.result is not CheckResult.OK}
-    for key, fault in opened.items():
-        if fault.code in checks.CODES and key not in still and services.faults.end(fault):
-            seconds = round(services.clock() - (fault.since or services.clock()))
-            log.info("no longer degraded", code=fault.code, subject=fault.subject, seconds=seconds)

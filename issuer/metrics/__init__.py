@@ -109,6 +109,11 @@ QUEUE_UNREAD = Gauge(
     "For how long no consumer has taken messages from a queue, though it could have; 0 if one does.",
     ("queue",),
 )
+CONSUMER_RESTARTS = Counter(
+    "issuer_consumer_restarts_total",
+    "Consumers that were started anew, as they took no messages though some waited, by their process.",
+    ("process",),
+)
 BEAT_AGE = Gauge("issuer_beat_age_seconds", "Seconds since beat last showed that it runs.")
 SCAN_AGE = Gauge("issuer_scan_age_seconds", "Seconds since the last run of a scan.", ("scan",))
 DEGRADED = Gauge(

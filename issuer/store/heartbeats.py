@@ -1,6 +1,7 @@
 """The heartbeats of the fleet: one hash beside the records, and one at the broker.
 
-Fields beside the records: `began`, `beat` and `scan:{name}` have a time, `consumer:{name}` has JSON. At the broker: `id`, and `consumer:{name}`.
+Fields beside the records: `began`, `beat` and `scan:{name}` have a time, `consumer:{name}` has JSON. At the
+broker: `id`, and `consumer:{name}`.
 """
 
 import json
@@ -52,9 +53,10 @@ class RedisFleetBoard:
 
     def consumes(self, consumer: Consumer, scans: Mapping[str, float]) -> None:
         """See `ports.FleetBoard`."""
-        ran = {f"{SCAN}{name}": str(at) for name, at in scans.items()}
+        fields: dict[Any, Any] = {f"{SCAN}{scan}": str(at) for scan, at in scans.items()}
+        fields[f"{CONSUMER}{consumer.name}"] = _text(consumer, leaves_out="store")
         with redis_errors():
-            self._records.hset(FLEET, mapping={f"{CONSUMER}{consumer.name}": _text(consumer, leaves_out="store"), **ran})
+            self._records.hset(FLEET, mapping=fields)
 
     def leave(self, name: str) -> None:
         """See `ports.FleetBoard`."""

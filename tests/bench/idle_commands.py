@@ -5,7 +5,6 @@ settings that a fleet has by default. Commands within scripts count too.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time

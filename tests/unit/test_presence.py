@@ -1,19 +1,21 @@
 """When a consumer counts as seen, when as deaf, and who is told of what does not run."""
 
+from dataclasses import replace
+
 import pytest
 from structlog.testing import capture_logs
 
 from issuer.fleet import watch
-from issuer.fleet.pulse import FORGET_SECONDS, Presence, Pulse
-from issuer.fleet.supervisor import Ears
+from issuer.fleet.ears import Ears
+from issuer.fleet.pulse import FORGET_SECONDS, Presence, Working
 from issuer.fleet.watch import Watch
 from issuer.ports import Consumer, Services
 from issuer.store import connect
 from tests.databases import give_back, take_away
-from tests.fakes import NOW, FakeClock, fake_services
+from tests.fakes import NOW, fake_services
 
 QUEUES = ("interactive", "housekeeping")
-IDLE = {"taken_at": None, "in_hand": 0, "slots": 4, "scans": {}}
+IDLE = Working(QUEUES, QUEUES, None, 0, 4)
 
 
 @pytest.fixture
@@ -24,13 +26,13 @@ def services() -> Services:
 
 
 @pytest.fixture
-def pulse() -> Pulse:
-    return Pulse()
+def ears(services: Services) -> Ears:
+    return Ears(services, services.clock)
 
 
 @pytest.fixture
-def presence(services: Services, pulse: Pulse) -> Presence:
-    return Presence(services, "worker@here:1", QUEUES, pulse, services.clock)
+def presence(services: Services, ears: Ears) -> Presence:
+    return Presence(services, "worker@here:1", ears)
 
 
 def message(services: Services, queue: str = "interactive") -> None:
@@ -42,7 +44,7 @@ def shown(services: Services) -> list[Consumer]:
 
 
 def test_a_consumer_shows_itself_to_its_store_and_its_broker(services: Services, presence: Presence) -> None:
-    presence.tick(**IDLE | {"scans": {"reconcile": NOW - 1, "never": 0.0}})
+    presence.tick(IDLE, {"reconcile": NOW - 1, "never": 0.0})
     broker = services.board.broker(())
     assert shown(services) == [Consumer("worker@here:1", QUEUES, NOW, None, 0, 4, broker.id)]
     assert services.board.heartbeats(NOW).scans == {"reconcile": NOW - 1}
@@ -61,29 +63,29 @@ def test_a_consumer_shows_itself_to_its_store_and_its_broker(services: Services,
     ],
 )
 def test_who_takes_nothing_though_messages_wait_is_not_seen(
-    services: Services, presence: Presence, pulse: Pulse, now_and_then: dict[str, float], seen_at: float
+    services: Services, presence: Presence, ears: Ears, now_and_then: dict[str, float], seen_at: float
 ) -> None:
-    presence.tick(**IDLE)
+    presence.tick(IDLE, {})
     message(services)
     services.clock.forward(20)
-    presence.tick(**IDLE | now_and_then)
-    assert pulse.last() == seen_at
+    presence.tick(replace(IDLE, **now_and_then), {})
+    assert ears.silent_seconds == services.clock() - seen_at
     assert shown(services)[0].seen_at == seen_at
 
 
 def test_a_consumer_of_a_silent_redis_goes_on(services: Services, presence: Presence) -> None:
     take_away(services.store)
-    presence.tick(**IDLE)
+    presence.tick(IDLE, {})
     give_back(services.store)
     services.clock.forward(20)
-    presence.tick(**IDLE)
+    presence.tick(IDLE, {})
     assert shown(services)[0].seen_at == NOW + 20
 
 
 def test_a_clock_that_is_set_back_does_not_silence_it(services: Services, presence: Presence) -> None:
-    presence.tick(**IDLE)
+    presence.tick(IDLE, {})
     services.clock.forward(-3600)
-    presence.tick(**IDLE | {"taken_at": 1.0})
+    presence.tick(replace(IDLE, taken_at=1.0), {})
     assert shown(services)[0].seen_at == NOW - 3600
 
 
@@ -98,65 +100,44 @@ def test_those_that_ended_long_ago_are_forgotten_but_for_the_last_of_a_queue(
     ):
         services.board.consumes(former, {})
         services.board.consumes_at_broker(former)
-    presence.tick(**IDLE)
+    presence.tick(IDLE, {})
     services.clock.forward(61)
-    presence.tick(**IDLE | {"taken_at": NOW})
+    presence.tick(replace(IDLE, taken_at=NOW), {})
     assert [one.name for one in shown(services)] == ["c", "worker@here:1"]
     assert [one.name for one in services.board.broker(()).consumers] == ["worker@here:1"]
 
 
-class Listening:
-    """The ears of a consumer whose pulse stands still."""
-
-    def __init__(self, services: Services) -> None:
-        self.pulse, self.clock = Pulse(), FakeClock(1000.0)
-        self.ears = Ears(services, QUEUES, self.pulse)
-        self.ears.begin(self.clock())
-        self.pulse.beat(self.clock())
-
-    def after(self, seconds: float) -> float | None:
-        """What is found after so many seconds, looked at every five."""
-        found = None
-        for _ in range(int(seconds / 5)):
-            self.clock.forward(5)
-            found = self.ears.deaf_seconds(self.clock())
-        return found
+def after(services: Services, ears: Ears, seconds: float) -> bool:
+    """Whether a consumer is deaf after so many seconds, looked at every five."""
+    is_deaf = False
+    for _ in range(int(seconds / 5)):
+        services.clock.forward(5)
+        is_deaf = ears.is_deaf(QUEUES)
+    return is_deaf
 
 
-@pytest.fixture
-def listening(services: Services) -> Listening:
-    return Listening(services)
-
-
-def test_deaf_is_who_takes_nothing_for_half_a_minute(services: Services, listening: Listening) -> None:
+def test_deaf_is_who_takes_nothing_for_half_a_minute(services: Services, ears: Ears) -> None:
     message(services)
-    assert listening.after(25) is None
-    assert listening.after(5) == 30
+    assert not after(services, ears, 25)
+    assert after(services, ears, 5)
+    ears.hear()
+    assert not after(services, ears, 25)
 
 
-def test_who_has_nothing_to_take_is_not_deaf(services: Services, listening: Listening) -> None:
+def test_who_has_nothing_to_take_is_not_deaf(services: Services, ears: Ears) -> None:
     message(services, "of somebody else")
-    assert listening.after(300) is None
+    assert not after(services, ears, 300)
     message(services)
-    assert listening.after(15) is None, "it has had no time to take it"
-    assert listening.after(5) == 320
+    assert not after(services, ears, 15), "it has had no time to take it"
+    assert after(services, ears, 5)
 
 
-def test_a_broker_that_was_away_leaves_time_to_connect(services: Services, listening: Listening) -> None:
+def test_a_broker_that_was_away_leaves_time_to_connect(services: Services, ears: Ears) -> None:
     message(services)
     take_away(services.store)
-    assert listening.after(60) is None
+    assert not after(services, ears, 60)
     give_back(services.store)
-    assert listening.after(10) is None
-    listening.pulse.beat(listening.clock())
-    assert listening.after(10) is None
-
-
-def test_a_consumer_that_starts_has_more_time(services: Services, listening: Listening) -> None:
-    message(services)
-    listening.ears.begin(listening.clock())
-    assert listening.after(115) is None
-    assert listening.after(5) == 120
+    assert not after(services, ears, 15)
 
 
 @pytest.fixture
