@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from issuer.actions import accounts
 from issuer.actions.listing import Page, by_expiry, by_fact, by_next_try
-from issuer.domain import PROCESSING_WITHIN_SECONDS, Listing, Record, Status, Step, must_act, status
+from issuer.domain import PROCESSING_WITHIN_SECONDS, URGENT_SECONDS, Listing, Record, Status, Step, must_act, status
 from issuer.ports import DamagedRecord, Services
 from issuer.problem import TABLE, Actor, Problem, ProblemType
 
@@ -63,8 +63,11 @@ class _Walk:
     until: float = math.inf
 
     def page(self, services: Services, after: str, limit: int) -> Page:
-        if self.listing is Listing.EXPIRY:
-            return by_expiry(services, since=self.since, until=self.until, after=after, limit=limit)
+        if self.listing in {Listing.EXPIRY, Listing.AT_RISK}:
+            is_at_risk = self.listing is Listing.AT_RISK
+            return by_expiry(
+                services, since=self.since, until=self.until, after=after, limit=limit, is_at_risk=is_at_risk
+            )
         if self.listing is Listing.OPEN:
             return by_next_try(services, until=self.until, after=after, limit=limit)
         return by_fact(services, self.listing, self.value, after=after, limit=limit)
@@ -139,7 +142,8 @@ def _choices(wanted: Wanted, now: float) -> list[tuple[_Walk, ...]]:
         case Status.ERROR:
             choices.append((_Walk(Listing.FAILED), _Walk(Listing.OPEN), DAMAGED_RECORDS))
     if wanted.must_act:
-        others = (DAMAGED_RECORDS,) if wanted.must_act is TABLE[DAMAGED].actor else ()
+        urgent = _Walk(Listing.AT_RISK, until=now + URGENT_SECONDS)
+        others = (urgent, DAMAGED_RECORDS) if wanted.must_act is Actor.PLATFORM else ()
         choices.append((_Walk(Listing.MUST_ACT, wanted.must_act.value), *others))
     return choices
 
@@ -161,6 +165,7 @@ def _fits(services: Services, record: Record | DamagedRecord, wanted: Wanted, wa
         and (not wanted.has_end or (certificate is not None and _ends_between(certificate.not_after, wanted)))
         and wanted.code in {"", problem.type.value if problem else None}
         and wanted.must_act in {None, must_act(record, now) if problem else ""}
+        and not (walk.listing is Listing.AT_RISK and problem and problem.actor is Actor.PLATFORM)  # found before
         and wanted.status in {None, word}
     )
 

@@ -33,11 +33,20 @@ def by_fact(services: Services, listing: Listing, value: str, *, after: str = ""
     return Page(records, page[-1] if is_more else "")
 
 
-def by_expiry(services: Services, *, until: float, since: float = -math.inf, after: str = "", limit: int = 100) -> Page:
-    """Domains whose notAfter is between `since` and `until` (epoch seconds), the earliest first. Raises
-    Problem(invalid-request) for an `after` that no page has returned."""
-    start = _position(after) or (None if since == -math.inf else (since, ""))
-    return _page(services, services.store.names_by_expiry(until=until, after=start, limit=_bounded(limit) + 1), limit)
+def by_expiry(
+    services: Services,
+    *,
+    until: float,
+    since: float = -math.inf,
+    after: str = "",
+    limit: int = 100,
+    is_at_risk: bool = False,
+) -> Page:
+    """Domains whose notAfter is between `since` and `until` (epoch seconds), the earliest first; is_at_risk: only those
+    whose renewal has failed so far. Raises Problem(invalid-request) for an `after` that no page has returned."""
+    start, size = _position(after) or (None if since == -math.inf else (since, "")), _bounded(limit) + 1
+    pairs = services.store.names_by_expiry(until=until, after=start, limit=size, is_at_risk=is_at_risk)
+    return _page(services, pairs, limit)
 
 
 def by_next_try(services: Services, *, until: float, after: str = "", limit: int = 100) -> Page:

@@ -19,7 +19,7 @@ from issuer.cli.output import as_json_option, is_terminal, plain, say, show_json
 from issuer.cli.queueing import load_services
 from issuer.cli.show import look, say_new
 from issuer.cli.values import Seconds
-from issuer.domain import CHAIN, PROCESSING_WITHIN_SECONDS, Record, Step
+from issuer.domain import CHAIN, Record, Step, is_in_progress
 from issuer.events import By
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
@@ -68,7 +68,7 @@ def issue(domain: str, *, account: str, wait: bool, timeout: float, as_json: boo
     elif not wait:
         say(f"{record.domain.name}: requested; 'issuer show {record.domain.name}' shows how it goes")
     else:
-        _say_end(record, body)
+        _say_end(record, body, services.clock())
     if wait and record.issuance.step is not Step.DONE:
         sys.exit(1)
 
@@ -90,7 +90,7 @@ def _watched(services: Services, record: Record, seconds: float, *, as_json: boo
                 now = time.monotonic()
                 if record.version != version:
                     changed_at, version = now, record.version
-                if _is_over(record, services.clock()) or now >= until:
+                if not is_in_progress(record, services.clock()) or now >= until:
                     return record
                 if now - changed_at >= IDLE_SECONDS:
                     say(IDLE, is_error=True)
@@ -98,12 +98,6 @@ def _watched(services: Services, record: Record, seconds: float, *, as_json: boo
                 time.sleep(PAUSE_SECONDS)
     except KeyboardInterrupt:
         raise click.ClickException("interrupted; the issuance goes on, and the same call watches it again") from None
-
-
-def _is_over(record: Record, now: float) -> bool:
-    """Whether nothing more happens soon."""
-    issuance = record.issuance
-    return not issuance.is_open or (issuance.next_try_at or 0) > now + PROCESSING_WITHIN_SECONDS
 
 
 @contextmanager
@@ -143,12 +137,12 @@ def _waits_for(record: Record, now: float) -> str:
     return "the CA is asked again" if issuance.waits else ""
 
 
-def _say_end(record: Record, body: dict[str, object]) -> None:
+def _say_end(record: Record, body: dict[str, object], now: float) -> None:
     name, certificate = record.domain.name, record.domain.certificate
     if record.issuance.step is Step.DONE and certificate:
         say(f"{name}: active, until {presenters.instant(certificate.not_after)}", style="green")
         return
-    if record.issuance.is_open and body["status"] == "processing":
+    if is_in_progress(record, now):
         say(
             f"{name}: there is no certificate yet; the issuance goes on, and 'issuer show {name}' shows how",
             style="yellow",

@@ -19,7 +19,14 @@ from issuer.domain.issuance import (
     new_issuance,
     withdrawn_issuance,
 )
-from issuer.domain.status import PROCESSING_WITHIN_SECONDS, Status, is_in_progress, must_act, status
+from issuer.domain.status import (
+    PROCESSING_WITHIN_SECONDS,
+    URGENT_SECONDS,
+    Status,
+    is_in_progress,
+    must_act,
+    status,
+)
 
 __all__ = [
     "CALLERS_FIELDS",
@@ -29,6 +36,7 @@ __all__ = [
     "MOVES",
     "PROCESSING_WITHIN_SECONDS",
     "SCHEMA",
+    "URGENT_SECONDS",
     "WITH_VALUES",
     "Account",
     "Certificate",

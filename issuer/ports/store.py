@@ -185,9 +185,11 @@ class Store(CaAccounts, Identified, Refusals, Protocol):
     def has_names_of(self, listing: Listing, values: Sequence[str]) -> bool:
         """Whether a listing has a name for one of these values, by one command."""
 
-    def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
+    def names_by_expiry(
+        self, *, until: float, after: tuple[float, str] | None, limit: int, is_at_risk: bool = False
+    ) -> list[tuple[float, str]]:
         """At most `limit` pairs of notAfter (epoch seconds, up to `until`) and name, the earliest first. after: the
-        pair before the first one; None: from the start."""
+        pair before the first one; None: from the start. is_at_risk: only those whose renewal has failed so far."""
 
     def names_by_next_try(
         self, *, until: float, after: tuple[float, str] | None, limit: int

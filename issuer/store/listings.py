@@ -38,9 +38,11 @@ class RedisListings(RedisDamage):
         with redis_errors():
             return bool(self._redis.exists(*(keys.index_key((listing, value)) for value in values)))
 
-    def names_by_expiry(self, *, until: float, after: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
+    def names_by_expiry(
+        self, *, until: float, after: tuple[float, str] | None, limit: int, is_at_risk: bool = False
+    ) -> list[tuple[float, str]]:
         """See `ports.Store`."""
-        return self._by_score(Listing.EXPIRY, until, after, limit)
+        return self._by_score(Listing.AT_RISK if is_at_risk else Listing.EXPIRY, until, after, limit)
 
     def names_by_next_try(
         self, *, until: float, after: tuple[float, str] | None, limit: int
