@@ -40,6 +40,7 @@ class EventType(StrEnum):
     CERTIFICATE_DEVIATES = "certificate.deviates"
     CERTIFICATE_REJECTED = "certificate.rejected"
     CERTIFICATE_ALLOWED = "certificate.allowed"
+    CERTIFICATE_ENDING = "certificate.ending"
     CERTIFICATE_EXPIRED = "certificate.expired"
     CERTIFICATE_REVOKED = "certificate.revoked"
     DOMAIN_MOVED_AWAY = "domain.moved_away"
@@ -102,6 +103,9 @@ TABLE: dict[EventType, Kind] = {
         is_kept=True,
     ),
     EventType.CERTIFICATE_ALLOWED: Kind("the operator allows another order at {ca}", is_kept=True),
+    EventType.CERTIFICATE_ENDING: Kind(
+        "certificate {serial} ends at {at}, and its renewal does not work: {reason}", is_kept=True
+    ),
     EventType.CERTIFICATE_EXPIRED: Kind("certificate {serial} has expired", ERROR, is_kept=True),
     EventType.CERTIFICATE_REVOKED: Kind("{ca} has revoked certificate {serial}", is_kept=True),
     EventType.DOMAIN_MOVED_AWAY: Kind("the domain points to other servers", WARNING, is_kept=True),

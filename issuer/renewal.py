@@ -12,7 +12,7 @@ import structlog
 from issuer import backoff, keys, ownership
 from issuer.authorities import health
 from issuer.backoff import DAY, HOUR, clamp
-from issuer.domain import Certificate, Domain, Reason, Record, Step, new_issuance
+from issuer.domain import Certificate, Domain, Reason, Record, Step, ending, new_issuance
 from issuer.events import EventType
 from issuer.ports import RenewalInfo, Services, Verdict
 
@@ -22,6 +22,7 @@ JITTER = 0.01
 """Of the lifetime, in both directions, so that certificates issued together are not renewed together."""
 FLOOR_SECONDS = 6 * HOUR
 """Between two automatic issuances of one domain, whatever the CA's window says; less for short-lived certificates."""
+NOT_STARTED = "it has not ended, and no problem is known"
 LATEST = 0.9
 """Of the lifetime: no window of a CA delays a renewal beyond it."""
 
@@ -155,21 +156,40 @@ def recheck(services: Services, name: str) -> Record | None:
     return updated if updated and points_here and updated.issuance.is_open else None
 
 
-def report_expiry(services: Services, name: str) -> None:
-    """Report once that the certificate of a name has expired. Its renewal is still retried."""
-    now = services.clock()
+def report_end(services: Services, name: str) -> Record | None:
+    """Report once that the certificate of a name has expired; or once for each threshold before that, that its renewal
+    does not work. The renewal is still retried. Returns the record if its end is near."""
+    now, endings = services.clock(), list[Record]()
 
     def change(record: Record | None) -> Record | None:
-        certificate = record.domain.certificate if record else None
-        if record is None or certificate is None or certificate.is_valid(now) or record.domain.is_expiry_reported:
+        endings.clear()
+        at = ending.look_at(record.domain, record.issuance) if record else None
+        if record is None or at is None:
             return None
-        problem = record.issuance.problem
-        code, reason = (problem.type.value, str(problem)) if problem else ("", None)
-        reported = record.with_domain(is_expiry_reported=True)
-        facts = {"serial": certificate.serial, "reason": reason}
-        return reported.with_event(now, EventType.CERTIFICATE_EXPIRED, facts, code=code)
+        if at > now:
+            return record  # the index had an earlier time, and gets this one
+        reported = _with_end_reported(record, now)
+        if not reported.domain.is_expiry_reported:
+            endings.append(reported)
+        return reported
 
     services.store.update(name, change, now=now)
+    return endings[0] if endings else None
+
+
+def _with_end_reported(record: Record, now: float) -> Record:
+    """The record with the event that its certificate has expired, or is about to."""
+    certificate, problem = record.domain.certificate, record.issuance.problem
+    assert certificate
+    problem = None if record.issuance.step is Step.DONE else problem
+    code, serial = problem.type.value if problem else "", certificate.serial
+    if not certificate.is_valid(now):
+        reported = record.with_domain(is_expiry_reported=True)
+        ended = {"serial": serial, "reason": str(problem) if problem else None}
+        return reported.with_event(now, EventType.CERTIFICATE_EXPIRED, ended, code=code)
+    near = {"serial": serial, "at": certificate.not_after, "reason": str(problem) if problem else NOT_STARTED}
+    reported = record.with_domain(warned_days=ending.reached(certificate, now))
+    return reported.with_event(now, EventType.CERTIFICATE_ENDING, near, code=code)
 
 
 def _end(domain: Domain, certificate: Certificate, now: float) -> float:

@@ -25,6 +25,7 @@ from issuer.actions import doctor, withdraw
 from issuer.authorities import recovery, revocation
 from issuer.domain import Due, Record
 from issuer.edge import confirm
+from issuer.fleet import endings
 from issuer.fleet.pulse import Pulse
 from issuer.logs import Outage
 from issuer.ports import Conflict, Services
@@ -102,8 +103,17 @@ def renew_due(services: Services) -> int:
 
 
 def expire_due(services: Services) -> int:
-    """Report the certificates that have expired."""
-    return _each(lambda name: renewal.report_expiry(services, name), _claim(services, Due.EXPIRY, AGAIN_SECONDS))
+    """Report the certificates that have expired, and those that are about to as their renewal does not work."""
+    near: list[Record] = []
+
+    def report(name: str) -> None:
+        if record := renewal.report_end(services, name):
+            near.append(record)
+
+    count = _each(report, _claim(services, Due.EXPIRY, AGAIN_SECONDS))
+    if near:
+        endings.tell(services, near)
+    return count
 
 
 def recheck_away(services: Services) -> int:

@@ -5,7 +5,7 @@ Times are epoch seconds, UTC. Records are immutable: a move returns a new record
 
 from issuer.domain.account import Account, Plan
 from issuer.domain.certificate import Certificate, Rejection, RenewalWindow, Revocation
-from issuer.domain.domain import CALLERS_FIELDS, DAY_SECONDS, KEPT_SECONDS, SCHEMA, Domain, Record
+from issuer.domain.domain import CALLERS_FIELDS, DAY_SECONDS, KEPT_SECONDS, NOT_RENEWED, SCHEMA, Domain, Record
 from issuer.domain.hsts import Hsts
 from issuer.domain.indexes import WITH_VALUES, Due, Index, Listing
 from issuer.domain.issuance import (
@@ -34,6 +34,7 @@ __all__ = [
     "DAY_SECONDS",
     "KEPT_SECONDS",
     "MOVES",
+    "NOT_RENEWED",
     "PROCESSING_WITHIN_SECONDS",
     "SCHEMA",
     "URGENT_SECONDS",

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from issuer.domain import ending
 from issuer.domain.certificate import Certificate, Rejection, RenewalWindow, Revocation
 from issuer.domain.hsts import Hsts
 from issuer.domain.indexes import Due, Index, Listing
 from issuer.domain.issuance import Issuance, Step
 from issuer.events import By, Event, EventType, shortened
-from issuer.problem import ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 
 DAY_SECONDS = 86400
 SCHEMA = 2
 """The version of the record format. 1: the format before events and listings were written with the record."""
 CALLERS_FIELDS = ("hsts", "ca", "profile", "required_profile", "preferred_chain", "forced_since", "forced_at")
 """The fields that callers may set even while a worker has a lease: no step changes these."""
+NOT_RENEWED = "not-renewed"
+"""The word for a renewal that has not been started, or that says of no problem."""
 KEPT_SECONDS = 3600
 """How long the record of a withdrawn name is kept after its hold. No worker takes this long with a record that it has
 read. So none can save an old copy over a new record, whose versions count from 1 again."""
@@ -33,6 +36,7 @@ class Domain:
     moved_away_since: since when DNS has clearly said that the name points to other servers; None if it points here.
     recheck_at: when to ask DNS again.
     is_expiry_reported: the expiry of the certificate has been reported.
+    warned_days: how many days before its end it was last reported that its renewal does not work; None: not yet.
     ca: the directory URL of the only CA to use, chosen by the operator; None: as set for all domains.
     profile: the preferred certificate profile, chosen by the operator; None: as set for all domains.
     required_profile: the profile without which nothing is ordered, chosen by the operator; None: as for all domains.
@@ -60,6 +64,7 @@ class Domain:
     moved_away_since: float | None = None
     recheck_at: float | None = None
     is_expiry_reported: bool = False
+    warned_days: int | None = None
     ca: str | None = None
     profile: str | None = None
     required_profile: str | None = None
@@ -197,12 +202,23 @@ class Record:
         times = [domain.forced_at if domain.is_forced else None, None if self.issuance.is_open else domain.renew_at]
         return min((at for at in times if at is not None), default=None)
 
+    @property
+    def ending_code(self) -> str:
+        """Why its renewal does not work, in one word: certificates with the same one are reported together. That a CA
+        has a cooldown is no other reason than that it fails."""
+        problem = self.issuance.problem
+        if problem is None or self.issuance.step is Step.DONE:
+            return NOT_RENEWED
+        code = ProblemType.CA_UNAVAILABLE if problem.type is ProblemType.CA_RESTS else problem.type
+        return code.value
+
     def install(self, certificate: Certificate, *, confirm_at: float | None = None) -> Self:
         """The record with the certificate and its key in force and the issuance done, to be saved in one write. What
         was planned for the former certificate is dropped. confirm_at: when to ask the edges; None: never."""
         done = self.issuance.advance(Step.DONE, key=None, csr=None)
-        former = {"renew_at": None, "window": None, "ask_at": None, "is_expiry_reported": False, "lost_at": None}
-        return self.with_domain(certificate=certificate, confirm_at=confirm_at, **former).with_issuance(done)
+        former = {"renew_at": None, "window": None, "ask_at": None, "is_expiry_reported": False, "warned_days": None}
+        changes = {"certificate": certificate, "confirm_at": confirm_at, "lost_at": None}
+        return self.with_domain(**former | changes).with_issuance(done)
 
     def indexes(self, requeue_at: float | None) -> dict[Index, float]:
         """The indexes that the record belongs in, each with its score. requeue_at: when an open issuance is due."""
@@ -211,10 +227,9 @@ class Record:
 
     def _due(self, requeue_at: float | None) -> dict[Index, float]:
         domain, issuance = self.domain, self.issuance
-        certificate = None if domain.is_expiry_reported else domain.certificate
         times: dict[Due, float | None] = {
             Due.RENEWAL_START: self.renewal_start_at,
-            Due.EXPIRY: certificate.not_after + 1 if certificate else None,
+            Due.EXPIRY: ending.look_at(domain, issuance),
             Due.RENEWAL_INFO: domain.ask_at,
             Due.DNS_RECHECK: domain.recheck_at,
             Due.EDGE_CONFIRMATION: domain.confirm_at,
@@ -230,7 +245,7 @@ class Record:
         listings: dict[Index, float] = {(Listing.ACCOUNT, domain.account): 0}
         if issuance.problem and issuance.step is not Step.DONE:
             listings[Listing.CODE, issuance.problem.type.value] = 0
-            listings[Listing.MUST_ACT, issuance.problem.actor.value] = 0
+            listings[Listing.MUST_ACT, self._must_act(issuance.problem).value] = 0
         if issuance.is_open:
             listings[Listing.OPEN, ""] = issuance.next_try_at or 0
         if issuance.step is Step.FAILED:
@@ -238,6 +253,12 @@ class Record:
         if domain.moved_away_since is not None:
             listings[Listing.MOVED_AWAY, ""] = domain.moved_away_since
         return listings | self._listings_of_certificate(listings)
+
+    def _must_act(self, problem: Problem) -> Actor:
+        """Who must act before a problem ends, as far as is reported of its certificate's end: see `status`."""
+        days = self.domain.warned_days
+        is_near = days is not None and days <= ending.URGENT_DAYS
+        return Actor.PLATFORM if problem.actor is Actor.NOBODY and is_near else problem.actor
 
     def _listings_of_certificate(self, others: Mapping[Index, float]) -> dict[Index, float]:
         """Those of a domain with a certificate. others: those that any domain may be in."""
@@ -247,6 +268,8 @@ class Record:
         listings: dict[Index, float] = {(Listing.CA, certificate.ca): 0, (Listing.EXPIRY, ""): certificate.not_after}
         if any(listing is Listing.CODE for listing, _ in others):
             listings[Listing.AT_RISK, ""] = certificate.not_after
+        if domain.warned_days is not None:
+            listings[Listing.ENDING, self.ending_code] = certificate.not_after
         if domain.confirm_at is not None:
             listings[Listing.UNCONFIRMED, ""] = certificate.installed_at
         for listing, of_ended in ((Listing.OPEN, Listing.ENDED_OPEN), (Listing.FAILED, Listing.ENDED_FAILED)):

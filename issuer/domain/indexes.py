@@ -14,7 +14,7 @@ class Due(StrEnum):
     OPEN_BULK = "bulk"  # an open issuance of an account that has started many at once
     OPEN_RENEWAL = "renewal"  # an open renewal
     RENEWAL_START = "renew"  # start a renewal
-    EXPIRY = "expire"  # the certificate expires
+    EXPIRY = "expire"  # look at the end of the certificate, see `ending`
     RENEWAL_INFO = "renewal_info"  # ask the CA when to renew
     DNS_RECHECK = "away"  # ask DNS whether the name points here again
     EDGE_CONFIRMATION = "confirm"  # ask the edges whether they serve the new certificate
@@ -23,13 +23,14 @@ class Due(StrEnum):
 
 
 class Listing(StrEnum):
-    """The facts by which names are listed. The first four have one index for each value, the others have one index
+    """The facts by which names are listed. The first five have one index for each value, the others have one index
     for all. Each comment says which names are in the index, and what their score is."""
 
     ACCOUNT = "account"  # the names of an account; 0
     CA = "ca"  # the names with a certificate of a CA; 0
     CODE = "code"  # the names whose last problem has a code; 0
     MUST_ACT = "must_act"  # the names whose last problem must be ended by an `Actor`; 0
+    ENDING = "ending"  # the names reported to end without a working renewal, by `Record.ending_code`; its notAfter
     EXPIRY = "expiry"  # all names with a certificate; its notAfter
     OPEN = "open"  # all names with an open issuance; when it may be tried next, or 0
     FAILED = "failed"  # all names whose last issuance has failed for good; 0
@@ -43,7 +44,7 @@ class Listing(StrEnum):
     UNCONFIRMED = "unconfirmed"  # names whose certificate not all edges are known to serve; when it was installed
 
 
-WITH_VALUES = frozenset({Listing.ACCOUNT, Listing.CA, Listing.CODE, Listing.MUST_ACT})
+WITH_VALUES = frozenset({Listing.ACCOUNT, Listing.CA, Listing.CODE, Listing.MUST_ACT, Listing.ENDING})
 """The listings that have one index for each value."""
 Index = tuple[Due, str] | tuple[Listing, str]
 """An index, and the value of its fact ('' if the index has no values)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from issuer.keys import Vault
-from issuer.ports.alarms import AlarmChannel, Alarms, PendingAlarm
+from issuer.ports.alarms import AlarmChannel, Alarms, EndingGroup, PendingAlarm
 from issuer.ports.ca import (
     Authorization,
     CaAccount,
@@ -93,6 +93,7 @@ __all__ = [
     "DomainCounts",
     "DueCounts",
     "Durability",
+    "EndingGroup",
     "Faults",
     "Feed",
     "Finding",

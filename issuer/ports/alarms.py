@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from issuer.problem import Actor
+
 
 @dataclass(frozen=True, slots=True)
 class PendingAlarm:
@@ -15,6 +17,27 @@ class PendingAlarm:
     left: tuple[str, ...]
     tries: int
     next_try_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndingGroup:
+    """Certificates that end without a working renewal, for one reason, of which an alarm was told.
+
+    code: the reason (`Record.ending_code`). since: when the first of them was noticed. told_at: when the last alarm was
+    told, and days: how near the end its nearest certificate was. untold: how many have been noticed since. first_at:
+    the notAfter of the nearest one, and names: it and a few others. cause, hint, must_act: of its problem.
+    """
+
+    code: str
+    since: float
+    told_at: float
+    days: int
+    untold: int
+    first_at: float
+    names: tuple[str, ...]
+    cause: str
+    hint: str
+    must_act: Actor
 
 
 class AlarmChannel(Protocol):
@@ -42,3 +65,12 @@ class Alarms(Protocol):
 
     def pending(self) -> list[PendingAlarm]:
         """The alarms on their way, the oldest first."""
+
+    def endings(self) -> list[EndingGroup]:
+        """What was told of certificates that end, ordered by code."""
+
+    def keep_ending(self, group: EndingGroup) -> None:
+        """Save what was told of a group."""
+
+    def drop_ending(self, code: str) -> None:
+        """Forget a group, as there is none any more."""

@@ -23,7 +23,7 @@ operator-keys        hash: the keys of operators (JSON) by name; operator-keys-u
 operator-session:{hash}  string that expires: a session of the operators' page (JSON), by the SHA-256 of its token
 fleet                hash: heartbeats, see `heartbeats`
 broker               hash, beside the messages: the identity of the broker, and who takes messages from it
-alarms               hash: the alarms that are on their way, see `alarms`
+alarms, endings      hashes: the alarms that are on their way, and what was told of certificates that end, see `alarms`
 faults, diagnosis    hash: the open faults of the fleet; string: what `issuer doctor` found last (JSON), see `faults`
 probe                never there: what is written to it to see whether Redis accepts writes is empty
 """
@@ -46,6 +46,7 @@ OPERATOR_KEYS_USED = f"{ROOT}operator-keys-used"
 FLEET = f"{ROOT}fleet"
 BROKER = f"{ROOT}broker"
 ALARMS = f"{ROOT}alarms"
+ENDINGS = f"{ROOT}endings"
 FAULTS = f"{ROOT}faults"
 DIAGNOSIS = f"{ROOT}diagnosis"
 READY = "ready"

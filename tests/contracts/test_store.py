@@ -49,6 +49,7 @@ DOMAIN = Domain(
     moved_away_since=NOW - 30,
     recheck_at=NOW + 40,
     is_expiry_reported=True,
+    warned_days=3,
     ca="https://ca.example/d",
     profile="shortlived",
     required_profile="tlsserver",

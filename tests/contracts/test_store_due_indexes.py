@@ -54,7 +54,7 @@ def claimed(
 
 def test_a_record_is_in_the_due_indexes_of_its_times(store: RedisStore) -> None:
     record = held(store, renew_at=NOW + 5, ask_at=NOW + 6, recheck_at=NOW + 7)
-    ends = {"expire": NOW + 30 * DAY + 1}
+    ends = {"expire": NOW + 23 * DAY + 1}
     others = ends | {"renewal_info": NOW + 6, "away": NOW + 7}
     assert due_times(store) == others | {"renew": NOW + 5}
     record = renew(store, record, NOW + 60)
@@ -84,7 +84,7 @@ def test_update_writes_domain_and_timeline_and_leaves_an_open_issuance_in_its_qu
     updated = write(store, noted.with_domain(renew_at=NOW + 99, window=window, ask_at=NOW + 50), now=NOW)
     assert store.load(NAME) == updated
     assert (updated.version, updated.timeline[-1].text) == (record.version + 1, "seen")
-    assert due_times(store) == {"renewal": NOW + 60, "renewal_info": NOW + 50, "expire": NOW + 30 * DAY + 1}
+    assert due_times(store) == {"renewal": NOW + 60, "renewal_info": NOW + 50, "expire": NOW + 23 * DAY + 1}
 
 
 def test_e06_an_update_of_an_old_version_is_refused(store: RedisStore) -> None:
@@ -150,7 +150,7 @@ def test_a_renewal_that_has_started_is_not_claimed_again(store: RedisStore) -> N
     claimed(store)
     renew(store, record, NOW + 60)
     assert claimed(store, NOW + 9999) == []
-    assert due_times(store) == {"renewal": NOW + 60, "expire": NOW + 30 * DAY + 1}
+    assert due_times(store) == {"renewal": NOW + 60, "expire": NOW + 23 * DAY + 1}
 
 
 def test_a_renewal_leaves_the_ready_index_when_it_is_started_or_planned_again(store: RedisStore) -> None:

@@ -150,7 +150,7 @@ def test_f06_an_expiry_reported_meanwhile_is_not_written(fleet: SimulatedFleet) 
     old = issued(services)
     left = give_up(services)
     services.clock.now = old.domain.certificate.not_after + 1
-    renewal.report_expiry(replace(services, store=Behind(services.store, old)), NAME)
+    renewal.report_end(replace(services, store=Behind(services.store, old)), NAME)
     assert plain(services.store.load(NAME)) == plain(left)
 
 

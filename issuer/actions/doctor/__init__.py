@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from issuer.actions.doctor import authorities, edges, operator, servers, stored, targets
 from issuer.actions.doctor.side_by_side import Look, results
-from issuer.fleet import alarms, faults
+from issuer.fleet import alarms, endings, faults
 from issuer.fleet import checks as fleet
 from issuer.ports import Check, CheckResult, Diagnosis, Services
 
@@ -45,6 +45,7 @@ def _cas(services: Services) -> Sequence[str]:
     return [ca.directory_url for ca in services.cas]
 
 
+FLEET = (fleet.BEAT, fleet.SCANS, fleet.QUEUE, fleet.BROKER, fleet.CONSUMER)
 PARTS = (
     Part((operator.UNKNOWN_SETTING,), lambda services, _: operator.settings(services)),
     Part(servers.CODES, servers.look, lambda services: tuple(services.servers.addresses())),
@@ -56,10 +57,13 @@ PARTS = (
     Part(("port-80",), targets.port_80, _targets),
     Part(("caa",), targets.caa, _targets),
     Part(("edge",), edges.look, lambda services: services.edges),
-    Part((fleet.BEAT, fleet.SCANS, fleet.QUEUE, fleet.BROKER, fleet.CONSUMER), lambda each, _: fleet.checks(each)),
+    Part(FLEET, lambda services, _: fleet.checks(services)),
+    Part((endings.CODE,), lambda services, _: endings.checks(services)),
     Part((alarms.UNDELIVERED,), lambda services, _: operator.alarms(services)),
 )
-ELSEWHERE = frozenset({*PARTS[-2].codes, alarms.UNDELIVERED})
+ELSEWHERE = frozenset(
+    {fleet.BEAT, fleet.SCANS, fleet.QUEUE, fleet.BROKER, fleet.CONSUMER, endings.CODE, alarms.UNDELIVERED}
+)
 """The codes of faults that others tell when they begin and end."""
 ORDER = {code: number for number, code in enumerate(code for part in PARTS for code in part.codes)}
 
@@ -95,6 +99,7 @@ def watch(services: Services) -> int:
     told += [check for check in found if check.code in ELSEWHERE]
     checks = sorted([*told, *kept], key=lambda check: ORDER.get(check.code, len(ORDER)))
     services.faults.keep_diagnosis(Diagnosis(now, tuple(checks), now if asks_cas else last.cas_at))
+    endings.tell(services)
     alarms.start_delivery(services)
     return 0
 
