@@ -31,9 +31,13 @@ def planted(on: Fleet, fault: Fault, *, with_end: bool = True) -> Told:
         if with_end:
             look_whether_it_goes_on(on, fault, name, told)
     except Exception as error:  # noqa: BLE001 - a row that cannot be planted is one that fails
-        trace = traceback.extract_tb(error.__traceback__)[-1]
-        told.columns["status"] = f"{type(error).__name__} at {Path(trace.filename).name}:{trace.lineno}: {error}"[:600]
+        told.columns["status"] = _failure(error)
     return told
+
+
+def _failure(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {error}"[:600]
 
 
 @contextmanager
@@ -90,9 +94,11 @@ def _run_group(group: list[Fault], folder: Path, note: Callable[[Fault, Told], N
     stack, shared = ExitStack(), None
     with stack:
         for fault in group:
-            if shared is None:
-                shared = stack.enter_context(running(folder / fault.id, fault))
-            told = planted(shared, fault)
+            try:
+                shared = shared or stack.enter_context(running(folder / fault.id, fault))
+                told = planted(shared, fault)
+            except Exception as error:  # noqa: BLE001 - as a fleet that does not start
+                told = Told(columns={"status": _failure(error)})
             note(fault, told)
             if told.columns.get("end") or told.columns.get("status"):
                 stack.close()
