@@ -91,7 +91,7 @@ def _wants_binding(fleet: Fleet) -> str:
 
 def _bound(fleet: Fleet) -> None:
     [(kid, mac_key)] = EAB.items()
-    ca = {"directory": fleet.ca.directory_url, "eab_kid": kid, "eab_hmac_key": mac_key}
+    ca = {"directory": fleet.ca.directory_url, "eab_key_id": kid, "eab_hmac_key": mac_key}
     fleet.restart(CAS=json.dumps([ca]))
 
 
@@ -248,7 +248,7 @@ FAULTS = (
         plant=_wants_binding,
         lift=_bound,
         code="ca-settings",
-        says=("external account", "eab_kid", "ISSUER_CAS"),
+        says=("external account", "eab_key_id", "ISSUER_CAS"),
         never=NO_OWNER,
         doctor="eab|external account",
         degraded="ca-settings",

@@ -67,13 +67,20 @@ class Front:
         return Handler
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that ends a connection, as it does not trust us, is no news."""
+
+
 class PlantedCa(ScriptedCa):
     """The scripted CA, which can be down, and has a page beside its directory."""
 
     def __init__(self, web: tuple[str, int], context: ssl.SSLContext | None = None) -> None:
         super().__init__(web, context)
         self.caa_identities = ("scripted.example",)
-        self._context = context
+        self._server.handle_error = lambda *_: None  # as of _Quiet
 
     def answer(self, request: Request) -> Answer:
         if request.path == "/welcome":
@@ -102,7 +109,6 @@ class PlantedCa(ScriptedCa):
 
 
 def _serving(address: str, port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    server = ThreadingHTTPServer((address, port), handler)
-    server.daemon_threads = True
+    server = _Quiet((address, port), handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server
