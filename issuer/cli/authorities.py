@@ -6,6 +6,7 @@ import click
 
 from issuer import presenters
 from issuer.actions import authorities
+from issuer.cli import queueing
 from issuer.cli.context import format_time, load_services
 from issuer.cli.output import as_json_option, is_terminal, plain, say, show_json, show_table
 
@@ -83,7 +84,7 @@ def allow(directory: str, domains: tuple[str, ...], *, is_all: bool) -> None:
     the CA's directory URL. Issuances that wait for this are tried at once."""
     if is_all == bool(domains):
         raise click.UsageError("name some domains, or give --all")
-    services = load_services()
+    services = queueing.load_services()
     named = (
         [name for name, rejection in authorities.rejected(services) if rejection.ca == directory] if is_all else domains
     )

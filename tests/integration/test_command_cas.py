@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+import redis
 from click.testing import CliRunner
 
 from issuer.cli import main
@@ -235,3 +236,5 @@ def test_n10_rejected_certificates_are_listed_and_others_allowed(
     assert "customer.example" not in issuer("ca", "rejected")[1]
     assert command not in issuer("status", names[0])[1]
     assert services.store.load(names[0]).timeline[-1].by == "operator"
+    with redis.Redis.from_url(services.settings.celery_broker_url) as broker:
+        assert broker.llen("interactive") == len(names), "nobody hears of it before the message would count as lost"
