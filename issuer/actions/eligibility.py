@@ -64,7 +64,9 @@ def require_eligible(
     """Raise the Problem that forbids an issuance for `name` now. record: the name's record, if there is one.
     must_exist: the account must hold the name already (PUT)."""
     if account.plan is not Plan.HTTPS:
-        raise Problem(ProblemType.PLAN)
+        cause = f"the plan {account.plan.value} of the account {account.id} does not include certificates"
+        hint = f"upgrade to a plan with HTTPS; the operator does it by 'issuer accounts set-plan {account.id} https'"
+        raise Problem(ProblemType.PLAN, cause=cause, hint=hint)
     require_free(services, account, record)
     is_known = record is not None and not record.domain.is_withdrawn
     if must_exist and not is_known:

@@ -123,6 +123,8 @@ def test_a_name_that_no_certificate_can_be_had_for_is_400_with_a_reason(
 def test_without_the_plan_402(api_client: ApiClient, method: str) -> None:
     answer = initiate(api_client, method, account="small")
     assert (answer.status_code, answer.json["message"]) == (402, "upgrade your account to enable this feature")
+    assert answer.json["cause"] == "the plan basic of the account small does not include certificates"
+    assert "issuer accounts set-plan small https" in answer.json["hint"]
     assert api_client.load() is None
 
 
