@@ -23,20 +23,30 @@ A_FEW_SECONDS = 10
 DAY = 86400
 
 
+MULTIPLY = """
+local name, from, to = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local pattern = string.gsub(name, '%W', '%%%0')
+local record = redis.call('HGETALL', KEYS[1] .. name)
+for number = from, to do
+  local other = number .. '.' .. name
+  local copy = {}
+  for place, text in ipairs(record) do copy[place] = (string.gsub(text, pattern, other)) end
+  redis.call('HSET', KEYS[1] .. other, unpack(copy))
+  for place = 2, #KEYS do redis.call('ZADD', KEYS[place], ARGV[place + 2], other) end
+end
+"""
+"""Copies the record of a name and its entries in indexes, for names below it."""
+
+
 def multiplied(services: Services, name: str) -> None:
     """The backlog: what the store keeps of a name, for others too."""
     redis = services.store._redis
-    record = redis.hgetall(f"issuer:domain:{name}")
-    indexes = {key: redis.zscore(key, name) for key in redis.scan_iter(_type="zset")}
+    scores = {key: redis.zscore(key, name) for key in redis.scan_iter(_type="zset")}
+    indexes = {key: score for key, score in scores.items() if score is not None}
     for first in range(0, BACKLOG, 1000):
-        with redis.pipeline(transaction=False) as pipeline:
-            for other in (f"{number}.{name}" for number in range(first, min(first + 1000, BACKLOG - 1))):
-                copy = {key: value.replace(name, other) for key, value in record.items()}
-                pipeline.hset(f"issuer:domain:{other}", mapping=copy)
-                for key, score in indexes.items():
-                    if score is not None:
-                        pipeline.zadd(key, {other: score})
-            pipeline.execute()
+        last = min(first + 1000, BACKLOG - 1) - 1
+        keys = ["issuer:domain:", *indexes]
+        redis.eval(MULTIPLY, len(keys), *keys, name, first, last, *indexes.values())
 
 
 def due(services: Services, name: str, now: float, *, has_started: bool) -> None:
