@@ -37,7 +37,7 @@ IDLE = f"nothing has happened for a while: {DOCTOR}"
 @click.option("--wait", is_flag=True, help="Show each step, and end when there is a certificate, or a problem.")
 @click.option(
     "--timeout",
-    type=Seconds(1, DAY_SECONDS, "15m"),
+    type=Seconds(1, DAY_SECONDS, "15m", unit="s"),
     default="15m",
     show_default=True,
     help="How long --wait waits. The issuance goes on after that.",

@@ -8,24 +8,24 @@ import click
 
 from issuer.problem import ProblemType
 
-UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 CODES = sorted(code.value for code in ProblemType)
 
 
 class Seconds(click.ParamType[float]):
-    """A length of time, converted to seconds: `3d`, `12h`, `90m`, `2w`; a number alone is in days."""
+    """A length of time, converted to seconds: `3d`, `12h`, `90m`, `2w`. unit: that of a number alone."""
 
     name = "time"
 
-    def __init__(self, shortest: float, longest: float, example: str) -> None:
-        self._shortest, self._longest, self._example = shortest, longest, example
+    def __init__(self, shortest: float, longest: float, example: str, *, unit: str = "d") -> None:
+        self._shortest, self._longest, self._example, self._unit = shortest, longest, example, unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds of a text. Fails for any other text, and for a time that is too short or too long."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([mhdw]?)", value, re.ASCII)
-        seconds = float(match[1]) * UNITS[match[2] or "d"] if match else -1
+        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhdw]?)", value, re.ASCII)
+        seconds = float(match[1]) * UNITS[match[2] or self._unit] if match else -1
         if not self._shortest <= seconds <= self._longest:
             self.fail(f"{value[:80]!a} is not a {self.name} such as {self._example}", param, ctx)
         return seconds

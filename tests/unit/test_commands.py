@@ -14,7 +14,7 @@ from issuer.cli import issue, main, show
 from issuer.cli.main import COMMANDS
 from issuer.domain import Plan, Reason, Rejection, Status, Step
 from issuer.events import EventType
-from issuer.ports import Services, Verdict
+from issuer.ports import KnownAccount, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.api_client import worked
 from tests.command_line import Command, command_over
@@ -484,3 +484,40 @@ def test_commands_and_options_are_completed(words: str, expected: set[str]) -> N
 def test_the_output_may_have_an_encoding_that_lacks_signs() -> None:
     result = CliRunner(charset="latin-1").invoke(main, ["plan", "--domains", "5"], catch_exceptions=False)
     assert (result.exit_code, "\\u2502" in result.output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "last"),
+    [
+        (("renew", "--all"), "renewed: 3 certificates"),
+        (("store", "reindex"), "all records have their indexes"),
+        (("retry", "--code", "caa"), "0 domains with the code caa go on"),
+    ],
+)
+def test_long_work_has_a_bar_on_a_terminal_and_none_in_a_pipe(
+    issuer: Command, services: Services, fleet: SimulatedFleet, arguments: tuple[str, ...], last: str
+) -> None:
+    fleet.issued(*below("customer.example", 3))
+    services.clock.forward(1)
+    lines = issuer.shown(*arguments)
+    assert lines[-1].strip() == last
+    assert max(map(len, lines[-2:])) <= WIDTH
+    services.clock.forward(1)
+    result = issuer(*arguments)
+    assert (result.exit_code, result.stderr, result.stdout.splitlines()[-1]) == (0, "", last)
+
+
+def test_the_cas_are_shown_one_below_the_other_on_a_terminal(issuer: Command, services: Services) -> None:
+    ca = services.cas[0]
+    ca.known_account = lambda: KnownAccount(
+        f"{ca.account_url()}/{'7' * 90}", "t" * 43, services.clock(), is_rolling_over=False
+    )
+    lines = issuer.shown("ca", "list")
+    assert max(map(len, lines)) <= WIDTH
+    together = "".join("".join(line.split()) for line in lines)
+    for text in (ca.directory_url, "7" * 90, "t" * 43, "asked"):
+        assert text in together
+    head, line = issuer.said("ca", "list")
+    assert head.startswith("CA ")
+    assert f"{ca.account_url()}/{'7' * 90} │ {'t' * 43}" in line
+    assert issuer.json("ca", "list")[0]["account"]["thumbprint"] == "t" * 43
