@@ -1,17 +1,17 @@
 """What the whole fleet measures, for /metrics: the same from every `web` process."""
 
-import math
 from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import product
 
 from issuer import metrics
+from issuer.authorities import limits
 from issuer.domain import DAY_SECONDS, Due, Reason
 from issuer.fleet import checks
 from issuer.fleet.heartbeats import seen
 from issuer.fleet.queues import QUEUES
 from issuer.metrics import MetricValues
-from issuer.ports import CertificateAuthority, CheckResult, DueCounts, QueueState, Quota, Services
+from issuer.ports import CertificateAuthority, CheckResult, DueCounts, QueueState, Services
 from issuer.problem import Problem
 
 DAYS = (1, 3, 7, 14, 30, 60, 90)
@@ -114,8 +114,6 @@ def _ca(services: Services, ca: CertificateAuthority) -> MetricValues:
         **metrics.CA_FAILING.at(max(now - cooldown.since, 0) if cooldown else 0, url),
     }
     if rate := ca.policy.limits.new_orders:
-        count, seconds = rate
-        orders = Quota("orders", seconds / max(count, 1), count)
-        left = math.floor(services.limits.left(url, orders, now=now) + 1e-3)
-        values |= {**metrics.CA_ORDERS_LIMIT.at(count, url), **metrics.CA_ORDERS_LEFT.at(left, url)}
+        left = limits.orders_left(services, ca) or 0
+        values |= {**metrics.CA_ORDERS_LIMIT.at(rate[0], url), **metrics.CA_ORDERS_LEFT.at(left, url)}
     return values

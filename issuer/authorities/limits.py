@@ -1,5 +1,6 @@
 """The rate limits of each CA, counted for all workers before the CA is asked."""
 
+import math
 from dataclasses import replace
 
 from issuer.authorities.selection import allowed
@@ -10,6 +11,9 @@ from issuer.problem import Problem, ProblemType
 
 KEPT_FROM_BULK = 5
 """One in this many of the orders that a CA allows our account is reserved for issuances that are not bulk."""
+
+ROUNDING = 1e-3
+"""What is left is counted in fractions, to so much."""
 
 
 def spend(services: Services, record: Record, ca: CertificateAuthority, *, is_renewal: bool) -> bool:
@@ -57,6 +61,14 @@ def room_at(services: Services, domain: Domain) -> float | None:
             return None
         times.append(at)
     return min(times, default=None)
+
+
+def orders_left(services: Services, ca: CertificateAuthority) -> int | None:
+    """How many orders a CA allows our account now, as counted here; None if no limit is known."""
+    orders = _quota("orders", ca.policy.limits.new_orders)
+    if not orders.burst:
+        return None
+    return math.floor(services.limits.left(ca.directory_url, orders, now=services.clock()) + ROUNDING)
 
 
 def _cost(ca: CertificateAuthority, domain: Domain, *, is_bulk: bool = False) -> list[Quota]:

@@ -267,6 +267,8 @@ WRONG = [
     (f"{DOMAINS}?ends_within=-1", 400, "is not a number of days"),
     (f"{DOMAINS}?ends_within=3&after=expiry 1e999 a.example", 400, "position"),
     (f"{DOMAINS}?code=caa&after=expiry 1 a.example", 400, "position"),
+    (f"{DOMAINS}?account=<b>", 404, "There is no such account"),
+    (f"{DOMAINS}?ca=x", 400, "is not one of the CAs in use"),
     (f"{DOMAINS}?status=fine", 400, "choose one of processing, active, expired, error"),
     (f"{DOMAINS}?must_act=<b>", 400, "choose one of owner, platform, nobody"),
     ("/operators/nothing", 404, "There is no such page"),
@@ -283,8 +285,7 @@ def test_what_is_not_there_is_told_in_one_sentence(platform: Platform, path: str
 
 NONE = [
     f"{DOMAINS}?code=nonsense",
-    f"{DOMAINS}?account=<b>",
-    f"{DOMAINS}?ca=x",
+    f"{DOMAINS}?account=bob&status=expired",
     f"{DOMAINS}?q=%00",
     f"{DOMAINS}?q={'a' * 500}",
 ]

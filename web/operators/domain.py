@@ -30,16 +30,16 @@ Fact = tuple[str, str, float | None]
 @operators.get(PATH, provide_automatic_options=False)
 def show_domain(name: str) -> Response:
     """All about a domain: its state, who must act, its certificate, its timeline."""
-    record, problem = actions.look_up(services(), name)
-    domain = record.domain
-    word = "withdrawn" if domain.is_withdrawn else status(record, services().clock()).value
+    record, damage = actions.look_up(services(), name)
+    domain, now = record.domain, services().clock()
+    word = presenters.WITHDRAWN if domain.is_withdrawn else status(record, now).value
     is_over = word == Status.ACTIVE.value or domain.is_withdrawn
     return render(
         "domain.html",
         name=domain.name,
         word=word,
         is_withdrawn=domain.is_withdrawn,
-        problem=None if is_over else problem,
+        problem=damage or (None if is_over else presenters.problem_of(record, now)),
         facts=_facts(record),
         timeline=presenters.timeline(record)[::-1],
         refusals=refusals.of_name(services(), domain.name),

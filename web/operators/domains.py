@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from flask import request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from issuer import presenters
 from issuer.actions import finding, lookup
 from issuer.actions import overview as actions
 from issuer.actions.listing import Page
@@ -137,8 +138,9 @@ def _row(record: Record | DamagedRecord) -> Row:
     if isinstance(record, DamagedRecord):
         damaged = Problem(ProblemType.DAMAGED_RECORD, record.reason)
         return Row(record.name, Status.ERROR.value, "", None, damaged)
-    domain, word = record.domain, status(record, services().clock())
-    problem = None if word is Status.ACTIVE else record.issuance.problem
+    domain, now = record.domain, services().clock()
+    word = status(record, now)
+    problem = None if word is Status.ACTIVE else presenters.problem_of(record, now)
     not_after = domain.certificate.not_after if domain.certificate else None
     return Row(domain.name, word.value, domain.account, not_after, problem)
 

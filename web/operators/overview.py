@@ -43,6 +43,7 @@ def show_overview() -> Response:
         yours=_count(needs, Actor.PLATFORM),
         groups=groups,
         statuses=_statuses(listing.counts(services())),
+        at_risk=actions.at_risk(services()),
         ending=actions.ending(services()),
         expiries=chart(expiries),
         expiries_told=_told(expiries, "have ended"),

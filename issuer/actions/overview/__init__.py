@@ -8,7 +8,7 @@ domain or some.
 from issuer.actions.overview.domains import SEARCHED, look_up, records, search
 from issuer.actions.overview.fleet import CaView, DueView, FleetView, authorities, due, faults, fleet
 from issuer.actions.overview.histograms import Histogram, Limit, expiries, renewals
-from issuer.actions.overview.needs import Ending, Need, ending, needs, next_attempt_at
+from issuer.actions.overview.needs import Ending, Need, at_risk, ending, needs, next_attempt_at
 
 __all__ = [
     "SEARCHED",
@@ -19,6 +19,7 @@ __all__ = [
     "Histogram",
     "Limit",
     "Need",
+    "at_risk",
     "authorities",
     "due",
     "ending",

@@ -12,10 +12,10 @@ SEARCHED = 50
 
 
 def look_up(services: Services, text: str) -> tuple[Record, Problem | None]:
-    """The record of a domain, and its last problem; of a damaged record, what can be read of it. Raises
+    """The record of a domain, and None; of a damaged record, what can be read of it, and what is wrong. Raises
     Problem(invalid-name, not-found)."""
     try:
-        record = lookup.record_of(services, text)
+        return lookup.record_of(services, text), None
     except Problem as problem:
         if problem.type is not ProblemType.DAMAGED_RECORD:
             raise
@@ -23,7 +23,6 @@ def look_up(services: Services, text: str) -> tuple[Record, Problem | None]:
         if salvaged is None:
             raise
         return salvaged, problem
-    return record, record.issuance.problem
 
 
 def records(services: Services, names: Sequence[str]) -> list[Record | DamagedRecord]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from issuer.actions import authorities as known_authorities
-from issuer.actions.overview.histograms import host, orders_a_day
+from issuer.actions.overview.histograms import orders_a_day
+from issuer.authorities import limits
 from issuer.domain import Due, Listing
 from issuer.fleet import checks as fleet_checks
 from issuer.fleet import heartbeats
@@ -25,11 +26,12 @@ DUE_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class FleetView:
-    """The processes. checks: what of them is as it should be, now. consumers: who takes messages. diagnosis: what the
-    fleet has found last about everything around it; None before it has looked."""
+    """The processes. checks: what of them is as it should be, now. consumers: who takes messages, and whether they have
+    shown themselves of late. diagnosis: what the fleet has found last about everything around it; None before it has
+    looked."""
 
     checks: tuple[Check, ...]
-    consumers: tuple[Consumer, ...]
+    consumers: tuple[tuple[Consumer, bool], ...]
     diagnosis: Diagnosis | None
 
 
@@ -47,20 +49,22 @@ class DueView:
 @dataclass(frozen=True, slots=True)
 class CaView:
     """A CA. account: our account there, in words. cooldown_until: until when it is not asked after failures, or None.
-    certificates: how many certificates of it are in force or held. orders_a_day: what it allows; None: not known."""
+    certificates: how many certificates of it are in force or held. orders_a_day: what it allows our account;
+    orders_left: of that, what there is room for now; None: no limit is known."""
 
     directory_url: str
-    host: str
     account: str
     cooldown_until: float | None
     certificates: int
     orders_a_day: int | None
+    orders_left: int | None
 
 
 def fleet(services: Services) -> FleetView:
     """The processes now, and the last diagnosis."""
     seen = heartbeats.seen(services)
-    return FleetView(tuple(fleet_checks.of(seen)), seen.heartbeats.consumers, services.faults.diagnosis())
+    consumers = tuple((one, seen.is_alive(one)) for one in seen.heartbeats.consumers)
+    return FleetView(tuple(fleet_checks.of(seen)), consumers, services.faults.diagnosis())
 
 
 def faults(services: Services) -> list[Check]:
@@ -80,17 +84,16 @@ def due(services: Services) -> list[DueView]:
 
 def authorities(services: Services) -> list[CaView]:
     """The CAs in order of preference, without a request to any."""
-    limits = {ca.directory_url: orders_a_day(ca) for ca in services.cas}
     return [
         CaView(
-            ca.directory_url,
-            host(ca.directory_url),
-            _account(ca),
-            ca.cooldown_until,
-            services.store.count_of(Listing.CA, ca.directory_url),
-            limits[ca.directory_url],
+            view.directory_url,
+            _account(view),
+            view.cooldown_until,
+            services.store.count_of(Listing.CA, view.directory_url),
+            orders_a_day(ca),
+            limits.orders_left(services, ca),
         )
-        for ca in known_authorities.list_all(services)
+        for view, ca in zip(known_authorities.list_all(services), services.cas, strict=True)
     ]
 
 
