@@ -23,8 +23,8 @@ class InspectedAccount(AccountKeeper):
                 raise self._deactivated(stored)
             return
         if meta.get("externalAccountRequired") is True and not self._policy.eab_key_id:
-            cause = f"{self._directory_url} registers no account without an External Account Binding, and none is set"
-            raise Problem(ProblemType.CA_ACCOUNT, cause=cause, hint=meanings.BINDING)
+            cause = f"the CA {self._directory_url} wants an External Account Binding, and none is set"
+            raise Problem(ProblemType.CA_SETTINGS, cause=cause, hint=meanings.BINDING)
         self._require_agreement(stored)
 
     def _asked(self, stored: CaAccount) -> Answer | None:
@@ -40,8 +40,6 @@ class InspectedAccount(AccountKeeper):
             raise problems.of_account(refusal, self._clock()) from None
 
     def _deactivated(self, stored: CaAccount) -> Problem:
-        cause = f"the account {stored.url} at {self._directory_url} is deactivated"
-        hint = (
-            f"'issuer ca forget {self._directory_url}' makes room for a new one, which is registered when it is needed"
-        )
-        return Problem(ProblemType.CA_ACCOUNT, cause=cause, hint=hint)
+        cause = f"our account at the CA {self._directory_url} is deactivated"
+        hint = meanings.new_account(self._directory_url)
+        return Problem(ProblemType.CA_ACCOUNT, stored.url or "", cause=cause, hint=hint)

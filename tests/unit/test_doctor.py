@@ -70,7 +70,7 @@ def test_a_ca_that_cannot_be_reached_is_named_with_the_problem(services: Service
     services.cas[0].before = fail
     ca = found(services, "ca", CA)
     assert (ca.result, ca.hint, ca.must_act) == (FAILED, "correct it", Actor.NOBODY)
-    assert ca.cause == f"{CA}: this is no directory: status 404"
+    assert ca.cause == f"{CA}: this is no directory"
     assert found(services, "ca-account", CA).result is UNKNOWN
 
 

@@ -33,8 +33,11 @@ def _account(ca: CertificateAuthority) -> Check:
 
 def _failed(code: str, problem: Problem, url: str) -> Check:
     result = UNKNOWN if problem.type in TEMPORARY else FAILED
-    facts = problem.detail if problem.detail not in problem.cause else ""
-    cause = ": ".join(part for part in (problem.cause, facts) if part)
+    cause = (
+        problem.cause
+        if problem.cause != problem.message or not problem.detail
+        else f"{problem.cause}: {problem.detail}"
+    )
     return Check(code, result, cause if url in cause else f"{url}: {cause}", url, problem.hint, _actor(problem))
 
 
