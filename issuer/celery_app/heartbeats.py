@@ -6,6 +6,7 @@ a lost connection.
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,8 +20,9 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
 from issuer.celery_app import broker
+from issuer.fleet import configuration
 from issuer.fleet.ears import DEAF_SECONDS, Ears
-from issuer.fleet.pulse import WRITE_SECONDS, Presence, Throttle, Working
+from issuer.fleet.pulse import REFRESH_SECONDS, WRITE_SECONDS, Presence, Throttle, Working
 from issuer.fleet.queues import QUEUES
 from issuer.fleet.watch import Watch
 from issuer.metrics import CONSUMER_RESTARTS, TALLY
@@ -118,7 +120,7 @@ class Scheduler(broker.Scheduler):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """See Celery's `Scheduler`."""
-        self._throttle = Throttle(WRITE_SECONDS)
+        self._throttle, self._configured = Throttle(WRITE_SECONDS), Throttle(REFRESH_SECONDS)
         self._watch: Watch | None = None
         super().__init__(*args, **options)
 
@@ -129,5 +131,7 @@ class Scheduler(broker.Scheduler):
         services = self.services()
         with suppress(Problem):  # if Redis is unavailable, nobody sees anything
             services.board.beat(services.clock())
+            if self._configured.is_due(time.monotonic()):
+                configuration.show(services, f"beat@{socket.gethostname()}")
         self._watch = self._watch or Watch(services)
         self._watch.look()

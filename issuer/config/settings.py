@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationErro
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from issuer.config.cas import CaSettings, one_of_each
+from issuer.config.digests import digest, digests
 from issuer.config.environment import PREFIX, unknown_variables
 from issuer.config.values import (
     JSON_LIST,
@@ -238,6 +239,12 @@ class Settings(BaseSettings):
     def unknown_variables(self) -> list[tuple[str, str]]:
         """The variables of this process that look like settings and are none, each with what to do about it."""
         return unknown_variables([f"{PREFIX}{name.upper()}" for name in type(self).model_fields])
+
+    def digests(self) -> dict[str, str]:
+        """Short digests of the settings, by variable, to compare processes with: see `digests`. Of the secrets it has
+        the encryption keys alone, which are random; their order does not matter."""
+        keys = sorted(key.get_secret_value() for key in self.encryption_keys)
+        return digests(self, PREFIX) | {f"{PREFIX}ENCRYPTION_KEYS": digest(keys)}
 
     def as_environment(self) -> dict[str, str]:
         """The settings that have been set explicitly, as environment variables for a child process."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from issuer.fleet import configuration
 from issuer.fleet.ears import Ears
 from issuer.ports import Consumer, Services
 from issuer.problem import Problem
@@ -102,6 +103,7 @@ class Presence:
             self._waiting(())
             self._store = board.heartbeats(now).store
             forget_former(self._services)
+            configuration.show(self._services, self._name.partition(":")[0])
         if self._write.is_due(now):
             board.consumes(replace(consumer, broker=self._broker), {name: at for name, at in scans.items() if at})
         if self._write_at_broker.is_due(now):

@@ -23,7 +23,7 @@ from issuer.ports.ca import (
 )
 from issuer.ports.checks import Check, CheckResult
 from issuer.ports.faults import Diagnosis, Faults
-from issuer.ports.fleet import BrokerView, Consumer, FleetBoard, Heartbeats
+from issuer.ports.fleet import BrokerView, Configuration, Consumer, FleetBoard, Heartbeats
 from issuer.ports.identity import STORE_ID, StoreIdentity
 from issuer.ports.limits import CaReturn, Cooldown, Limits, Pause
 from issuer.ports.locks import Locks
@@ -83,6 +83,7 @@ __all__ = [
     "Check",
     "CheckResult",
     "Clock",
+    "Configuration",
     "Conflict",
     "Consumer",
     "Cooldown",

@@ -41,6 +41,17 @@ class Heartbeats:
 
 
 @dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings of a process, as digests by name, without those that have their default. since: since when it has
+    run with these. seen_at: when it showed them last."""
+
+    name: str
+    digests: Mapping[str, str]
+    since: float
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerView:
     """What the broker shows. id: its identity, random, made when it is first asked. waiting: how many messages each
     queue has. consumers: those that take messages from it, whichever store they use."""
@@ -62,6 +73,12 @@ class FleetBoard(Protocol):
     def consumes(self, consumer: Consumer, scans: Mapping[str, float]) -> None:
         """A consumer takes messages, and some scans have run in its process, each at a time. `consumer.store` is not
         written."""
+
+    def configured(self, name: str, digests: Mapping[str, str], now: float) -> None:
+        """A process runs with these settings."""
+
+    def configurations(self) -> list[Configuration]:
+        """The settings that processes have shown of late, ordered by name."""
 
     def leave(self, name: str) -> None:
         """A consumer has ended, or is forgotten."""

@@ -13,11 +13,12 @@ from typing import Any, cast
 
 import redis
 
-from issuer.ports import BrokerView, Consumer, Heartbeats
+from issuer.ports import BrokerView, Configuration, Consumer, Heartbeats
 from issuer.store.connection import redis_errors
-from issuer.store.keys import BROKER, FLEET, IDENTITY
+from issuer.store.keys import BROKER, CONFIGURATIONS, FLEET, IDENTITY
 
 BEGAN, BEAT, ID = "began", "beat", "id"
+KEPT_SECONDS = 7 * 86400
 SCAN, CONSUMER = "scan:", "consumer:"
 
 
@@ -58,6 +59,21 @@ class RedisFleetBoard:
         with redis_errors():
             self._records.hset(FLEET, mapping=fields)
 
+    def configured(self, name: str, digests: Mapping[str, str], now: float) -> None:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            known = _configuration(name, cast("str | None", self._records.hget(CONFIGURATIONS, name)))
+            since = known.since if known and known.digests == digests else now
+            text = json.dumps({"digests": dict(digests), "since": since, "seen_at": now})
+            self._records.hset(CONFIGURATIONS, name, text)
+            self._records.expire(CONFIGURATIONS, KEPT_SECONDS)
+
+    def configurations(self) -> list[Configuration]:
+        """See `ports.FleetBoard`."""
+        with redis_errors():
+            stored = cast("dict[str, str]", self._records.hgetall(CONFIGURATIONS))
+        return [found for name, text in sorted(stored.items()) if (found := _configuration(name, text))]
+
     def leave(self, name: str) -> None:
         """See `ports.FleetBoard`."""
         with redis_errors():
@@ -87,6 +103,13 @@ class RedisFleetBoard:
     def _new_id(self) -> str:
         self._messages.hsetnx(BROKER, ID, secrets.token_hex(16))
         return cast("str", self._messages.hget(BROKER, ID))
+
+
+def _configuration(name: str, text: str | None) -> Configuration | None:
+    with suppress(ValueError, TypeError, LookupError, AttributeError):
+        values = json.loads(text or "")
+        return Configuration(name, dict(values["digests"]), float(values["since"]), float(values["seen_at"]))
+    return None
 
 
 def _time(text: str) -> float | None:

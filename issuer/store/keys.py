@@ -22,6 +22,7 @@ lock:{name}          string that expires: who has a lock, see `locks`
 operator-keys        hash: the keys of operators (JSON) by name; operator-keys-used: when each was last used
 operator-session:{hash}  string that expires: a session of the operators' page (JSON), by the SHA-256 of its token
 fleet                hash: heartbeats, see `heartbeats`
+fleet-settings       hash: digests of the settings of each process, see `heartbeats`
 broker               hash, beside the messages: the identity of the broker, and who takes messages from it
 alarms, endings      hashes: the alarms that are on their way, and what was told of certificates that end, see `alarms`
 faults, diagnosis    hash: the open faults of the fleet; string: what `issuer doctor` found last (JSON), see `faults`
@@ -44,6 +45,7 @@ PROBE = f"{ROOT}probe"
 OPERATOR_KEYS = f"{ROOT}operator-keys"
 OPERATOR_KEYS_USED = f"{ROOT}operator-keys-used"
 FLEET = f"{ROOT}fleet"
+CONFIGURATIONS = f"{ROOT}fleet-settings"
 BROKER = f"{ROOT}broker"
 ALARMS = f"{ROOT}alarms"
 ENDINGS = f"{ROOT}endings"

@@ -8,11 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from issuer.actions import doctor, startup
+from issuer.config import load_settings
+from issuer.fleet import configuration
+from issuer.keys import new_encryption_key
 from issuer.ports import Check, CheckResult, Services, Verdict
 from issuer.problem import Actor, Problem, ProblemType
 from issuer.store.keys import lock_key
 from tests.databases import give_back, take_away
-from tests.fakes import TARGET, fake_services
+from tests.fakes import TARGET, fake_services, with_settings
 
 EDGE = "edge1.platform.example:443"
 CA = "https://ca.example/directory"
@@ -201,3 +204,36 @@ def test_a_start_warns_of_a_variable_that_is_no_setting_once(
     line = {"log_level": "warning", "event": "unknown setting", "name": "ISSUER_DNS_SERVER"}
     assert [entry.items() >= line.items() for entry in logs] == [True]
     assert logs[0]["hint"] == "did you mean ISSUER_DNS_SERVERS?"
+
+
+def test_processes_with_other_settings_are_named(services: Services) -> None:
+    configuration.show(with_settings(services, hold_days=7, log_level="DEBUG"), "beat@a")
+    configuration.show(services, "worker@a")
+    differing = found(services, "settings", "ISSUER_HOLD_DAYS")
+    assert (differing.result, differing.since) == (FAILED, services.clock())
+    assert differing.cause == "beat@a runs with another ISSUER_HOLD_DAYS than this process"
+    assert [check.subject for check in doctor.diagnose(services) if check.code == "settings"] == ["ISSUER_HOLD_DAYS"]
+    services.clock.forward(configuration.ALIVE_SECONDS + 1)
+    assert [check.result for check in doctor.diagnose(services) if check.code == "settings"] == [OK]
+
+
+def test_the_fleet_gives_a_change_of_settings_time_to_reach_all(services: Services, told: list[dict]) -> None:
+    began, other = services.clock(), with_settings(services, hold_days=7)
+
+    def events() -> list[tuple[str, str]]:
+        configuration.show(other, "beat@a")
+        watch(services)
+        return [(line["event"], line["subject"]) for line in told if line.get("code") == "settings"]
+
+    assert events() == []
+    services.clock.now = began + configuration.NEW_SECONDS
+    assert events() == [("degraded", "ISSUER_HOLD_DAYS")]
+
+
+def test_a_digest_shows_no_secret_and_a_rotation_in_another_order_is_none(services: Services) -> None:
+    first, second = new_encryption_key(), new_encryption_key()
+    one = load_settings(encryption_keys=f"{first},{second}", cname_targets=TARGET, edge_token="a-secret-of-edges-alone")
+    two = load_settings(encryption_keys=f"{second},{first}", cname_targets=TARGET)
+    assert one.digests() == two.digests()
+    assert one.digests() != load_settings(encryption_keys=first, cname_targets=TARGET).digests()
+    assert set(one.digests()) == {"ISSUER_ENCRYPTION_KEYS", "ISSUER_CNAME_TARGETS"}

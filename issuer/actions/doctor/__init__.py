@@ -6,11 +6,11 @@ A new check is a function here or in a module beside this one, and its line in `
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from issuer.actions.doctor import authorities, edges, operator, servers, stored, targets
 from issuer.actions.doctor.side_by_side import Look, results
-from issuer.fleet import alarms, endings, faults
+from issuer.fleet import alarms, configuration, endings, faults
 from issuer.fleet import checks as fleet
 from issuer.ports import Check, CheckResult, Diagnosis, Services
 
@@ -48,6 +48,7 @@ def _cas(services: Services) -> Sequence[str]:
 FLEET = (fleet.BEAT, fleet.SCANS, fleet.QUEUE, fleet.BROKER, fleet.CONSUMER)
 PARTS = (
     Part((operator.UNKNOWN_SETTING,), lambda services, _: operator.settings(services)),
+    Part((configuration.CODE,), lambda services, _: configuration.checks(services)),
     Part(servers.CODES, servers.look, lambda services: tuple(services.servers.addresses())),
     Part(("store",), lambda services, _: stored.identity(services)),
     Part(("encryption-keys",), lambda services, _: stored.keys(services)),
@@ -93,7 +94,7 @@ def watch(services: Services) -> int:
     asks_cas = _asks_cas(last, now)
     parts = [part for part in PARTS if asks_cas or not part.is_of_ca]
     codes = {code for part in parts for code in part.codes}
-    found = _found(services, parts)
+    found = [_patient(check, now) for check in _found(services, parts)]
     kept = [check for check in last.checks if check.code not in codes]
     told = faults.observe(services, [check for check in found if check.code in codes - ELSEWHERE], codes - ELSEWHERE)
     told += [check for check in found if check.code in ELSEWHERE]
@@ -102,6 +103,14 @@ def watch(services: Services) -> int:
     endings.tell(services)
     alarms.start_delivery(services)
     return 0
+
+
+def _patient(check: Check, now: float) -> Check:
+    """A check as the fleet tells it by itself: settings that have just been changed are not everywhere at once."""
+    is_new = (
+        check.code == configuration.CODE and check.since is not None and now - check.since < configuration.NEW_SECONDS
+    )
+    return replace(check, result=CheckResult.UNKNOWN) if is_new else check
 
 
 def _asks_cas(last: Diagnosis, now: float) -> bool:

@@ -43,7 +43,8 @@ def _permission(services: Services, target: str, directory_url: str) -> tuple[Fi
         issuers = ca.caa_identities()
         known = ca.known_account()
     except Problem as problem:
-        return Finding(Verdict.UNKNOWN, f"{directory_url} does not say its domain in CAA records: {problem.detail}"), ""
+        words = f"{directory_url} does not say its domain in CAA records: {problem.cause}"
+        return Finding(Verdict.UNKNOWN, words, "see what is said of this CA"), ""
     return services.resolver.caa(target, issuers, known.url or "" if known else ""), issuers[0] if issuers else ""
 
 
