@@ -78,13 +78,13 @@ def _watched(services: Services, record: Record, seconds: float, *, as_json: boo
     created_at = record.issuance.created_at
     last = max((event.id for event in record.timeline if event.at < created_at), default=0)
     changed_at, version = time.monotonic(), -1
-    until = changed_at + seconds
+    until, spinner = changed_at + seconds, Spinner("dots")
     try:
         with _shown_live(is_on=is_terminal() and not as_json) as live:
             while True:
                 record = look(services, record.domain.name)
                 if live:
-                    live.update(_steps(record, services.clock()))
+                    live.update(_steps(record, services.clock(), spinner))
                 else:
                     last = say_new(record, last, as_json=as_json)
                 now = time.monotonic()
@@ -109,7 +109,7 @@ def _shown_live(*, is_on: bool) -> Iterator[Live | None]:
         yield live
 
 
-def _steps(record: Record, now: float) -> Table:
+def _steps(record: Record, now: float, spinner: Spinner) -> Table:
     """The four steps: which are done, which one is under way, and what it waits for."""
     issuance, table = record.issuance, Table.grid(padding=(0, 2, 0, 0))
     took = {
@@ -123,7 +123,7 @@ def _steps(record: Record, now: float) -> Table:
         if number < at:
             table.add_row(Text("✓", "green"), step.value, Text(f"{took.get(step.value, '')} s"))
         elif number == at:
-            table.add_row(Spinner("dots"), step.value, Text(_waits_for(record, now)))
+            table.add_row(spinner, step.value, Text(_waits_for(record, now)))
         else:
             table.add_row("·", Text(step.value, "dim"), "")
     return table

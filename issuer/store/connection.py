@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 from issuer.problem import Problem, ProblemType
@@ -40,6 +42,19 @@ SETTINGS = {"records": "ISSUER_REDIS_URL", "messages": "ISSUER_BROKER_URL"}
 """The setting of each server, by its role."""
 
 
+class Packer(HiredisRespSerializer):
+    """What writes commands: redis-py's own, which refuses escaped bytes that are no text, whatever the errors of its
+    encoding are."""
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """The bytes of a command."""
+        try:
+            return cast("list[bytes]", super().pack(*args))
+        except UnicodeEncodeError:
+            encoded: Any = [arg.encode(errors="surrogateescape") if isinstance(arg, str) else arg for arg in args]
+            return cast("list[bytes]", super().pack(*encoded))
+
+
 def connect(url: str) -> redis.Redis:
     """A client for a redis:// or rediss:// URL, which notices soon if Redis is unavailable or does not answer.
 
@@ -57,6 +72,7 @@ def connect(url: str) -> redis.Redis:
         socket_keepalive=True,
         health_check_interval=30,
         retry=Retry(NoBackoff(), 0),
+        command_packer=Packer(),
     )
     return redis.Redis.from_pool(pool)  # and so its close() closes the connections
 
