@@ -62,9 +62,8 @@ def populated(services: Services) -> Platform:
     consumers = {"worker@host": ("interactive", "housekeeping"), "renewals@host": ("bulk", "renewal", "lookup")}
     services.board.heartbeats(now)
     services.board.beat(now)
-    services.board.scanned("reconcile", now)
     for name, queues in consumers.items():
-        services.board.consumes(Consumer(name, queues, now, now, in_hand=1, slots=4))
+        services.board.consumes(Consumer(name, queues, now, now, in_hand=1, slots=4), {"reconcile": now})
     fault = Check(
         "port-80", CheckResult.FAILED, f"edge.platform.example answers 404 {MARKUP}", "edge.platform.example",
         hint="send /.well-known/acme-challenge/ on port 80 to web", since=now - 5400,

@@ -40,6 +40,8 @@ VIEWS = {
     "account": f"{DOMAINS}?account={ACCOUNT.id}",
     "code": f"{DOMAINS}?code=ca-refused",
     "ends": f"{DOMAINS}?ends_within=900",
+    "status": f"{DOMAINS}?status=error",
+    "must-act": f"{DOMAINS}?must_act=platform",
     "domain": f"{DOMAINS}/{NAME}",
     "metrics": "/metrics",
 }
