@@ -44,6 +44,8 @@ class ProblemType(StrEnum):
     UNDECRYPTABLE = "undecryptable"
     INTERRUPTED = "interrupted"
     CRASHED = "crashed"
+    NOT_WORKED_ON = "not-worked-on"
+    QUEUED = "queued"
     BUSY = "busy"
     WITHDRAWN = "withdrawn"
 
@@ -131,6 +133,10 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.BUSY: Rule("another worker is processing the domain", NOBODY, is_counted=False, first_retry_seconds=1),
     ProblemType.WITHDRAWN: Rule("the domain has been withdrawn by its account", NOBODY, is_permanent=True),
     ProblemType.CRASHED: Rule("the step has crashed its worker several times", PLATFORM, is_permanent=True),
+    ProblemType.NOT_WORKED_ON: Rule(
+        "no process of the platform works on it", PLATFORM, is_counted=False, stored_as=ProblemType.BUSY
+    ),
+    ProblemType.QUEUED: Rule("it waits for its turn", NOBODY, is_counted=False, stored_as=ProblemType.BUSY),
 }
 
 

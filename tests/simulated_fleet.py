@@ -17,10 +17,12 @@ from issuer.store.keys import READY_INDEX
 from issuer.tasks import Outcome
 from tests.api_client import issued
 from tests.fakes import NAME
+from tests.heartbeats import everybody_works
 from tests.indexes import DUE_INDEXES
 
 DAY = 86400.0
 HOUR = 3600.0
+SEEN_SECONDS = 10
 LATE = 0.002
 """Messages with a countdown come a little late, and never too early."""
 
@@ -32,6 +34,7 @@ class SimulatedFleet:
         self.services = services
         self.clock = services.clock
         self.countdowns: list[tuple[float, str]] = []
+        self.seen_at = 0.0
         self.queued()
 
     def issued(self, *names: str) -> None:
@@ -80,6 +83,9 @@ class SimulatedFleet:
         """What workers do with what is queued, and with retries whose countdown is over. A scan that they start runs at
         once."""
         now = self.clock.now
+        if not now - self.seen_at < SEEN_SECONDS:
+            everybody_works(self.services)
+            self.seen_at = now
         ready = [issuance for at, issuance in self.countdowns if at <= now]
         self.countdowns = [(at, issuance) for at, issuance in self.countdowns if at > now]
         for issuance_id in [issuance for _, issuance in self.queued()] + ready:

@@ -5,6 +5,8 @@ from http import HTTPStatus
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from issuer import presenters
+from issuer.actions import health as actions
 from issuer.actions import metrics
 from issuer.problem import Problem
 from web.errors import from_problem
@@ -20,12 +22,15 @@ def alive() -> Response:
 
 @health.get("/readyz", provide_automatic_options=False)
 def ready() -> Response:
-    """200 if Redis can be written and stored keys can be decrypted, otherwise 503."""
+    """200 if Redis can be written and stored keys can be decrypted, otherwise 503. What else does not work in the fleet
+    is `degraded`."""
+    readiness: actions.Readiness = current_app.extensions["readiness"]
     try:
-        current_app.extensions["readiness"].require()
+        readiness.require()
+        degraded = [presenters.check_body(check) for check in readiness.degraded()]
     except Problem as problem:
         return from_problem(problem, HTTPStatus.SERVICE_UNAVAILABLE)
-    return jsonify({"message": "ready"})
+    return jsonify({"message": "ready", "degraded": degraded} if degraded else {"message": "ready"})
 
 
 @health.get("/metrics", provide_automatic_options=False)

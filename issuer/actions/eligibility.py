@@ -4,6 +4,7 @@ limits, CNAME."""
 from issuer import names, ownership
 from issuer.authorities.limits import room_at
 from issuer.domain import Account, Plan, Record, Status, is_in_progress, status
+from issuer.fleet import attention
 from issuer.ports import Quota, Services, Verdict
 from issuer.problem import Problem, ProblemType
 
@@ -32,8 +33,8 @@ def require_free(services: Services, account: Account, record: Record | None) ->
 
 
 def record_of(services: Services, account: Account, text: str) -> Record:
-    """The record of a name that the account holds. Raises Problem(not-initiated) for any other name, whether or not
-    its record is damaged."""
+    """The record of a name that the account holds, as it is told. Raises Problem(not-initiated) for any other name,
+    whether or not its record is damaged."""
     name = names.known(text)
     try:
         record = services.store.load(name)
@@ -41,7 +42,7 @@ def record_of(services: Services, account: Account, text: str) -> Record:
         if problem.type is ProblemType.DAMAGED_RECORD:
             require_held(services.store.salvage(name, now=services.clock()), account, name)
         raise
-    return require_held(record, account, name)
+    return attention.told(services, require_held(record, account, name))
 
 
 def require_held(record: Record | None, account: Account, name: str) -> Record:
@@ -72,7 +73,7 @@ def require_eligible(
     if must_exist and not is_known:
         raise not_initiated(name)
     if record and is_known:
-        _require_idle(record, services.clock(), is_renewal_asked_for=must_exist)
+        _require_idle(services, record, is_renewal_asked_for=must_exist)
     if record and must_exist and (retry_at := room_at(services, record.domain)):
         raise Problem(ProblemType.OVER_BUDGET, retry_at=retry_at)
     had_certificate = bool(record and is_known and record.domain.certificate)
@@ -113,15 +114,16 @@ def _is_new(services: Services, held: Record | None) -> bool:
     return held is None or held.domain.is_free(services.clock())
 
 
-def _require_idle(record: Record, now: float, *, is_renewal_asked_for: bool) -> None:
-    """Raise Problem(already-initiated) if an issuance is in progress, or if there is a valid certificate (unless a PUT
+def _require_idle(services: Services, record: Record, *, is_renewal_asked_for: bool) -> None:
+    """Raise Problem(already-initiated) if an issuance makes progress, or if there is a valid certificate (unless a PUT
     retries its failed renewal, or the record was damaged). Raise Problem(rate-limited) if a rate limit of the CA still
     holds."""
-    certificate, name = record.domain.certificate, record.domain.name
-    current = status(record, now)
+    certificate, name, now = record.domain.certificate, record.domain.name, services.clock()
+    told = attention.told(services, record)
+    current = status(told, now)
     is_kept = certificate and certificate.is_valid(now) and not (is_renewal_asked_for and current is Status.ERROR)
     is_kept = is_kept and not record.is_salvaged
-    if is_in_progress(record, now) or is_kept:
+    if is_in_progress(told, now) or is_kept:
         raise Problem(
             ProblemType.ALREADY_INITIATED,
             message=f"x509 key pair generation has already been initiated for {name}",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from issuer.actions import accounts
 from issuer.actions.listing import Page, by_expiry, by_fact, by_next_try
 from issuer.domain import PROCESSING_WITHIN_SECONDS, URGENT_SECONDS, Listing, Record, Status, Step, must_act, status
+from issuer.fleet.attention import OVERDUE_SECONDS, Attention
 from issuer.ports import DamagedRecord, Services
 from issuer.problem import TABLE, Actor, Problem, ProblemType
 
@@ -108,7 +109,7 @@ def _require_known(services: Services, wanted: Wanted) -> None:
 
 def _begun(services: Services, wanted: Wanted, after: str) -> tuple[tuple[_Walk, ...], str]:
     """The indexes to walk, one after the other, and the position in the first of them."""
-    choices = _choices(wanted, services.clock())
+    choices = _choices(services, wanted, services.clock())
     if not choices:
         raise Problem(ProblemType.INVALID_REQUEST, "nothing is said of the domains to find")
     if not after:
@@ -121,11 +122,11 @@ def _begun(services: Services, wanted: Wanted, after: str) -> tuple[tuple[_Walk,
     raise Problem(ProblemType.INVALID_REQUEST, f"{after[:80]!a} is not a position in this list")
 
 
-def _choices(wanted: Wanted, now: float) -> list[tuple[_Walk, ...]]:
+def _choices(services: Services, wanted: Wanted, now: float) -> list[tuple[_Walk, ...]]:
     """The ways to walk through all domains that may fit."""
     choices: list[tuple[_Walk, ...]] = []
     if wanted.code:
-        choices.append((_Walk(Listing.CODE, wanted.code),))
+        choices.append((_walk_of(wanted.code, now),))
     if wanted.account:
         choices.append((_Walk(Listing.ACCOUNT, wanted.account),))
     if wanted.ca:
@@ -142,10 +143,25 @@ def _choices(wanted: Wanted, now: float) -> list[tuple[_Walk, ...]]:
         case Status.ERROR:
             choices.append((_Walk(Listing.FAILED), _Walk(Listing.OPEN), DAMAGED_RECORDS))
     if wanted.must_act:
-        urgent = _Walk(Listing.AT_RISK, until=now + URGENT_SECONDS)
-        others = (urgent, DAMAGED_RECORDS) if wanted.must_act is Actor.PLATFORM else ()
-        choices.append((_Walk(Listing.MUST_ACT, wanted.must_act.value), *others))
+        choices.append(_walks_of(services, wanted.must_act, now))
     return choices
+
+
+def _walk_of(code: str, now: float) -> _Walk:
+    """All domains whose problem may have a code: two are told of open issuances, and stored nowhere."""
+    if code == ProblemType.NOT_WORKED_ON:
+        return _Walk(Listing.OPEN, until=now - OVERDUE_SECONDS)
+    return _Walk(Listing.OPEN, until=now) if code == ProblemType.QUEUED else _Walk(Listing.CODE, code)
+
+
+def _walks_of(services: Services, actor: Actor, now: float) -> tuple[_Walk, ...]:
+    """All domains with a problem that somebody must end. While nobody works on some, the platform must, whatever their
+    stored problem is."""
+    if actor is not Actor.PLATFORM:
+        return (_Walk(Listing.MUST_ACT, actor.value),)
+    if Attention(services).neglected():
+        return _Walk(Listing.FAILED), _Walk(Listing.OPEN), DAMAGED_RECORDS
+    return _Walk(Listing.MUST_ACT, actor.value), _Walk(Listing.AT_RISK, until=now + URGENT_SECONDS), DAMAGED_RECORDS
 
 
 def _size(services: Services, walk: _Walk) -> int:

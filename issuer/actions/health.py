@@ -2,7 +2,8 @@
 
 from issuer.actions import startup
 from issuer.actions.stored_keys import require_decryptable
-from issuer.ports import STORE_ID, Reindexed, Services
+from issuer.fleet.watch import Watch
+from issuer.ports import STORE_ID, Check, Reindexed, Services
 from issuer.problem import Problem, ProblemType
 
 BATCH = 1000
@@ -14,17 +15,24 @@ class Readiness:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._watch = Watch(services)
         self._is_startable = False
 
     def require(self) -> None:
-        """Return if Redis can be written and is the store that was used before, stored keys can be decrypted, and the
-        start was right. Raises Problem(store-unavailable, foreign-store, undecryptable, unsafe-store)."""
-        self._services.servers.require_writable()
+        """Return if the Redis of the records can be written and is the store that was used before, stored keys can be
+        decrypted, and the start was right. Raises Problem(store-unavailable, foreign-store, undecryptable,
+        unsafe-store)."""
+        self._services.servers.require_writable("records")
         self._services.store.require_own()
         require_decryptable(self._services)
         if not self._is_startable:
             startup.require_startable(self._services)
             self._is_startable = True
+
+    def degraded(self) -> list[Check]:
+        """What is not as it should be in the fleet, of which this process is one. Raises
+        Problem(store-unavailable)."""
+        return self._watch.degraded()
 
 
 def reindex(services: Services, *, restart: bool = False) -> Reindexed:

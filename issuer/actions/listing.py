@@ -1,10 +1,12 @@
 """Lists of domains, and the number of domains with each status. Every page costs the same, the last one too."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from issuer.domain import WITH_VALUES, Listing, Record
+from issuer.fleet.attention import OVERDUE_SECONDS, Attention
 from issuer.ports import DamagedRecord, Services, StatusCounts
 from issuer.problem import Problem, ProblemType
 
@@ -29,8 +31,8 @@ def by_fact(services: Services, listing: Listing, value: str, *, after: str = ""
         raise Problem(ProblemType.INVALID_REQUEST, f"domains are not listed by {listing}")
     names = services.store.names_of(listing, value, after=after, limit=_bounded(limit) + 1)
     page, is_more = _cut(names, limit)
-    records = [record for record in services.store.records(page) if _belongs(record, listing, value)]
-    return Page(records, page[-1] if is_more else "")
+    found = [record for record in services.store.records(page) if _belongs(record, listing, value)]
+    return Page(_told(services, found), page[-1] if is_more else "")
 
 
 def by_expiry(
@@ -58,13 +60,35 @@ def by_next_try(services: Services, *, until: float, after: str = "", limit: int
 
 def counts(services: Services) -> StatusCounts:
     """The number of domains with each status now."""
-    return services.store.count_by_status(services.clock())
+    return counts_and_overdue(services)[0]
+
+
+def counts_and_overdue(services: Services) -> tuple[StatusCounts, int]:
+    """The number of domains with each status now; and of those that are overdue, and that nobody works on, whatever
+    their status."""
+    now = services.clock()
+    found, queues = services.store.count_by_status(now), Attention(services).neglected()
+    if not queues:
+        return found, 0
+    overdue, ended = services.store.count_overdue(queues, until=now - OVERDUE_SECONDS, now=now)
+    not_ended = overdue - ended
+    return replace(found, processing=found.processing - not_ended, error=found.error + not_ended), overdue
 
 
 def _page(services: Services, pairs: list[tuple[float, str]], limit: int) -> Page:
     page, is_more = _cut(pairs, limit)
-    records = services.store.records([name for _, name in page])
-    return Page(records, "{} {}".format(*page[-1]) if is_more else "")
+    found = records(services, [name for _, name in page])
+    return Page(found, "{} {}".format(*page[-1]) if is_more else "")
+
+
+def records(services: Services, names: Sequence[str]) -> list[Record | DamagedRecord]:
+    """The records of these names as they are told, in the same order, without names that have no record."""
+    return _told(services, services.store.records(names))
+
+
+def _told(services: Services, found: Sequence[Record | DamagedRecord]) -> list[Record | DamagedRecord]:
+    attention = Attention(services)
+    return [record if isinstance(record, DamagedRecord) else attention.told(record) for record in found]
 
 
 def _belongs(record: Record | DamagedRecord, listing: Listing, value: str) -> bool:

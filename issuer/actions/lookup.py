@@ -2,18 +2,20 @@
 
 from issuer import names
 from issuer.domain import Record
+from issuer.fleet import attention
 from issuer.fleet.heartbeats import instant
 from issuer.ports import Refusal, Services
 from issuer.problem import Problem, ProblemType
 
 
 def record_of(services: Services, text: str) -> Record:
-    """The record of a domain of any account. text: its name as typed. Raises Problem(invalid-name, not-found)."""
+    """The record of a domain of any account, as it is told. text: its name as typed. Raises Problem(invalid-name,
+    not-found)."""
     name = names.known(text)
     record = services.store.load(name)
     if record is None:
         raise _not_found(name, next(iter(services.store.refusals_of(name, now=services.clock())), None))
-    return record
+    return attention.told(services, record)
 
 
 def require_held(record: Record | None, name: str) -> Record:

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from itertools import product
 
 from issuer import metrics
+from issuer.actions import listing
 from issuer.authorities import limits
 from issuer.domain import DAY_SECONDS, Due, Reason
 from issuer.fleet import checks
@@ -12,7 +13,7 @@ from issuer.fleet.heartbeats import seen
 from issuer.fleet.queues import QUEUES
 from issuer.metrics import MetricValues
 from issuer.ports import CertificateAuthority, CheckResult, DueCounts, QueueState, Services
-from issuer.problem import Problem
+from issuer.problem import Problem, ProblemType
 
 DAYS = (1, 3, 7, 14, 30, 60, 90)
 AT_RISK_DAYS = 3
@@ -34,13 +35,13 @@ def _zeros(services: Services) -> Iterator[MetricValues]:
 
 def _domains(services: Services) -> MetricValues:
     now, within = services.clock(), [days * DAY_SECONDS for days in DAYS]
-    statuses = services.store.count_by_status(now)
+    statuses, overdue = listing.counts_and_overdue(services)
     counts = services.store.count_domains(now, within=within, cas=[ca.directory_url for ca in services.cas])
-    since = counts.unconfirmed_since
+    since, by_code = counts.unconfirmed_since, {**counts.by_code, ProblemType.NOT_WORKED_ON.value: overdue}
     labels = [f"{days}d" for days in DAYS]
     return {
         **metrics.DOMAINS.of({word: getattr(statuses, word) for word in ("active", "error", "expired", "processing")}),
-        **metrics.DOMAINS_BY_CODE.of({code: count for code, count in counts.by_code.items() if count}),
+        **metrics.DOMAINS_BY_CODE.of({code: count for code, count in by_code.items() if count}),
         **metrics.DOMAINS_BY_ACTOR.of(counts.by_actor),
         **metrics.DOMAINS_MOVED_AWAY.at(counts.moved_away),
         **metrics.DOMAINS_REJECTED.at(counts.rejected),

@@ -96,6 +96,7 @@ def know_store(services: Services) -> list[str]:
     accepted."""
     with suppress(Problem):  # an unavailable store is noticed by the first who needs it
         services.store.require_own()
+        services.board.heartbeats(services.clock())  # from now on, who shows nothing has a time to be missed since
     return []
 
 

@@ -247,7 +247,7 @@ class Record:
             listings[Listing.CODE, issuance.problem.type.value] = 0
             listings[Listing.MUST_ACT, self._must_act(issuance.problem).value] = 0
         if issuance.is_open:
-            listings[Listing.OPEN, ""] = issuance.next_try_at or 0
+            listings[Listing.OPEN, ""] = issuance.due_at
         if issuance.step is Step.FAILED:
             listings[Listing.FAILED, ""] = 0
         if domain.moved_away_since is not None:

@@ -32,7 +32,7 @@ class Listing(StrEnum):
     MUST_ACT = "must_act"  # the names whose last problem must be ended by an `Actor`; 0
     ENDING = "ending"  # the names reported to end without a working renewal, by `Record.ending_code`; its notAfter
     EXPIRY = "expiry"  # all names with a certificate; its notAfter
-    OPEN = "open"  # all names with an open issuance; when it may be tried next, or 0
+    OPEN = "open"  # all names with an open issuance; when it may be tried next, or since when
     FAILED = "failed"  # all names whose last issuance has failed for good; 0
     REJECTED = (
         "rejected"  # all names, withdrawn ones too, for which a CA has issued a certificate that cannot be used; 0

@@ -119,6 +119,11 @@ class Issuance:
         return self.step in CHAIN
 
     @property
+    def due_at(self) -> float:
+        """When it may be tried next, or about since when it may be."""
+        return self.created_at if self.next_try_at is None else self.next_try_at
+
+    @property
     def queue(self) -> Due:
         """Its queue, which is also its due index while it is open: it depends on whether somebody is waiting."""
         if self.reason is Reason.RENEWAL:

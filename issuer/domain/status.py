@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from issuer.domain.domain import Record
 from issuer.domain.issuance import Step
-from issuer.problem import Actor
+from issuer.problem import Actor, ProblemType
 
 PROCESSING_WITHIN_SECONDS = 120
 """An open issuance that is due within this time has the status `processing`; one that is due later has `error`."""
@@ -36,9 +36,10 @@ def status(record: Record, now: float) -> Status:
 
 
 def is_in_progress(record: Record, now: float) -> bool:
-    """Whether the issuance is open, and due now or soon."""
+    """Whether the issuance is open, due now or soon, and worked on."""
     issuance = record.issuance
-    return issuance.is_open and (issuance.next_try_at or now) <= now + PROCESSING_WITHIN_SECONDS
+    is_worked_on = issuance.problem is None or issuance.problem.type is not ProblemType.NOT_WORKED_ON
+    return issuance.is_open and is_worked_on and issuance.due_at <= now + PROCESSING_WITHIN_SECONDS
 
 
 def must_act(record: Record, now: float) -> Actor | None:

@@ -23,24 +23,29 @@ def checks(services: Services) -> list[Check]:
 
 def of(fleet: Fleet) -> list[Check]:
     """All checks of a fleet."""
-    return [_broker(fleet), _beat(fleet), _scans(fleet), *(queue(fleet, name) for name in QUEUES), *_misled(fleet)]
+    return [broker(fleet), beat(fleet), scans(fleet), *(queue(fleet, name) for name in QUEUES), *_misled(fleet)]
 
 
 def queue(fleet: Fleet, name: str) -> Check:
     """Whether somebody takes messages from a queue."""
     process, since = process_of(name), fleet.unread_since(name)
-    waiting = f"{fleet.broker.waiting.get(name, 0)} messages wait" if fleet.broker else "the broker is unavailable"
+    waiting = _waiting(fleet.broker.waiting.get(name, 0)) if fleet.broker else "the broker is unavailable"
     if since is None:
         return Check(QUEUE, CheckResult.OK, f"the queue {name} is read; {waiting}", name)
     if fleet.broker is None:
         cause = f"nobody has worked on the queue {name} since {instant(since)}, as the broker is unavailable"
-        return Check(QUEUE, CheckResult.UNKNOWN, cause, name, hint=_broker(fleet).hint, since=since)
+        return Check(QUEUE, CheckResult.UNKNOWN, cause, name, hint=broker(fleet).hint, since=since)
     cause = f"nobody has worked on the queue {name} since {instant(since)}; {waiting}"
     hint = f"start `issuer run {process}`; if it is running, {SAME_SETTINGS}"
     return Check(QUEUE, CheckResult.FAILED, cause, name, hint=hint, since=since)
 
 
-def _broker(fleet: Fleet) -> Check:
+def _waiting(messages: int) -> str:
+    return "1 message waits" if messages == 1 else f"{messages} messages wait"
+
+
+def broker(fleet: Fleet) -> Check:
+    """Whether the broker answers."""
     since = fleet.broker_away_since
     if since is None:
         return Check(BROKER, CheckResult.OK, "the broker answers")
@@ -49,7 +54,8 @@ def _broker(fleet: Fleet) -> Check:
     return Check(BROKER, CheckResult.FAILED, cause, hint=hint, since=since)
 
 
-def _beat(fleet: Fleet) -> Check:
+def beat(fleet: Fleet) -> Check:
+    """Whether beat runs."""
     since = fleet.beat_missing_since
     if since is None:
         return Check(BEAT, CheckResult.OK, "beat runs")
@@ -57,7 +63,8 @@ def _beat(fleet: Fleet) -> Check:
     return Check(BEAT, CheckResult.FAILED, f"beat has not been running since {instant(since)}", hint=hint, since=since)
 
 
-def _scans(fleet: Fleet) -> Check:
+def scans(fleet: Fleet) -> Check:
+    """Whether scans run, if beat does and somebody takes its messages."""
     since, is_read = fleet.scans_missing_since, fleet.unread_since(HOUSEKEEPING) is None
     if since is not None:
         cause = f"no scan has run since {instant(since)}, so nothing that waits goes on"

@@ -70,7 +70,7 @@ class FleetBoard(Protocol):
     def beat(self, now: float) -> None:
         """Beat runs."""
 
-    def consumes(self, consumer: Consumer, scans: Mapping[str, float]) -> None:
+    def consumes(self, consumer: Consumer, scans: Mapping[str, float] | None = None) -> None:
         """A consumer takes messages, and some scans have run in its process, each at a time. `consumer.store` is not
         written."""
 

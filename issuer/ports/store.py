@@ -200,6 +200,10 @@ class Store(CaAccounts, Identified, Refusals, Protocol):
     def records(self, names: Sequence[str]) -> list[Record | DamagedRecord]:
         """The records of these names, in the same order, without names that have no record."""
 
+    def count_overdue(self, queues: Sequence[Due], *, until: float, now: float) -> tuple[int, int]:
+        """How many open issuances of some queues have been due since `until` or longer; and of how many of these the
+        certificate has ended at `now`. It looks at each of them."""
+
     def count_by_status(self, now: float) -> StatusCounts:
         """The number of domains with each status at `now`."""
 

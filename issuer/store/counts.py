@@ -54,6 +54,23 @@ class RedisCounts(RedisDamage):
         in_progress = processing - ended_soon
         return StatusCounts(in_progress, sum(answers[9:]) - in_progress - ended - errors, ended, errors)
 
+    def count_overdue(self, queues: Sequence[Due], *, until: float, now: float) -> tuple[int, int]:
+        """See `ports.Store`."""
+        overdue = ended = 0
+        for queue in queues:
+            index, start, names = keys.index_key((queue, "")), 0, [""]
+            while names:
+                with redis_errors():
+                    names = cast("list[str]", self._redis.zrange(index, start, start + CHUNK - 1))
+                    times = self._redis.zmscore(OPEN, names) if names else []
+                    ends = self._redis.zmscore(EXPIRY, names) if names else []
+                for at, end in zip(times, ends, strict=True):
+                    is_overdue = at is not None and at <= until
+                    overdue += is_overdue
+                    ended += is_overdue and end is not None and end <= now - 1
+                start += CHUNK
+        return overdue, ended
+
     def count_domains(self, now: float, *, within: Sequence[float], cas: Sequence[str]) -> DomainCounts:
         """See `ports.Store`."""
         codes: list[Index] = [(Listing.CODE, code.value) for code in ProblemType]

@@ -52,9 +52,9 @@ class RedisFleetBoard:
         with redis_errors():
             self._records.hset(FLEET, BEAT, str(now))
 
-    def consumes(self, consumer: Consumer, scans: Mapping[str, float]) -> None:
+    def consumes(self, consumer: Consumer, scans: Mapping[str, float] | None = None) -> None:
         """See `ports.FleetBoard`."""
-        fields: dict[Any, Any] = {f"{SCAN}{scan}": str(at) for scan, at in scans.items()}
+        fields: dict[Any, Any] = {f"{SCAN}{scan}": str(at) for scan, at in (scans or {}).items()}
         fields[f"{CONSUMER}{consumer.name}"] = _text(consumer, leaves_out="store")
         with redis_errors():
             self._records.hset(FLEET, mapping=fields)

@@ -53,11 +53,9 @@ class Plant:
         now, board = self.services.clock(), self.services.board
         if but != "beat":
             board.beat(now)
-        if but not in {"beat", "worker"}:
-            for scan in SCANS:
-                board.scanned(scan.name, now)
+        scans = {} if but in {"beat", "worker"} else {scan.name: now for scan in SCANS}
         for process in READ_BY.keys() - {but}:
-            board.consumes(self.consumer(process))
+            board.consumes(self.consumer(process), scans)
             board.consumes_at_broker(self.consumer(process))
 
     def consumer(self, process: str, **others: object) -> Consumer:

@@ -1,15 +1,14 @@
 """Who works in the fleet, and since when somebody does not."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from issuer.fleet import checks
 from issuer.fleet.heartbeats import seen
-from issuer.fleet.queues import QUEUES, READ_BY
+from issuer.fleet.queues import QUEUES
 from issuer.ports import Check, CheckResult, Consumer, Services
 from issuer.problem import Actor
 from tests.fakes import NOW, fake_services
+from tests.heartbeats import everybody_works
 
 
 @pytest.fixture
@@ -20,20 +19,6 @@ def services() -> Services:
     services.store.require_own()
     everybody_works(services)
     return services
-
-
-def everybody_works(services: Services, *, but: str = "", **others: Mapping[str, object]) -> None:
-    """Let all processes show themselves now. but: not this one. others: changed members of a process."""
-    now, board = services.clock(), services.board
-    if but != "beat":
-        board.beat(now)
-    scans = {"reconcile": now} if but not in {"beat", "worker"} else {}
-    for process, queues in READ_BY.items():
-        if process != but:
-            ids = {"broker": board.broker([]).id, "store": board.heartbeats(now).store}
-            members = {"queues": queues, "seen_at": now} | ids | dict(others.get(process, {}))
-            board.consumes(consumer := Consumer(f"{process}@here:1", **members), scans)
-            board.consumes_at_broker(consumer)
 
 
 def failed(services: Services) -> dict[str, Check]:

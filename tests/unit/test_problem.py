@@ -42,7 +42,18 @@ def test_the_table_covers_every_type_and_no_other() -> None:
     assert set(TABLE) == set(ProblemType)
 
 
-PASSES = {"bad-certificate", "busy", "ca-account", "ca-rests", "ca-settings", "foreign-store", "over-budget", "paced"}
+PASSES = {
+    "bad-certificate",
+    "busy",
+    "ca-account",
+    "ca-rests",
+    "ca-settings",
+    "foreign-store",
+    "over-budget",
+    "paced",
+    "not-worked-on",
+    "queued",
+}
 PASSES |= {"undecryptable"}
 FIRST_RETRY = {"bad-certificate": 600, "caa": 600, "busy": 1, "paced": 1, "ca-rests": 10}
 

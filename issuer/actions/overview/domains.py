@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from issuer.actions import lookup
+from issuer.actions import listing, lookup
 from issuer.domain import Record
 from issuer.names import known
 from issuer.ports import DamagedRecord, Services
@@ -27,7 +27,7 @@ def look_up(services: Services, text: str) -> tuple[Record, Problem | None]:
 
 def records(services: Services, names: Sequence[str]) -> list[Record | DamagedRecord]:
     """The records of these names, in the same order, without names that have no record."""
-    return services.store.records(names)
+    return listing.records(services, names)
 
 
 def search(services: Services, text: str, *, after: str = "") -> list[str]:
