@@ -232,7 +232,9 @@ def test_the_fleet_gives_a_change_of_settings_time_to_reach_all(services: Servic
 
 def test_a_digest_shows_no_secret_and_a_rotation_in_another_order_is_none(services: Services) -> None:
     first, second = new_encryption_key(), new_encryption_key()
-    one = load_settings(encryption_keys=f"{first},{second}", cname_targets=TARGET, edge_token="a-secret-of-edges-alone")
+    one = load_settings(
+        encryption_keys=f"{first},{second}", cname_targets=TARGET, edge_token="a-secret-of-all-edges-alone"
+    )
     two = load_settings(encryption_keys=f"{second},{first}", cname_targets=TARGET)
     assert one.digests() == two.digests()
     assert one.digests() != load_settings(encryption_keys=first, cname_targets=TARGET).digests()
