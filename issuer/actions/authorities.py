@@ -8,8 +8,8 @@ from issuer.authorities import recovery
 from issuer.domain import Listing, Reason, Record, Rejection, Step, new_issuance
 from issuer.events import By, EventType
 from issuer.names import known
-from issuer.ports import CertificateAuthority, Check, CheckResult, Cooldown, KnownAccount, Services
-from issuer.problem import Actor, Problem, ProblemType
+from issuer.ports import CertificateAuthority, KnownAccount, Services
+from issuer.problem import Problem, ProblemType
 
 PAGE = 1000
 
@@ -110,24 +110,3 @@ def _view(services: Services, ca: CertificateAuthority) -> AuthorityView:
     cooldown, now = services.limits.cooldown(ca.directory_url), services.clock()
     until = cooldown.until if cooldown and cooldown.until > now else None
     return AuthorityView(ca.directory_url, ca.known_account(), until, cooldown.problem if cooldown else None)
-
-
-def checks(services: Services) -> list[Check]:
-    """Whether each CA can be used, as the workers have last found it; no CA is asked. Raises
-    Problem(store-unavailable)."""
-    return [_check(ca.directory_url, services.limits.cooldown(ca.directory_url)) for ca in services.cas]
-
-
-def _check(directory_url: str, cooldown: Cooldown | None) -> Check:
-    if cooldown is None:
-        return Check("ca", CheckResult.OK, "the CA is used", directory_url, must_act=Actor.NOBODY)
-    problem = cooldown.problem or Problem(ProblemType.CA_UNAVAILABLE, directory_url)
-    return Check(
-        problem.type.value,
-        CheckResult.FAILED,
-        problem.cause,
-        directory_url,
-        hint=problem.hint,
-        must_act=problem.actor,
-        since=cooldown.since,
-    )

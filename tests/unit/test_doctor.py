@@ -87,6 +87,33 @@ def test_the_account_at_a_ca(services: Services) -> None:
     assert (account.result, account.hint, account.must_act) == (FAILED, "make a new one", Actor.PLATFORM)
 
 
+@pytest.mark.parametrize(
+    ("type_", "code"),
+    [
+        (ProblemType.CA_UNAVAILABLE, "ca"),
+        (ProblemType.CA_ACCOUNT, "ca-account"),
+        (ProblemType.CA_SETTINGS, "ca-settings"),
+    ],
+)
+def test_a_ca_that_the_workers_leave_alone_is_named_within_a_minute_though_it_answers(
+    services: Services, type_: ProblemType, code: str
+) -> None:
+    watch(services)
+    assert {check.result for check in doctor.last_diagnosis(services).checks if check.subject == CA} == {OK}
+    problem = Problem(type_, "no new orders", cause=f"the CA {CA} says no", hint="mend it")
+    services.limits.record_failure(CA, now=services.clock(), is_certain=True, problem=problem)
+    with capture_logs() as told:
+        watch(services)
+        watch(services)
+        services.limits.record_success(CA, now=services.clock())
+        watch(services)
+    assert [(line["event"], line["code"], line["subject"]) for line in told] == [
+        ("degraded", code, CA),
+        ("no longer degraded", code, CA),
+    ]
+    assert "says no" in told[0]["cause"]
+
+
 @pytest.mark.parametrize(("verdict", "result"), [(Verdict.NO, FAILED), (Verdict.UNKNOWN, UNKNOWN)])
 def test_our_own_target_as_seen_from_here(services: Services, verdict: Verdict, result: CheckResult) -> None:
     services.resolver.targets[TARGET] = verdict

@@ -53,7 +53,7 @@ PARTS = (
     Part(("store",), lambda services, _: stored.identity(services)),
     Part(("encryption-keys",), lambda services, _: stored.keys(services)),
     Part(("records",), lambda services, _: stored.damaged(services)),
-    Part(("ca", "ca-account"), authorities.look, _cas, is_of_ca=True),
+    Part(("ca", "ca-account", "ca-settings"), authorities.look, _cas, is_of_ca=True),
     Part(("target",), targets.addresses, _targets),
     Part(("port-80",), targets.port_80, _targets),
     Part(("caa",), targets.caa, _targets),
@@ -91,7 +91,7 @@ def watch(services: Services) -> int:
     if not services.locks.take(LOCK, seconds=EVERY_SECONDS):
         return 0
     now, last = services.clock(), services.faults.diagnosis() or Diagnosis(0, ())
-    asks_cas = _asks_cas(last, now)
+    asks_cas = _asks_cas(services, last, now)
     parts = [part for part in PARTS if asks_cas or not part.is_of_ca]
     codes = {code for part in parts for code in part.codes}
     found = [_patient(check, now) for check in _found(services, parts)]
@@ -113,11 +113,13 @@ def _patient(check: Check, now: float) -> Check:
     return replace(check, result=CheckResult.UNKNOWN) if is_new else check
 
 
-def _asks_cas(last: Diagnosis, now: float) -> bool:
-    """Whether the CAs are looked at again: an hour later, or now if one is not as it should be."""
+def _asks_cas(services: Services, last: Diagnosis, now: float) -> bool:
+    """Whether the CAs are looked at again: an hour later, or now if one is not as it should be, or if the workers leave
+    one alone."""
     codes = {code for part in PARTS if part.is_of_ca for code in part.codes}
     is_well = all(check.result is CheckResult.OK for check in last.checks if check.code in codes)
-    return not is_well or not 0 <= now - last.cas_at < CAS_EVERY_SECONDS
+    is_late = not 0 <= now - last.cas_at < CAS_EVERY_SECONDS
+    return not is_well or is_late or any(services.limits.cooldown(ca.directory_url) for ca in services.cas)
 
 
 def _found(services: Services, parts: Sequence[Part]) -> list[Check]:
