@@ -21,7 +21,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.schedules import schedule
 
 from issuer import renewal
-from issuer.actions import doctor, withdraw
+from issuer.actions import doctor, repairs, withdraw
 from issuer.authorities import recovery, revocation
 from issuer.domain import Due, Record
 from issuer.edge import confirm
@@ -154,7 +154,7 @@ pulses: dict[str, Pulse] = {}
 SCANS = (
     Scan("reconcile", reconcile),
     Scan("wake_waiting", recovery.wake_waiting),
-    Scan("watch_cas", recovery.watch_cas, is_slow=True),
+    Scan("watch_cas", repairs.watch, is_slow=True),
     Scan("renew_due", renew_due),
     Scan("expire_due", expire_due),
     Scan("recheck_away", recheck_away, is_slow=True),

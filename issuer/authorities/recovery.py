@@ -138,14 +138,14 @@ def _is_waiting(services: Services, ca: CertificateAuthority, record: Record, re
     problem = issuance.problem
     if not issuance.is_open or problem is None or problem.type not in WAITS or (issuance.next_try_at or 0) <= now:
         return False
-    failed_at = _failed_at(record, now)
+    put_off_at = failed_at(record, now)
     if problem.type is ProblemType.CA_UNAVAILABLE:
         is_asked_to_wait = (problem.retry_at or 0) > now
-        if is_asked_to_wait or failed_at >= returned_at:
+        if is_asked_to_wait or put_off_at >= returned_at:
             return False
     if issuance.ca is None and ca not in selection.preferred(services, record.domain):
         return False
-    return issuance.ca in {None, ca.directory_url} and failed_at <= returned_at
+    return issuance.ca in {None, ca.directory_url} and put_off_at <= returned_at
 
 
 def _wake_stranded(services: Services) -> int:
@@ -175,12 +175,12 @@ def _is_stranded(services: Services, record: Record, free: set[str]) -> bool:
     issuance, now, problem = record.issuance, services.clock(), record.issuance.problem
     if not issuance.is_open or problem is None or problem.type not in WAITS or (issuance.next_try_at or 0) <= now:
         return False
-    if issuance.ca is not None or _failed_at(record, now) > now - STRANDED_SECONDS:
+    if issuance.ca is not None or failed_at(record, now) > now - STRANDED_SECONDS:
         return False
     urls = {ca.directory_url for ca in selection.allowed(services, record.domain)} - set(issuance.refused_by)
     had_cooldown = problem.type in WITH_COOLDOWN or (problem.type in health.OURS and problem.retry_at is not None)
-    failed_at = _failed_ca(record)
-    is_over = had_cooldown or (failed_at is not None and services.ca_at(failed_at) is None)
+    failed_ca = _failed_ca(record)
+    is_over = had_cooldown or (failed_ca is not None and services.ca_at(failed_ca) is None)
     return bool(urls) and urls <= free and is_over
 
 
@@ -190,7 +190,7 @@ def _failed_ca(record: Record) -> str | None:
     return str(urls[-1]) if urls and urls[-1] else None
 
 
-def _failed_at(record: Record, now: float) -> float:
+def failed_at(record: Record, now: float) -> float:
     """When the issuance was last put off; 0 if that is not known, or was before the clock was set back."""
     times = [event.at for event in record.timeline if event.type == EventType.ISSUANCE_RETRY_PLANNED]
     return times[-1] if times and times[-1] <= now else 0

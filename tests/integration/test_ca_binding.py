@@ -1,23 +1,31 @@
 """External Account Binding (RFC 8555 §7.3.4) at a CA that requires it: the hint names the settings."""
 
 import base64
+import json
 import logging
 from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
 
+from issuer import tasks
+from issuer.actions import authorities, repairs
+from issuer.authorities import recovery
 from issuer.ca import AcmeAuthority
 from issuer.config import CaSettings
+from issuer.domain import Reason, Step, new_issuance
 from issuer.keys import Vault
-from issuer.ports import CaAccount, CaPolicy
+from issuer.ports import CaAccount, CaPolicy, Services
+from issuer.presenters import status_body
 from issuer.problem import Problem, ProblemType
 from issuer.sandbox import Dns, Pebble, Sandbox
 from issuer.store import RedisStore
+from issuer.wiring import build_services
 from tests.fakes import FakeClock
 from tests.integration.answers import KEY, NAME, payloads, problem_of, refusing
-from tests.real import ENCRYPTION_KEY
+from tests.real import ENCRYPTION_KEY, opened, published, settings_for
 from tests.wire import Fault, Wire
+from tests.writes import write
 
 MAC_KEYS = {f"kid-{size}": bytes(range(200, 200 + size)) for size in (32, 33, 34)}
 WRONG = base64.urlsafe_b64encode(bytes(32)).decode()
@@ -51,6 +59,61 @@ def test_the_right_key_binds_the_account_once(new_ca, wire: Wire, pebble: Pebble
         assert ca.new_order(NAME).url
     assert pebble.part.log.read_text().count(f'using kid "{kid}"') == before + 1
     assert wire.count("/sign-me-up") == 1
+
+
+NAMES = ("one.customer.example", "two.customer.example", "three.customer.example")
+
+
+def go_on(services: Services, seconds: float) -> set[Step]:
+    """What the scans and the workers do in this time. Returns the steps at which the names stand then."""
+    end = services.clock() + seconds
+    while services.clock() < end:
+        services.clock.forward(10)
+        for scan in (repairs.watch, recovery.wake_waiting, recovery.wake_waiting):
+            scan(services)
+            for name in NAMES:
+                issuance = services.store.load(name).issuance
+                if issuance.step is Step.ORDER and (issuance.next_try_at or 0) <= services.clock():
+                    tasks.attempt(services, Step.ORDER, issuance.id)
+    return {services.store.load(name).issuance.step for name in NAMES}
+
+
+def test_names_that_wait_for_the_operator_go_on_within_a_minute_of_the_repair(
+    redis_url: str, wire: Wire, dns: Dns, clock: FakeClock
+) -> None:
+    """First the binding is missing, then the CA deactivates the account."""
+
+    def started(**more: object) -> Services:
+        trust = str(wire.bundle)
+        return build_services(settings_for(redis_url, wire.directory_url, dns, acme_ca_bundle=trust, **more), clock)
+
+    services = started()
+    for name in NAMES:
+        opened(services, published(dns, name))
+    assert go_on(services, 30) == {Step.ORDER}
+    for name in NAMES:
+        body = shown(services, name)
+        assert (body["code"], body["must_act"]) == ("ca-settings", "platform")
+        assert f"the CA {wire.directory_url} wants an External Account Binding" in body["cause"]
+    ca = {"directory": wire.directory_url, "eab_key_id": "kid-32", "eab_hmac_key": RIGHT}
+    services = started(cas=json.dumps([ca]))
+    assert go_on(services, 60) == {Step.CHALLENGE}
+    own = services.cas[0]
+    own._session.post(own.account_url(), b'{"status": "deactivated"}')
+    for name in NAMES:
+        record = services.store.load(name)
+        write(services.store, record.with_issuance(new_issuance(name, Reason.FIRST, clock())), now=clock())
+    assert go_on(services, 30) == {Step.ORDER}
+    body = shown(services, NAMES[0])
+    assert (body["code"], body["must_act"]) == ("ca-account", "platform")
+    assert f"our account at the CA {wire.directory_url} is deactivated" in body["cause"]
+    assert f"issuer ca forget {wire.directory_url}" in body["hint"]
+    authorities.forget(services, wire.directory_url)
+    assert go_on(services, 30) == {Step.CHALLENGE}
+
+
+def shown(services: Services, name: str) -> dict[str, str]:
+    return status_body(services.store.load(name), services.clock())
 
 
 def test_without_one_the_problem_names_the_settings(new_ca, wire: Wire) -> None:
