@@ -25,6 +25,13 @@ class Authorizations:
         self.fetches: list[tuple[str, int]] = []
         self._switches, self._origin, self._web, self._lock = switches, origin, web, lock
         self._numbers = count(1)
+        self._validating: list[threading.Thread] = []
+
+    def go_on(self) -> None:
+        """Let validations that `may_validate` holds go on, and wait until they are over, as no test's clock does."""
+        self._switches.may_validate.set()
+        for validating in self._validating:
+            validating.join(30)
 
     def for_order(self, account: Account, name: str) -> Authorization:
         """A new one, or a valid one if `reuse_authorizations` is set."""
@@ -64,7 +71,8 @@ class Authorizations:
                 raise Refused(409, "conflict", "the challenge is being validated")
             if self._switches.takes_answers and (challenge.status == "pending" or challenge.error):
                 challenge.status, challenge.error = "processing", None
-                threading.Thread(target=self._validate, args=(authorization,), daemon=True).start()
+                self._validating.append(threading.Thread(target=self._validate, args=(authorization,), daemon=True))
+                self._validating[-1].start()
         return json_answer(authorization.challenge.document(), headers={"Link": f'<{authorization.url}>;rel="up"'})
 
     def _validate(self, authorization: Authorization) -> None:

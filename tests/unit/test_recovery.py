@@ -226,13 +226,16 @@ def test_n37_each_ca_wakes_those_that_may_use_it() -> None:
 
 
 def parked(fleet: SimulatedFleet, count: int) -> list[Record]:
-    """Names that wait for a CA that is available again, as a success has just shown."""
+    """Names that wait for a CA that is available again, as a success has just shown. None is due by itself for long."""
     ca_of(fleet).before = fails(AWAY)
     names = asked_for(fleet, *below("customer.example", count))
     fleet.beat(MINUTE)
     ca_of(fleet).before = succeeds
     health.record_success(fleet.services, ca_of(fleet))
     assert fleet.services.limits.return_of(ca_of(fleet).directory_url)
+    for name in names:
+        later = replace(fleet.record(name).issuance, next_try_at=fleet.clock() + HOUR)
+        write(fleet.services.store, fleet.record(name).with_issuance(later), now=fleet.clock())
     return [fleet.record(name) for name in names]
 
 
@@ -244,9 +247,6 @@ def due(fleet: SimulatedFleet, records: list[Record]) -> int:
 def test_n37_the_waking_is_paced(fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "WOKEN_AT_ONCE", 20)
     records = parked(fleet, 60)
-    for record in records:  # none becomes due by itself meanwhile
-        later = replace(record.issuance, next_try_at=fleet.clock() + HOUR)
-        write(fleet.services.store, record.with_issuance(later), now=fleet.clock())
     assert (wake_waiting(fleet.services), due(fleet, records)) == (20, 20)
     assert wake_waiting(fleet.services) == 0
     for woken in (40, 60):

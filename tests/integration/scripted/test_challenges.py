@@ -99,7 +99,7 @@ def test_n03_after_an_outage_the_ca_has_its_time_again(services: Services, ca: S
     record = lived(services, 25 * MINUTE)
     assert ca.count("/challenge/") >= answers + 3
     assert (record.issuance.step, len(ca.orders.made)) == (Step.CHALLENGE, 1)
-    ca.may_validate.set()
+    ca.authorizations.go_on()
     assert is_active(services, lived(services, 3 * MINUTE))
     assert len(ca.orders.made) == 1
 
@@ -109,7 +109,7 @@ def test_n03_a_challenge_that_is_being_validated_is_not_answered_again(services:
     opened(services, NAME)
     lived(services, 5 * HOUR)
     assert (ca.count("/challenge/"), len(ca.orders.made)) == (1, 1)
-    ca.may_validate.set()
+    ca.authorizations.go_on()
     assert is_active(services, lived(services, 21 * MINUTE))
 
 
@@ -122,7 +122,7 @@ def test_n05_a_challenge_that_is_being_validated_unseen_is_in_conflict_with_a_se
     record = lived(services, 6 * MINUTE)
     assert ca.count("/challenge/") >= 3
     assert (record.issuance.step, record.issuance.tries) == (Step.CHALLENGE, 0)
-    ca.may_validate.set()
+    ca.authorizations.go_on()
     assert is_active(services, lived(services, 2 * MINUTE))
     assert len(ca.orders.made) == 1
 
@@ -151,7 +151,7 @@ def test_n05_after_an_answer_that_was_cut_off_the_second_is_no_failure(
     opened(services, NAME)
     record = lived(services, 90)
     assert (ca.count("/challenge/"), record.issuance.tries, record.issuance.step) == (2, 1, Step.CHALLENGE)
-    ca.may_validate.set()
+    ca.authorizations.go_on()
     record = lived(services, 2 * MINUTE)
     assert is_active(services, record)
     assert (record.issuance.tries, len(ca.orders.made)) == (1, 1)

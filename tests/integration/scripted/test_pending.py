@@ -51,7 +51,7 @@ def test_n01_a_pending_challenge_is_looked_at_within_minutes_whatever_the_ca_ask
     at = dt.datetime.fromisoformat(body["next_attempt_at"]).timestamp()
     assert clock() <= at + 1 <= clock() + TWO_MINUTES + 1
     assert [event.type for event in services.store.load(NAME).timeline].count("issuance.waiting") == 1
-    ca.may_validate.set()
+    ca.authorizations.go_on()
     assert is_active(services, lived(services, 5 * MINUTE))
     assert (len(ca.orders.made), ca.count("/challenge/")) == (1, 1)
 
