@@ -96,8 +96,8 @@ def _facts(record: Record) -> list[Fact]:
             ("Serial number", certificate.serial, None),
             ("In force since", "", certificate.installed_at),
         ]
-    if domain.renew_at and not domain.is_withdrawn:
-        facts.append(("Renewal starts", "", domain.renew_at))
+    if (renewal_at := record.renewal_start_at) and not domain.is_withdrawn:
+        facts.append(("Renewal starts", "", renewal_at))
     if issuance.is_open:
         tries = f"at the step {issuance.step}, after {issuance.tries} failed attempts"
         facts.append(("Issuance", f"{issuance.reason}, {tries}", None))

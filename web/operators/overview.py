@@ -85,7 +85,9 @@ def _statuses(counts: StatusCounts) -> list[tuple[str, int, str]]:
 
 
 def _told(histogram: Histogram, before: str) -> str:
-    """A histogram in one sentence."""
-    days = len(histogram.days)
-    told = f"{number(sum(histogram.days))} in the next {days} days, {number(histogram.later)} later"
-    return f"{told}; {number(histogram.before)} {before}" if histogram.before else told
+    """A histogram in words."""
+    told = [f"{number(sum(histogram.days))} in the next {len(histogram.days)} days, {number(histogram.later)} later"]
+    told += [f"{number(histogram.before)} {before}"] if histogram.before else []
+    over = sum(bar.is_over for bar in chart(histogram).bars)
+    told += [f"on {over} {'day' if over == 1 else 'days'} more than a CA allows"] if over else []
+    return "; ".join(told)
