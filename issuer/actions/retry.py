@@ -21,6 +21,8 @@ REQUEUE_SECONDS = 10
 """After this time, the message for a name is considered lost."""
 SOON_SECONDS = 60
 """A name that is due within this time of its turn is left as it is."""
+NEVER_STORED = frozenset({ProblemType.NOT_WORKED_ON.value, ProblemType.QUEUED.value})
+"""What is only told of names that are due."""
 WAIT_FOR_A_CA = frozenset(recovery.WAITS)
 
 
@@ -84,6 +86,9 @@ def retry_all(
     """Let all names go on whose last problem has a code; with an account: those of this account. Yields the same
     progress after each page of names; the last one is complete. per_second: how many may go on in a second; None: as
     many as renewals may start. is_dry_run: change nothing, and count. Raises Problem(invalid-request) for no code."""
+    if code in NEVER_STORED:
+        detail = f"domains with the code {code} wait for a process of the platform, not for a repair"
+        raise Problem(ProblemType.INVALID_REQUEST, detail, hint="'issuer doctor' names it; when it runs, they go on")
     if code not in set(ProblemType):
         raise Problem(ProblemType.INVALID_REQUEST, f"{code[:60]!a} is no problem code", hint="docs/api.md has all")
     started_at, pace = services.clock(), per_second or services.settings.renewals_per_second

@@ -132,8 +132,9 @@ def _steps(record: Record, now: float, spinner: Spinner) -> Table:
 def _waits_for(record: Record, now: float) -> str:
     issuance = record.issuance
     if issuance.problem:
-        seconds = max((issuance.next_try_at or now) - now, 0)
-        return plain(f"{issuance.problem.cause}; tried again in {seconds:.0f} s")
+        seconds = (issuance.next_try_at or now) - now
+        again = f"; tried again in {seconds:.0f} s" if seconds > 0 else ""
+        return plain(f"{issuance.problem.cause}{again}")
     return "the CA is asked again" if issuance.waits else ""
 
 

@@ -228,6 +228,18 @@ def test_issue_goes_on_watching_and_says_when_nothing_happens(
     assert again.said("issue", NAME, "--account", "platform", "--wait")[-1].startswith(f"{NAME}: active")
 
 
+def test_issue_that_nobody_works_on_ends_and_says_so(
+    issuer: Command, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issue.time, "sleep", lambda _: services.clock.forward(20))
+    result = issuer("issue", NAME, "--account", "platform", "--wait")
+    assert result.exit_code == 1
+    assert f"{NAME}: no process of the platform works on it" in result.stdout
+    assert "must act: platform" in result.stdout
+    assert issuer.json_lines("list", "--code", "not-worked-on")[0]["domain"] == NAME
+    assert "not-worked-on" in issuer.said("show", NAME)[1]
+
+
 def test_ctrl_c_ends_the_watching_alone(
     issuer: Command, fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +338,11 @@ def test_delete_asks_and_withdraws(issuer: Command, services: Services, fleet: S
         (("retry", "--code", "caaa"), 2, "did you mean caa"),
         (("retry", "--code", "caa", "--pace", "0"), 2, "0"),
         (("retry", "--code", "caa", "--account", "nobody"), 1, "there is no such account"),
+        (
+            ("retry", "--code", "not-worked-on"),
+            1,
+            "wait for a process of the platform, not for a repair ('issuer doctor'",
+        ),
         (("retry", "other.example"), 1, "domain not found"),
         (("delete", "other.example", "--yes"), 1, "domain not found"),
         (("delete", NAME, "--reason", "superseded"), 2, "--reason goes with --revoke"),
