@@ -2,8 +2,9 @@
 
 from issuer.actions import startup
 from issuer.actions.stored_keys import require_decryptable
+from issuer.fleet import checks, endings
 from issuer.fleet.watch import Watch
-from issuer.ports import STORE_ID, Check, Reindexed, Services
+from issuer.ports import STORE_ID, Check, CheckResult, Reindexed, Services
 from issuer.problem import Problem, ProblemType
 
 BATCH = 1000
@@ -30,9 +31,11 @@ class Readiness:
             self._is_startable = True
 
     def degraded(self) -> list[Check]:
-        """What is not as it should be in the fleet, of which this process is one. Raises
-        Problem(store-unavailable)."""
-        return self._watch.degraded()
+        """What is not as it should be: the processes of the fleet, as seen now, and what the doctor has found last.
+        Raises Problem(store-unavailable)."""
+        found = [fault for fault in self._services.faults.open() if fault.code not in checks.CODES]
+        found += [check for check in endings.checks(self._services) if check.result is CheckResult.FAILED]
+        return [*self._watch.degraded(), *found]
 
 
 def reindex(services: Services, *, restart: bool = False) -> Reindexed:

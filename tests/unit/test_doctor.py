@@ -16,6 +16,7 @@ from issuer.problem import Actor, Problem, ProblemType
 from issuer.store.keys import lock_key
 from tests.databases import give_back, take_away
 from tests.fakes import TARGET, fake_services, with_settings
+from web.app import create_app
 
 EDGE = "edge1.platform.example:443"
 CA = "https://ca.example/directory"
@@ -266,3 +267,13 @@ def test_a_digest_shows_no_secret_and_a_rotation_in_another_order_is_none(servic
     assert one.digests() == two.digests()
     assert one.digests() != load_settings(encryption_keys=first, cname_targets=TARGET).digests()
     assert set(one.digests()) == {"ISSUER_ENCRYPTION_KEYS", "ISSUER_CNAME_TARGETS"}
+
+
+def test_readyz_lists_what_the_fleet_has_found(services: Services) -> None:
+    services.handshake.serials.clear()
+    watch(services)
+    answer = create_app(services).test_client().get("/readyz")
+    assert answer.status_code == 200
+    [edge] = [found for found in answer.json["degraded"] if found["code"] == "edge"]
+    assert (edge["subject"], edge["must_act"]) == (EDGE, "platform")
+    assert set(edge) == {"code", "result", "subject", "cause", "hint", "must_act", "since"}
