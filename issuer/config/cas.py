@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from issuer.config.values import Base64Url, Names, WebUrl
+from issuer.config.values import Base64Url, DirectoryUrl, Names
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -71,7 +71,7 @@ class CaSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    directory: WebUrl = Field(description="Required. The directory URL of the CA.")
+    directory: DirectoryUrl = Field(description="Required. The directory URL of the CA.")
     eab_key_id: str = Field(
         default="", description="The key identifier of External Account Binding (RFC 8555 §7.3.4), if the CA needs it."
     )

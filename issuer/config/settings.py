@@ -16,18 +16,18 @@ from issuer.config.values import (
     JSON_LIST,
     NEW_ENCRYPTION_KEY,
     CommandOrNothing,
+    DirectoryUrl,
     DnsServers,
     EdgeAddresses,
     EdgeToken,
     FernetKeys,
-    FileOrNothing,
     Names,
     PathOrNothing,
     RedisUrl,
     RedisUrlOrNothing,
+    RootsOrNothing,
     SecretWebUrlOrNothing,
     Targets,
-    WebUrl,
 )
 from issuer.keys import KeyType
 from issuer.ports import HolderProof
@@ -67,11 +67,11 @@ class Settings(BaseSettings):
         description="Required. Fernet keys for stored private keys, comma separated: the first one encrypts, each of "
         f"them decrypts. `{NEW_ENCRYPTION_KEY}` generates one.",
     )
-    acme_directory: WebUrl = Field(
+    acme_directory: DirectoryUrl = Field(
         default="https://acme-staging-v02.api.letsencrypt.org/directory",
         description="The directory URL of the CA, if there is only one. `ISSUER_CAS` replaces it.",
     )
-    acme_ca_bundle: FileOrNothing = Field(
+    acme_ca_bundle: RootsOrNothing = Field(
         default="",
         description="A PEM file of root certificates to trust for the CA's own TLS, for a private or test CA. "
         "Not set: the system's roots.",

@@ -4,6 +4,7 @@ import ipaddress
 import json
 import re
 import shlex
+import ssl
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -112,15 +113,27 @@ def _web_url(value: str) -> str:
     return value
 
 
+def _directory_url(value: str) -> str:
+    parts = urlsplit(_web_url(value))
+    if parts.port == 0 or parts.username is not None or not re.fullmatch(r"[!-~]+", value, re.ASCII):
+        raise ValueError("not an https:// URL of a host, without a user name")
+    return value
+
+
 def _path_or_nothing(text: str) -> str:
     if text and not Path(text).is_absolute():
         raise ValueError("give a path that begins with /")
     return text
 
 
-def _file_or_nothing(value: str) -> str:
+def _roots_or_nothing(value: str) -> str:
     if value and not Path(value).is_file():
         raise ValueError(f"there is no file {value}")
+    try:
+        if value:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except OSError as error:
+        raise ValueError(f"{value} has no certificates in PEM that can be read ({type(error).__name__})") from None
     return value
 
 
@@ -174,9 +187,9 @@ EdgeAddresses = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Af
 FernetKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_fernet_keys)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 RedisUrlOrNothing = Annotated[SecretStr, AfterValidator(_redis_url_or_nothing)]
-WebUrl = Annotated[str, AfterValidator(_web_url)]
+DirectoryUrl = Annotated[str, AfterValidator(_directory_url)]
 PathOrNothing = Annotated[str, AfterValidator(_path_or_nothing)]
-FileOrNothing = Annotated[str, AfterValidator(_file_or_nothing)]
+RootsOrNothing = Annotated[str, AfterValidator(_roots_or_nothing)]
 CommandOrNothing = Annotated[str, AfterValidator(_command_or_nothing)]
 SecretWebUrlOrNothing = Annotated[SecretStr, AfterValidator(_secret_web_url_or_nothing)]
 Base64Url = Annotated[SecretStr, AfterValidator(_base64url)]

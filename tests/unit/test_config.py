@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuer.config import PREFIX, Settings, load_settings, parse_dns_server, parse_edge_address
+from tests.fakes import FakeCa, FakeClock
 
 KEY, OTHER_KEY = f"{'1' * 42}0=", f"{'2' * 42}0="
 SECRET = "hunter2-the-secret"
@@ -120,6 +122,10 @@ WRONG = [
     ("ACME_DIRECTORY", "https://[::1/directory"),
     ("ACME_CA_BUNDLE", "/nowhere/bundle.pem"),
     ("ACME_CA_BUNDLE", "/"),
+    ("ACME_CA_BUNDLE", __file__),
+    ("ACME_DIRECTORY", "https://user:secret@ca.example/directory"),
+    ("ACME_DIRECTORY", "https://ca.example/direc tory"),
+    ("ACME_DIRECTORY", "https://ca.example:99999/directory"),
     ("CAS", "https://ca.example/directory"),
     ("CAS", "{}"),
     ("CAS", "[1]"),
@@ -313,7 +319,7 @@ def test_anything_else_is_no_dns_server(text: str) -> None:
 
 
 def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (bundle := tmp_path / "ca.pem").touch()
+    (bundle := tmp_path / "ca.pem").write_bytes(FakeCa(FakeClock(), str).root.public_bytes(Encoding.PEM))
     settings = load_settings(
         redis_url=f"rediss://:{SECRET}@h:7000/3",
         broker_url="redis://broker.example/7",
