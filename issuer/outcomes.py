@@ -38,6 +38,8 @@ MAX_ATTEMPTS_STARTED = 5
 
 log = structlog.get_logger(__name__)
 
+log = structlog.get_logger(__name__)
+
 
 def prepare(services: Services, record: Record) -> Record:
     """The record for the step: with a CA, once it has a key. Raises Problem if the step may not run now."""
@@ -90,6 +92,7 @@ def _waiting(record: Record, result: Wait, now: float) -> Record:
         problem = slow(issuance, former, now, detail=detail)
     waiting = record.with_issuance(issuance.wait(at, problem=problem or former))
     if problem is None or (former and _is_same(former, problem)):
+        log.debug("waits for the CA", step=issuance.step.value, waits=waiting.issuance.waits, again_at=at)
         return waiting
     facts = {"step": issuance.step.value, "reason": str(problem), "at": at, "ca": issuance.ca}
     if problem.type is ProblemType.CA_SLOW and problem.actor is Actor.PLATFORM:

@@ -16,6 +16,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from issuer import backoff, outcomes, steps
 from issuer.domain import Record, Step, domain_of
+from issuer.logs import TRACING
 from issuer.ports import Conflict, Services
 from issuer.problem import Problem, ProblemType
 from issuer.steps import SaveAndContinue, StepResult
@@ -51,7 +52,9 @@ def _body(step: Step, services: Callable[[], Services]) -> Callable[[Task, str],
         # The context is not unbound at the end, as Celery logs a crash only after this body has returned.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(domain=domain_of(issuance_id), issuance=issuance_id, step=step.value)
-        outcome, seconds = attempt(services(), step, issuance_id)
+        with TRACING.span(step.value, domain=domain_of(issuance_id), issuance=issuance_id) as span:
+            outcome, seconds = attempt(services(), step, issuance_id)
+            span["outcome"] = outcome.value
         services().counters.add_tally()
         if outcome is Outcome.RETRY:
             raise task.retry(countdown=seconds)
@@ -70,6 +73,8 @@ def attempt(services: Services, step: Step, issuance_id: str) -> tuple[Outcome, 
         if record is None:
             log.info("stopped: stale, closed, or leased by another worker")
             return Outcome.STOP, 0
+        if record.issuance.request_id:
+            structlog.contextvars.bind_contextvars(request_id=record.issuance.request_id)
         is_early = (record.issuance.next_try_at or 0) > now
         is_due = record.issuance.step is step and not is_early
         outcome: tuple[Outcome, float] = Outcome.STOP, 0

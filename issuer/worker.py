@@ -8,13 +8,14 @@ from issuer.actions.startup import know_store, warn_of_unknown_settings
 from issuer.actions.stored_keys import refuse_wrong_keys
 from issuer.celery_app import create_celery
 from issuer.config import load_settings
-from issuer.logs import configure_logs
+from issuer.logs import configure_logs, start_reporting
 from issuer.pipeline import CeleryQueue
 from issuer.ports import Services
 from issuer.wiring import build_services
 
 settings = load_settings()
 configure_logs(settings.log_format, settings.log_level)
+start_reporting(**settings.reporting)
 
 
 @cache

@@ -13,7 +13,7 @@ from issuer.domain import Domain
 from issuer.edge import bundle
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
-from web import caller
+from web import access, caller
 from web.errors import from_problem
 
 api = Blueprint("api", __name__, url_prefix="/v2/x509")
@@ -70,7 +70,7 @@ def _start(domain: str, *, must_exist: bool) -> Response:
         if request.is_json and request.get_data():
             # No body is needed; but an invalid one may mean that the caller wanted something else.
             caller.json_object("send no body")
-        record = start(services, account, domain, must_exist=must_exist)
+        record = start(services, account, domain, must_exist=must_exist, request_id=access.request_id())
     location = f"/v2/x509/{record.domain.name}/status"
     response = jsonify({"message": "Initiated x509 key pair generation", "location": location})
     response.status_code = 202

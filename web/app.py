@@ -5,7 +5,7 @@ from flask import Flask, Response
 from issuer.actions.health import Readiness
 from issuer.edge.cache import BundleCache
 from issuer.ports import Services
-from web import errors
+from web import access, errors
 from web.api import AnyText, api
 from web.challenges import challenges
 from web.edge import edge
@@ -26,6 +26,7 @@ def create_app(services: Services) -> Flask:
     app.extensions.update(services=services, cache=BundleCache(services), readiness=Readiness(services))
     for blueprint in (api, policies, challenges, edge, health, operators):
         app.register_blueprint(blueprint)
+    access.register(app)
     errors.register(app)
     app.after_request(_forbid_storing)
     return app

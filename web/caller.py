@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from flask import current_app, request
+from flask import current_app, g, request
 
 from issuer.actions import accounts
 from issuer.domain import Account
@@ -27,6 +27,7 @@ def account() -> Account:
             ProblemType.UNAUTHORIZED,
             hint=f"send the API key as the password of the user {USER}, or as a bearer token",
         )
+    g.account = owner.id
     return owner
 
 

@@ -4,7 +4,6 @@ every answer of 500 and above is logged."""
 import math
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, current_app, jsonify, request
@@ -14,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from issuer import presenters
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
+from web.access import shown_path
 
 STATUS: dict[ProblemType, HTTPStatus] = {
     ProblemType.INVALID_NAME: HTTPStatus.BAD_REQUEST,
@@ -98,9 +98,9 @@ def _from_unexpected(error: Exception) -> Response:
 
 
 def log_failure(status: HTTPStatus, code: str, reason: str, **more: Any) -> None:
-    """Log an answer that says that we failed. The query is left out: it may contain the edge token."""
-    path = quote(request.path)
-    log.error("request failed", status=status.value, method=request.method, path=path, code=code, reason=reason, **more)
+    """Log an answer that says that we failed. The query is left out: it may contain a token."""
+    path, method = shown_path(), request.method
+    log.error("request failed", status=status.value, method=method, path=path, code=code, reason=reason, **more)
 
 
 def _answer(status: HTTPStatus, body: dict[str, str]) -> Response:

@@ -9,10 +9,16 @@ from issuer.ports import OverQuota, Quota, Services
 
 
 def request(
-    services: Services, account: Account, text: str, *, must_exist: bool = False, by: By = By.ACCOUNT
+    services: Services,
+    account: Account,
+    text: str,
+    *,
+    must_exist: bool = False,
+    by: By = By.ACCOUNT,
+    request_id: str = "",
 ) -> Record:
     """Start an issuance for a name that an account requests (POST), or has requested before (PUT: must_exist). by: the
-    operator may request it for the account.
+    operator may request it for the account. request_id: of the HTTP request.
 
     Raises the Problem that forbids it. If many callers request a name at once, one gets the record and the others get
     Problem(already-initiated).
@@ -28,7 +34,8 @@ def request(
         eligibility.canonical_name(services, text, is_held=is_held)  # now that it is known who holds it
         eligibility.require_eligible(services, account, name, record, must_exist=must_exist)
         is_bulk = not services.limits.use(replace(share, cost=0), now=now)
-        return _opened(account, name, record, now, by=by, is_bulk=is_bulk)
+        opened = _opened(account, name, record, now, by=by)
+        return opened.with_issuance(replace(opened.issuance, is_bulk=is_bulk, request_id=request_id))
 
     def quota(record: Record | None) -> Quota:
         return eligibility.quota(services, account, name, record)
@@ -43,7 +50,7 @@ def request(
     return record
 
 
-def _opened(account: Account, name: str, held: Record | None, now: float, *, by: By, is_bulk: bool) -> Record:
+def _opened(account: Account, name: str, held: Record | None, now: float, *, by: By) -> Record:
     """The record with a new issuance, or with its open issuance due now, whose order and key may still be good. A
     domain that was withdrawn starts anew: only its version, its open revocations and its rejections remain."""
     if held is None or held.domain.is_withdrawn:
@@ -57,5 +64,4 @@ def _opened(account: Account, name: str, held: Record | None, now: float, *, by:
         record = held.with_issuance(held.issuance.wake(now, Reason.MANUAL))
     else:
         record = held.with_issuance(new_issuance(name, Reason.MANUAL, now))
-    record = record.with_issuance(replace(record.issuance, is_bulk=is_bulk))
     return record.with_event(now, EventType.ISSUANCE_STARTED, {"account": account.id}, by=by)

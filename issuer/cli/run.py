@@ -8,7 +8,7 @@ import click
 
 from issuer.actions.startup import await_startable
 from issuer.config import ProcessSettings, load_process_settings, load_settings
-from issuer.logs import configure_logs
+from issuer.logs import configure_logs, start_reporting
 from issuer.wiring import build_services
 
 PROCESSES = ("web", "worker", "renewals", "beat", "edge-sync")
@@ -33,6 +33,7 @@ def run(process: str) -> None:
     if find_spec(module) is None:
         raise click.ClickException(f"the Python package {module} is not installed")
     configure_logs(settings.log_format, settings.log_level)
+    start_reporting(**settings.reporting)
     # `web` starts without Redis, and answers 503.
     await_startable(build_services(settings), is_patient=process != "web")
     sys.argv[1:] = arguments

@@ -191,6 +191,16 @@ class Settings(BaseSettings):
         description="A URL that gets each alarm as a POST with one JSON object. A secret, as it may contain a token. "
         "Not set: none.",
     )
+    sentry_dsn: SecretWebUrlOrNothing = Field(
+        default=SecretStr(""),
+        description="The DSN of a Sentry project that gets our errors, without local variables, headers and bodies. "
+        "Needs `pip install 'issuer[sentry]'`. Not set: none.",
+    )
+    otlp_url: SecretWebUrlOrNothing = Field(
+        default=SecretStr(""),
+        description="An OpenTelemetry receiver (OTLP over HTTP, such as `http://127.0.0.1:4318`) that gets a span of "
+        "each request and each step. Needs `pip install 'issuer[opentelemetry]'`. Not set: none.",
+    )
     log_format: Literal["", "console", "json"] = Field(
         default="", description="The form of log lines. Not set: `console` on a terminal, else `json`."
     )
@@ -202,6 +212,11 @@ class Settings(BaseSettings):
     def authorities(self) -> tuple[CaSettings, ...]:
         """The CAs in order of preference: `cas`, else the one of `acme_directory`."""
         return self.cas or (CaSettings(directory=self.acme_directory),)
+
+    @property
+    def reporting(self) -> dict[str, str]:
+        """Who is told of errors and spans, for `logs.start_reporting`."""
+        return {"sentry_dsn": self.sentry_dsn.get_secret_value(), "otlp_url": self.otlp_url.get_secret_value()}
 
     @property
     def hold_seconds(self) -> int:

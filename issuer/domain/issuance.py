@@ -64,6 +64,7 @@ class Issuance:
     """One attempt to get a certificate.
 
     is_bulk: its account has recently started many issuances.
+    request_id: of the HTTP request that has started it, for the lines of its steps in the log.
     ca: the directory URL of the selected CA.
     passed_over: the CAs that have failed since the last try.
     failover_problem: of the problems at these CAs the one that may pass soonest.
@@ -90,6 +91,7 @@ class Issuance:
     created_at: float
     step: Step = Step.ORDER
     is_bulk: bool = False
+    request_id: str = ""
     ca: str | None = None
     passed_over: tuple[str, ...] = ()
     failover_problem: Problem | None = None

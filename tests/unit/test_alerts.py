@@ -26,6 +26,8 @@ from tests.unit.test_metrics_fleet import renewing_with
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yaml"
+DASHBOARD = ROOT / "deploy" / "grafana" / "issuer.json"
+ENDS = {"histogram": ("_bucket", "_sum", "_count")}
 ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES.read_text(), re.MULTILINE)
 BEFORE, AFTER = 10, 50
 """Minutes in which all is well, and in which the fault lasts."""
@@ -289,3 +291,29 @@ def test_each_alert_fires_by_its_fault(plant: Plant, alert: str, tmp_path: Path)
     before = plant.shown()
     FAULTS[alert](plant)
     promtool_tests(tmp_path / "tests.yaml", promtool_test(before, plant.shown(), alert))
+
+
+def test_every_expression_of_the_dashboard_is_valid_and_of_metrics_that_exist(plant: Plant, tmp_path: Path) -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    expressions = [target["expr"].replace("$__rate_interval", "5m") for panel in panels for target in panel["targets"]]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert not any("$" in expression for expression in expressions)
+    rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(expressions)]
+    path = tmp_path / "rules.yaml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    promtool("check rules", path)
+    families = re.findall(r"^# TYPE (\w+) (\w+)$", metrics_text(plant.services).decode(), re.MULTILINE)
+    exist = {f"{name}{end}" for name, kind in families for end in ENDS.get(kind, ("",))}
+    used = set(re.findall(r"issuer_\w+", " ".join([*expressions, RULES.read_text()])))
+    assert used - exist == set()
+    whole = {name for name, _ in families}
+    assert {name for name in whole if not any(used_name.startswith(name) for used_name in used)} == set()
+
+
+def test_names_follow_the_conventions_of_prometheus(plant: Plant) -> None:
+    text = metrics_text(plant.services).decode()
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE):
+        assert re.fullmatch(r"issuer_[a-z]+(_[a-z]+)*", name)
+        assert name.endswith("_total") is (kind == "counter")
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

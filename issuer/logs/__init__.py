@@ -7,11 +7,18 @@ Tracebacks are plain: structlog's rich ones show local variables, which may be k
 import logging
 import sys
 import time
+from importlib.metadata import version
+from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+from issuer.logs import sentry
+from issuer.logs.tracing import TRACING
 
 log = structlog.get_logger(__name__)
+
+__all__ = ["TRACING", "Outage", "configure_logs", "start_reporting"]
 
 SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -65,10 +72,23 @@ def configure_logs(log_format: str, level: str) -> None:
     for name in CHATTY:
         logging.getLogger(name).setLevel("WARNING" if level == "INFO" else level)
     structlog.configure(
-        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*SHARED, _for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def _for_formatter(logger: Any, method: str, line: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    """The last processor: hands a line to logging, with its exception where Sentry looks for it."""
+    arguments, named = structlog.stdlib.ProcessorFormatter.wrap_for_formatter(logger, method, line)
+    return arguments, named | ({"exc_info": line["exc_info"]} if line.get("exc_info") else {})
+
+
+def start_reporting(*, sentry_dsn: str, otlp_url: str) -> None:
+    """Report errors to Sentry, and spans to OpenTelemetry, from now on, where they are set. Raises SystemExit, in one
+    line, if a package that this needs is not installed."""
+    sentry.start(sentry_dsn, version("issuer"))
+    TRACING.start(otlp_url, version("issuer"))
 
 
 def _rendering(*, is_console: bool) -> list[Processor]:
