@@ -10,7 +10,7 @@ from issuer.authorities import limits
 from issuer.domain import DAY_SECONDS, Due, Reason
 from issuer.fleet import checks
 from issuer.fleet.heartbeats import seen
-from issuer.fleet.queues import QUEUES
+from issuer.fleet.queues import QUEUES, READ_BY
 from issuer.metrics import MetricValues
 from issuer.ports import CertificateAuthority, CheckResult, DueCounts, QueueState, Services
 from issuer.problem import Problem, ProblemType
@@ -31,6 +31,8 @@ def _zeros(services: Services) -> Iterator[MetricValues]:
     for ca in ("", *(ca.directory_url for ca in services.cas)):
         for result, reason in product(("succeeded", "failed_over", "retried", "failed"), Reason):
             yield metrics.ISSUANCES.zero(result, reason.value, ca)
+    for process in READ_BY:
+        yield metrics.CONSUMER_RESTARTS.zero(process)
 
 
 def _domains(services: Services) -> MetricValues:

@@ -193,13 +193,13 @@ class Settings(BaseSettings):
     )
     sentry_dsn: SecretWebUrlOrNothing = Field(
         default=SecretStr(""),
-        description="The DSN of a Sentry project that gets our errors, without local variables, headers and bodies. "
-        "Needs `pip install 'issuer[sentry]'`. Not set: none.",
+        description="The DSN of a Sentry project that gets our errors. Needs `pip install 'issuer[sentry]'`. "
+        "Not set: none.",
     )
     otlp_url: SecretWebUrlOrNothing = Field(
         default=SecretStr(""),
-        description="An OpenTelemetry receiver (OTLP over HTTP, such as `http://127.0.0.1:4318`) that gets a span of "
-        "each request and each step. Needs `pip install 'issuer[opentelemetry]'`. Not set: none.",
+        description="An OTLP receiver (HTTP) that gets a span of each request and step. Needs `pip install "
+        "'issuer[opentelemetry]'`. Not set: none.",
     )
     log_format: Literal["", "console", "json"] = Field(
         default="", description="The form of log lines. Not set: `console` on a terminal, else `json`."

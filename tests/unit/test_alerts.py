@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from issuer.actions.metrics import metrics_text
 from issuer.fleet.queues import READ_BY
+from issuer.metrics import CONSUMER_RESTARTS
 from issuer.ports import CaLimits, CaPolicy, Check, CheckResult, Consumer, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from issuer.schedule import SCANS
@@ -112,7 +113,7 @@ def scans_fail(plant: Plant) -> None:
     plant.work()
     plant.services.clock.forward(300)
     for process in READ_BY:
-        plant.services.board.consumes(plant.consumer(process))
+        plant.services.board.consumes(plant.consumer(process), {})
     plant.services.board.beat(plant.services.clock())
     plant.works = False
 
@@ -135,9 +136,13 @@ def broker_is_away(plant: Plant) -> None:
 
 def worker_at_another_broker(plant: Plant) -> None:
     plant.work()
-    plant.services.board.consumes(plant.consumer("worker", broker="0" * 32))
-    plant.services.board.consumes(replace(plant.consumer("worker"), name="worker@there"))
+    plant.services.board.consumes(plant.consumer("worker", broker="0" * 32), {})
+    plant.services.board.consumes(replace(plant.consumer("worker"), name="worker@there"), {})
     plant.works = False
+
+
+def consumer_is_started_anew(plant: Plant) -> None:
+    plant.services.counters.add(CONSUMER_RESTARTS.once("worker"))
 
 
 def messages_wait(plant: Plant) -> None:
@@ -215,6 +220,7 @@ FAULTS: dict[str, Callable[[Plant], None]] = {
     "IssuerScansStopped": scans_fail,
     "IssuerQueueUnread": process_ends("renewals"),
     "IssuerBrokerDown": broker_is_away,
+    "IssuerConsumerDeaf": consumer_is_started_anew,
     "IssuerConsumerMisled": worker_at_another_broker,
     "IssuerQueueSlow": messages_wait,
     "IssuerDueLate": nothing_is_claimed,
