@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from issuer.config.settings import refusals
+from issuer.config.texts import refusals
 
 
 class ProcessSettings(BaseSettings):

@@ -1,17 +1,17 @@
 """The settings in the variables `ISSUER_…`. docs/settings.md is generated from these."""
 
-import json
 import os
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from cryptography.fernet import Fernet
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from issuer.config.cas import CaSettings, one_of_each
 from issuer.config.digests import digest, digests
 from issuer.config.environment import PREFIX, unknown_variables
+from issuer.config.texts import refusals, value_text
 from issuer.config.values import (
     JSON_LIST,
     NEW_ENCRYPTION_KEY,
@@ -263,7 +263,7 @@ class Settings(BaseSettings):
 
     def as_environment(self) -> dict[str, str]:
         """The settings that have been set explicitly, as environment variables for a child process."""
-        return {f"{PREFIX}{name.upper()}": _text(getattr(self, name)) for name in sorted(self.model_fields_set)}
+        return {f"{PREFIX}{name.upper()}": value_text(getattr(self, name)) for name in sorted(self.model_fields_set)}
 
 
 def load_settings(**defaults: object) -> Settings:
@@ -281,25 +281,3 @@ def load_settings_to_imagine() -> Settings:
     and without a CA it is Let's Encrypt."""
     needed = {"encryption_keys": Fernet.generate_key().decode(), "cname_targets": "edge.example"}
     return load_settings(acme_directory="https://acme-v02.api.letsencrypt.org/directory", **needed)
-
-
-def refusals(error: ValidationError, prefix: str) -> list[str]:
-    """One line for each wrong value, with the name of its variable: `ISSUER_CAS[0].directory: …`."""
-    return [_refusal(details["loc"], details["msg"], prefix) for details in error.errors()]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, tuple) and any(isinstance(member, BaseModel) for member in value):
-        members = [member.model_dump(exclude_unset=True) for member in value]
-        return json.dumps(members, default=lambda secret: secret.get_secret_value())
-    if isinstance(value, tuple):
-        return ",".join(_text(member) for member in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _refusal(loc: tuple[int | str, ...], message: str, prefix: str) -> str:
-    message = message.removeprefix("Value error, ")
-    inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc[1:])
-    return f"{prefix}{str(loc[0]).upper()}{inside}: {message}" if loc else message
