@@ -27,8 +27,18 @@ class Readiness:
         self._services.store.require_own()
         require_decryptable(self._services)
         if not self._is_startable:
+            self._is_startable = self._has_right_start()
+
+    def _has_right_start(self) -> bool:
+        """Whether the start was right; False if the broker, which no request needs, does not answer."""
+        try:
             startup.require_startable(self._services)
-            self._is_startable = True
+        except Problem as problem:
+            if problem.type is not ProblemType.STORE_UNAVAILABLE:
+                raise
+            self._services.servers.require_writable("records")
+            return False
+        return True
 
     def degraded(self) -> list[Check]:
         """What is not as it should be: the processes of the fleet, as seen now, and what the doctor has found last.

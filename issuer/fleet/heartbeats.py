@@ -74,10 +74,11 @@ def seen(services: Services, queues: Sequence[str] = QUEUES) -> Fleet:
     heartbeats = services.board.heartbeats(now)
     patience = max(SILENT_SECONDS, MISSED_BEATS * services.settings.reconcile_seconds)
     try:
+        services.servers.require_writable("messages")  # a broker that can only be read takes no messages
         return Fleet(now, patience, heartbeats, services.board.broker(queues))
     except Problem as problem:
         known = [fault.since for fault in services.faults.open() if fault.code == BROKER]
-        return Fleet(now, patience, heartbeats, None, problem.detail, next(filter(None, known), now))
+        return Fleet(now, patience, heartbeats, None, problem.cause, next(filter(None, known), now))
 
 
 def instant(at: float) -> str:

@@ -17,6 +17,8 @@ from issuer.ports import BrokerView, Configuration, Consumer, Heartbeats
 from issuer.store.connection import redis_errors
 from issuer.store.keys import BROKER, CONFIGURATIONS, FLEET, IDENTITY
 
+MESSAGES = "messages"
+"""The role of the server of the broker."""
 BEGAN, BEAT, ID = "began", "beat", "id"
 KEPT_SECONDS = 7 * 86400
 SCAN, CONSUMER = "scan:", "consumer:"
@@ -81,7 +83,7 @@ class RedisFleetBoard:
 
     def broker(self, queues: Sequence[str]) -> BrokerView:
         """See `ports.FleetBoard`."""
-        with redis_errors():
+        with redis_errors(role=MESSAGES):
             pipeline = self._messages.pipeline(transaction=False)
             pipeline.hgetall(BROKER)
             for queue in queues:
@@ -92,12 +94,12 @@ class RedisFleetBoard:
 
     def consumes_at_broker(self, consumer: Consumer) -> None:
         """See `ports.FleetBoard`."""
-        with redis_errors():
+        with redis_errors(role=MESSAGES):
             self._messages.hset(BROKER, f"{CONSUMER}{consumer.name}", _text(consumer, leaves_out="broker"))
 
     def leave_broker(self, name: str) -> None:
         """See `ports.FleetBoard`."""
-        with redis_errors():
+        with redis_errors(role=MESSAGES):
             self._messages.hdel(BROKER, f"{CONSUMER}{name}")
 
     def _new_id(self) -> str:
