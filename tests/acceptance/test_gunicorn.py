@@ -241,3 +241,16 @@ def test_a_missing_setting_ends_the_start_and_is_named(tmp_path, monkeypatch, va
     del values[variable]
     with Sandbox(tmp_path) as sandbox:
         assert_ends_with_one_line_that_names(variable, sandbox, values)
+
+
+def test_the_page_is_html_also_where_a_form_is_cut_off(web: Web) -> None:
+    close = b"Connection: close\r\n"
+    first = exchanged(web, b"GET / HTTP/1.1\r\n" + HOST + close + b"\r\n")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert b"issuer operator-key create NAME" in first
+    form = b"Content-Type: application/x-www-form-urlencoded\r\n"
+    for body in (b"Content-Length: 50\r\n\r\nkey=a", b"Transfer-Encoding: chunked\r\n\r\nzz\r\nkey=a"):
+        answer = exchanged(web, b"POST /operators/log-in HTTP/1.1\r\n" + HOST + form + close + body)
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert b"Content-Type: text/html; charset=utf-8" in answer
+        assert answer.count(b"<h1") == 1

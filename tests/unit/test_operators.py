@@ -45,6 +45,19 @@ def test_a_use_is_recorded_once_a_minute(services: Services, key: str) -> None:
         assert operators.list_keys(services)[0].last_used_at == recorded
 
 
+def test_a_store_that_takes_no_writes_can_be_looked_at(services: Services, key: str) -> None:
+    token = operators.log_in(services, key, ADDRESS).token
+    services.clock.forward(3600)
+    services.store._redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        assert operators.session_of(services, token).name == "anna"
+        with pytest.raises(Problem) as caught:
+            operators.log_in(services, key, ADDRESS)
+        assert caught.value.type is ProblemType.STORE_UNAVAILABLE
+    finally:
+        services.store._redis.execute_command("REPLICAOF", "NO", "ONE")
+
+
 def test_a_session_ends_by_log_out_by_time_and_with_its_key(services: Services, key: str) -> None:
     one, other, third = (operators.log_in(services, key, ADDRESS).token for _ in range(3))
     operators.log_out(services, one)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from issuer.actions import operators
@@ -272,6 +273,7 @@ WRONG = [
     (f"{DOMAINS}?status=fine", 400, "choose one of processing, active, expired, error"),
     (f"{DOMAINS}?must_act=<b>", 400, "choose one of owner, platform, nobody"),
     ("/operators/nothing", 404, "There is no such page"),
+    ("/operators", 404, "There is no such page"),
     ("/operators/", 404, "There is no such page"),
     ("/operators/log-out", 404, "There is no such page"),
 ]
@@ -339,6 +341,15 @@ def test_a_domain_is_tried_again(own: Platform) -> None:
 def test_a_domain_with_a_certificate_is_not_tried_again(own: Platform) -> None:
     answer = page_of(own).submit(f"{DOMAINS}/{FINE[0]}/retry", f"{DOMAINS}/{FINE[0]}")
     assert (answer.status_code, "waits for nothing" in answer.text) == (409, True)
+
+
+def test_a_deleted_domain_is_not_tried_again(platform: Platform) -> None:
+    page = page_of(platform)
+    token = re.search(r'name="form_token" value="([^"]+)"', page.get("/").text)[1]
+    with capture_logs() as logs:
+        answer = page.send(f"{DOMAINS}/{DELETED}/retry", {"form_token": token})
+    assert (answer.status_code, "The domain has been withdrawn" in answer.text) == (404, True)
+    assert [(line["operator"], line["path"]) for line in logs] == [("anna", f"{DOMAINS}/{DELETED}/retry")]
 
 
 def test_a_domain_is_deleted_after_a_confirmation(own: Platform) -> None:
@@ -430,5 +441,6 @@ def test_a_problem_of_each_type_has_a_page(own: Platform, monkeypatch: pytest.Mo
         monkeypatch.setattr("issuer.actions.overview.needs", fails)
         answer = page.client.get("/")
         assert answer.status_code >= 400
+        assert answer.status_code != 500
         assert SHOWN not in answer.text
         assert answer.content_type == "text/html; charset=utf-8"

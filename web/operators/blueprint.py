@@ -1,8 +1,9 @@
 """Who may look at the page, what every answer of it has, and its errors: HTML, with one clear sentence."""
 
 from http import HTTPStatus
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
+import structlog
 from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
@@ -31,6 +32,7 @@ OPEN_TO_ALL = frozenset({"operators.static", "operators.show_log_in", "operators
 STALE_FORM = "this form is no longer valid"
 STALE_FORM_HINT = "nothing was changed; go back, load the page again, and send its form once more"
 
+log = structlog.get_logger(__name__)
 operators = Blueprint(
     "operators",
     __name__,
@@ -81,6 +83,7 @@ def require_session() -> AnyResponse | None:
     g.operator = session
     if request.method not in {"GET", "HEAD"}:
         require_form_token(session.form_token)
+        log.info("an operator has sent a form", operator=session.name, path=quote(request.path))
     return None
 
 
@@ -92,7 +95,7 @@ def protect(response: Response) -> Response:
 
 
 @operators.route("/operators/<anything:rest>", methods=["GET", "POST"], provide_automatic_options=False)
-@operators.route("/operators/", defaults={"rest": ""}, provide_automatic_options=False)
+@operators.route("/operators/", defaults={"rest": ""}, provide_automatic_options=False, strict_slashes=False)
 def no_such_page(rest: str) -> Response:  # noqa: ARG001 - whatever it is, it is no page
     """404, in HTML."""
     raise Problem(ProblemType.NOT_FOUND, message="there is no such page", hint="the menu has all pages")
@@ -114,7 +117,7 @@ def show_error(error: Exception) -> Response:
 
 
 def _problem_page(problem: Problem) -> Response:
-    status = errors.STATUS.get(problem.type, HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = errors.STATUS.get(problem.type, HTTPStatus.CONFLICT)
     if status is HTTPStatus.UNAUTHORIZED:
         status = HTTPStatus.FORBIDDEN  # 401 is for HTTP's own log-in (RFC 9110 §15.5.2)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

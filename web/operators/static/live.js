@@ -20,9 +20,11 @@
   };
 
   const put = (fresh) => {
+    // What is in use stays as it is, and then so does the time that the page is from.
+    const isKept = [...parts()].some(isInUse);
     for (const part of parts()) {
       const other = fresh.getElementById(part.id);
-      if (!other || isInUse(part) || other.isEqualNode(part)) continue;
+      if (!other || isInUse(part) || (isKept && part.id === "as-of") || other.isEqualNode(part)) continue;
       const opened = new Set([...part.querySelectorAll("details[open]")].map((one) => one.id));
       const next = document.importNode(other, true);
       for (const one of next.querySelectorAll("details")) one.open = opened.has(one.id);
