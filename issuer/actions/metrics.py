@@ -13,8 +13,9 @@ from issuer.fleet.heartbeats import seen
 from issuer.fleet.queues import QUEUES, READ_BY
 from issuer.metrics import MetricValues
 from issuer.ports import CertificateAuthority, CheckResult, DueCounts, QueueState, Services
-from issuer.problem import Problem, ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 
+PLATFORM = Actor.PLATFORM.value
 DAYS = (1, 3, 7, 14, 30, 60, 90)
 AT_RISK_DAYS = 3
 """Of these, so many are shown for certificates whose renewal fails."""
@@ -44,7 +45,7 @@ def _domains(services: Services) -> MetricValues:
     return {
         **metrics.DOMAINS.of({word: getattr(statuses, word) for word in ("active", "error", "expired", "processing")}),
         **metrics.DOMAINS_BY_CODE.of({code: count for code, count in by_code.items() if count}),
-        **metrics.DOMAINS_BY_ACTOR.of(counts.by_actor),
+        **metrics.DOMAINS_BY_ACTOR.of({**counts.by_actor, PLATFORM: counts.by_actor[PLATFORM] + overdue}),
         **metrics.DOMAINS_MOVED_AWAY.at(counts.moved_away),
         **metrics.DOMAINS_REJECTED.at(counts.rejected),
         **metrics.CERTIFICATES.of(counts.by_ca),

@@ -71,7 +71,9 @@ DOMAINS_BY_CODE = Gauge(
     "issuer_domains_with_problem", "Domains whose last problem has not ended, by its code.", ("code",)
 )
 DOMAINS_BY_ACTOR = Gauge(
-    "issuer_domains_must_act", "Domains whose last problem has not ended, by who must act.", ("must_act",)
+    "issuer_domains_must_act",
+    "Domains whose last problem has not ended, by who must act; those on which nobody works are the platform's.",
+    ("must_act",),
 )
 DOMAINS_MOVED_AWAY = Gauge("issuer_domains_moved_away", "Domains that DNS has clearly pointed to other servers.")
 DOMAINS_REJECTED = Gauge(

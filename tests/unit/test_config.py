@@ -196,6 +196,8 @@ WRONG = [
     ("ALARM_COMMAND", "  "),
     ("ALARM_URL", f"ftp://hooks.example/{SECRET}"),
     ("ALARM_URL", f"https://[{SECRET}]/hook"),
+    ("SENTRY_DSN", f"ftp://{SECRET}@sentry.example/1"),
+    ("OTLP_URL", f"udp://{SECRET}:4318"),
     ("LOG_FORMAT", "xml"),
     ("LOG_LEVEL", "LOUD"),
 ]
@@ -355,6 +357,8 @@ def test_as_environment_gives_the_same_settings_to_a_child(monkeypatch: pytest.M
         reconcile_seconds=0.25,
         alarm_command="notify --to 'the operator'",
         alarm_url=f"https://hooks.example/{SECRET}",
+        sentry_dsn=f"https://{SECRET}@sentry.example/1",
+        otlp_url="http://127.0.0.1:4318",
         log_format="json",
         log_level="DEBUG",
     )

@@ -1,6 +1,7 @@
 """/metrics: what the whole fleet is like, counted from indexes."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,8 +16,9 @@ from issuer.store import RedisServers
 from issuer.store.keys import METRICS, RECORDS, REINDEX, index_key
 from tests.api_client import issued, worked
 from tests.databases import empty_store, take_away
-from tests.fakes import ACCOUNT, NAME, fake_services, opened, queue_at
+from tests.fakes import ACCOUNT, NAME, below, fake_services, opened, queue_at
 from tests.simulated_fleet import DAY, SimulatedFleet
+from tests.unit.test_fleet import everybody_works
 from tests.unit.test_metrics import scrape
 from tests.writes import open_issuance
 
@@ -162,3 +164,38 @@ def test_without_a_broker_all_else_is_shown(services: Services, broker: redis.Re
     values = scrape(replace(services, servers=RedisServers({"messages": store._redis})))
     assert of(values, metrics.DOMAINS)["active"] == 1
     assert of(values, metrics.QUEUE_MESSAGES) == {}
+
+
+def asked(services: Services) -> Counter[str]:
+    """How many commands a scrape takes, by their names."""
+    client = services.store._redis
+    before = Counter({name: stats["calls"] for name, stats in client.info("commandstats").items()})
+    scrape(services)
+    return Counter({name: stats["calls"] for name, stats in client.info("commandstats").items()}) - before
+
+
+def test_a_scrape_asks_redis_no_more_for_more_domains(services: Services) -> None:
+    fleet = SimulatedFleet(services)
+
+    def grow(some: str) -> Counter[str]:
+        """More domains of each kind: active, failing, new, and with a certificate that has ended."""
+        for name in below(some, 4):
+            issued(services, name)
+            renewing_with(services, f"failing.{name}", Problem(ProblemType.CAA))
+        services.clock.forward(91 * DAY)
+        fleet.scan()
+        everybody_works(services)
+        scrape(services)
+        return asked(services)
+
+    assert grow("few.example") == grow("many.example")
+    assert of(scrape(services), metrics.DOMAINS)["expired"] > 8
+
+
+def test_a_domain_on_which_nobody_works_is_the_platforms(services: Services) -> None:
+    services.board.heartbeats(services.clock())
+    opened(services)
+    services.clock.forward(300)
+    values = scrape(services)
+    assert of(values, metrics.DOMAINS_BY_CODE) == {"not-worked-on": 1}
+    assert of(values, metrics.DOMAINS_BY_ACTOR) == {"owner": 0, "platform": 1, "nobody": 0}
