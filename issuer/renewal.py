@@ -156,9 +156,9 @@ def recheck(services: Services, name: str) -> Record | None:
     return updated if updated and points_here and updated.issuance.is_open else None
 
 
-def report_end(services: Services, name: str) -> Record | None:
+def report_end(services: Services, name: str) -> list[Record]:
     """Report once that the certificate of a name has expired; or once for each threshold before that, that its renewal
-    does not work. The renewal is still retried. Returns the record if its end is near."""
+    does not work. The renewal is still retried. Returns the record in the second case."""
     now, endings = services.clock(), list[Record]()
 
     def change(record: Record | None) -> Record | None:
@@ -174,7 +174,7 @@ def report_end(services: Services, name: str) -> Record | None:
         return reported
 
     services.store.update(name, change, now=now)
-    return endings[0] if endings else None
+    return endings
 
 
 def _with_end_reported(record: Record, now: float) -> Record:

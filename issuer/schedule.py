@@ -60,11 +60,13 @@ outage = Outage("the store")
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A beat entry. is_slow: it waits for other servers, so it has a queue of its own, and waits for its turn."""
+    """A beat entry. is_slow: it waits for other servers, so it has a queue of its own, and waits for its turn. rarely:
+    seconds between two runs, if that is more than the settings say."""
 
     name: str
     run: Callable[[Services], int]
     is_slow: bool = False
+    rarely: float = 0
 
 
 def reconcile(services: Services) -> int:
@@ -104,13 +106,8 @@ def renew_due(services: Services) -> int:
 
 def expire_due(services: Services) -> int:
     """Report the certificates that have expired, and those that are about to as their renewal does not work."""
-    near: list[Record] = []
-
-    def report(name: str) -> None:
-        if record := renewal.report_end(services, name):
-            near.append(record)
-
-    count = _each(report, _claim(services, Due.EXPIRY, AGAIN_SECONDS))
+    near, names = list[Record](), _claim(services, Due.EXPIRY, AGAIN_SECONDS)
+    count = _each(lambda name: near.extend(renewal.report_end(services, name)), names)
     if near:
         endings.tell(services, near)
     return count
@@ -162,19 +159,19 @@ SCANS = (
     Scan("confirm_served", confirm_served, is_slow=True),
     Scan("revoke_due", revoke_due, is_slow=True),
     Scan("forget_withdrawn", forget_withdrawn),
-    Scan("doctor", doctor.watch, is_slow=True),
+    Scan("doctor", doctor.watch, is_slow=True, rarely=doctor.EVERY_SECONDS),
 )
 
 
 def register(app: Celery, services: Callable[[], Services], every_seconds: float) -> None:
     """Register a task for each scan, which beat sends periodically. A message expires after one interval."""
+    entries: dict[str, dict[str, object]] = {}
     for scan in SCANS:
         app.task(_body(scan, services), name=scan.name, bind=True, shared=False, max_retries=None)
-    every = schedule(every_seconds, nowfun=steady_now, app=app)
-    app.conf.beat_schedule = {
-        scan.name: {"task": scan.name, "schedule": every, "options": {"expires": max(every_seconds, 1)}}
-        for scan in SCANS
-    }
+        seconds = max(every_seconds, scan.rarely)
+        every = schedule(seconds, nowfun=steady_now, app=app)
+        entries[scan.name] = {"task": scan.name, "schedule": every, "options": {"expires": max(seconds, 1)}}
+    app.conf.beat_schedule = entries
 
 
 def steady_now() -> datetime:
