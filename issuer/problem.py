@@ -22,7 +22,11 @@ class ProblemType(StrEnum):
     UNAUTHORIZED = "unauthorized"
     ACCOUNT_EXISTS = "account-exists"
     DNS_UNKNOWN = "dns-unknown"
+    RESOLVER_UNAVAILABLE = "resolver-unavailable"
+    TARGET_DNS = "target-dns"
     VALIDATION_FAILED = "validation-failed"
+    EDGE_UNREACHABLE = "edge-unreachable"
+    CA_CANNOT_CONNECT = "ca-cannot-connect"
     CAA = "caa"
     RATE_LIMITED = "rate-limited"
     CA_UNAVAILABLE = "ca-unavailable"
@@ -93,7 +97,34 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.UNAUTHORIZED: Rule("this call needs a valid API key", PLATFORM, is_permanent=True),
     ProblemType.ACCOUNT_EXISTS: Rule("an account of this name already exists", PLATFORM, is_permanent=True),
     ProblemType.DNS_UNKNOWN: Rule("the DNS of the domain did not answer clearly", OWNER),
+    ProblemType.RESOLVER_UNAVAILABLE: Rule(
+        "the platform's DNS servers do not answer",
+        PLATFORM,
+        is_counted=False,
+        stored_as=ProblemType.DNS_UNKNOWN,
+    ),
+    ProblemType.TARGET_DNS: Rule(
+        "the platform's own host name does not work in DNS",
+        PLATFORM,
+        is_counted=False,
+        stored_as=ProblemType.DNS_UNKNOWN,
+    ),
     ProblemType.VALIDATION_FAILED: Rule("the CA could not validate the domain", OWNER, drops_order=True),
+    ProblemType.EDGE_UNREACHABLE: Rule(
+        "the platform does not answer the CA's requests on port 80",
+        PLATFORM,
+        drops_order=True,
+        is_counted=False,
+        stored_as=ProblemType.VALIDATION_FAILED,
+    ),
+    ProblemType.CA_CANNOT_CONNECT: Rule(
+        "the CA cannot reach the platform, which answers on port 80 as seen from here",
+        PLATFORM,
+        drops_order=True,
+        is_counted=False,
+        first_retry_seconds=1200,
+        stored_as=ProblemType.VALIDATION_FAILED,
+    ),
     ProblemType.CAA: Rule(
         "a CAA record forbids the CA to issue for the domain", OWNER, drops_order=True, first_retry_seconds=600
     ),
@@ -161,9 +192,10 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
     retry_at: epoch seconds before which asking again is of no use, or None. actor: who must act before it ends; the
     table's when not given. extra: members of a stored one that a newer release has written.
 
-    Two members are not stored, and only matter while a step's result is decided on. is_of_one_order: it may concern one
-    order alone, so it does not yet say that its CA serves nobody. leaves_ca: the CA will not finish the order, so the
-    next CA is asked, whatever the type and the step.
+    Three members are not stored, and only matter while a step's result is decided on. is_of_one_order: it may concern
+    one order alone, so it does not yet say that its CA serves nobody. leaves_ca: the CA will not finish the order, so
+    the next CA is asked, whatever the type and the step. is_of_http: the CA has validated the domain over HTTP, and got
+    no right answer.
     """
 
     def __init__(
@@ -179,6 +211,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         extra: tuple[tuple[str, Any], ...] = (),
         is_of_one_order: bool = False,
         leaves_ca: bool = False,
+        is_of_http: bool = False,
     ) -> None:
         super().__init__(type_, detail)
         self.type = type_
@@ -191,6 +224,7 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
         self.extra = extra
         self.is_of_one_order = is_of_one_order
         self.leaves_ca = leaves_ca
+        self.is_of_http = is_of_http
 
     def __str__(self) -> str:
         """The whole story in one line: message, cause, detail, hint; none of them twice."""
@@ -207,8 +241,10 @@ class Problem(Exception):  # noqa: N818 - RFC 8555's word for it
 
     @property
     def is_counted(self) -> bool:
-        """True when it counts as a failed try."""
-        return TABLE[self.type].is_counted
+        """True when it counts as a failed try. What is usually the owner's and turns out to be the platform's does not:
+        no fault of ours ends an issuance."""
+        rule = TABLE[self.type]
+        return rule.is_counted and not (rule.actor is OWNER and self.actor is PLATFORM)
 
     @property
     def first_retry_seconds(self) -> float:

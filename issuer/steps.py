@@ -7,19 +7,20 @@ asks the CA what already exists before it does anything. `outcomes` decides what
 
 from dataclasses import dataclass, replace
 
-from issuer import keys, names, ownership
-from issuer.authorities import issued, limits
+from issuer import keys
+from issuer.authorities import issued, limits, permission
 from issuer.backoff import ANSWER_AGAIN, SELF_CHECK_AGAIN, is_answer_due, is_given_up
 from issuer.domain import Record, Step
+from issuer.edge import port80
 from issuer.events import EventType
-from issuer.ports import CertificateAuthority, Challenge, DnsFinding, Finding, HolderProof, Order, Services, Verdict
-from issuer.problem import Actor, Problem, ProblemType
+from issuer.ownership.required import require_caa, require_points_here
+from issuer.ports import CertificateAuthority, Challenge, Order, Services, Verdict
+from issuer.problem import Problem, ProblemType
 
 CONFIRM_SECONDS = 2.0
 """How long edges have to load a new certificate before they are asked whether they serve it."""
 DNSSEC_AGAIN = 2.0
 """When a zone whose DNSSEC seems broken is asked again: a DNS server may keep an error for a second after its end."""
-DNSSEC_BROKEN = "DNSSEC of the zone is broken"
 SELF_CHECKS = 3
 
 
@@ -56,7 +57,8 @@ def order(services: Services, record: Record) -> StepResult:
     and place an order (RFC 8555 §7.4)."""
     name, issuance = record.domain.name, record.issuance
     if not issued.has_key(services, issuance):
-        checked = _require_points_here(services, record)
+        port80.require_edges(services, record)
+        checked = require_points_here(services, record)
         if checked is None:
             return Wait(record, services.clock() + DNSSEC_AGAIN, has_asked_ca=False)
         key = keys.new_key(services.settings.key_type)
@@ -65,7 +67,7 @@ def order(services: Services, record: Record) -> StepResult:
     ca = _ca(services, record)
     replaces = _replaced(ca, record)
     if not issuance.is_charged:
-        checked = _require_caa(services, record, ca)
+        checked = require_caa(services, record, ca)
         if checked is None:
             return Wait(record, services.clock() + DNSSEC_AGAIN, has_asked_ca=False)
         record = checked
@@ -82,6 +84,7 @@ def order(services: Services, record: Record) -> StepResult:
                 finalize_url=placed.finalize_url,
                 authorization_urls=placed.authorization_urls,
                 ordered_at=services.clock(),
+                pauses=port80.pauses_to_keep(record),
             )
         )
     )
@@ -89,7 +92,29 @@ def order(services: Services, record: Record) -> StepResult:
 
 def challenge(services: Services, record: Record) -> StepResult:
     """Get every authorization validated: publish the key authorizations, check them ourselves, then tell the CA to
-    validate the challenges (RFC 8555 §7.5.1)."""
+    validate the challenges (RFC 8555 §7.5.1). If that fails, find out whose server or record is wrong."""
+    try:
+        result = _validated(services, record)
+    except Problem as problem:
+        raise _explained(services, record, problem) from None
+    if isinstance(result, Wait) and result.problem:
+        return replace(result, problem=_explained(services, record, result.problem))
+    return result
+
+
+def _explained(services: Services, record: Record, problem: Problem) -> Problem:
+    """A problem with whose server or record is wrong. What is known already is not looked at again."""
+    name, known = record.domain.name, record.issuance.problem
+    if not problem.is_of_http and problem.type is not ProblemType.CAA:
+        return problem
+    if known and known.detail == problem.detail and record.issuance.waits:
+        return known
+    if problem.is_of_http:
+        return port80.explained(services, name, problem)
+    return permission.explained(services, name, _ca(services, record), problem)
+
+
+def _validated(services: Services, record: Record) -> StepResult:
     ca, issuance, name = _ca(services, record), record.issuance, record.domain.name
     issued.require_key(services, record, ca)
     authorizations = [ca.authorization(url, name) for url in issuance.authorization_urls]
@@ -152,62 +177,6 @@ def install(services: Services, record: Record) -> StepResult:
     return Advance(installed.with_event(now, EventType.ISSUANCE_SUCCEEDED, facts))
 
 
-def _require_points_here(services: Services, record: Record) -> Record | None:
-    """The record, with an event if a proxy is before the name; None if DNS must be asked again first. Raises Problem
-    unless the name points here and, if that is required, proves its holder.
-
-    After an unknown answer, DNS is asked once more; then the CA's own look-up decides. But only a yes goes on to the CA
-    if the last clear answer was no, or if a required proof, which the CA does not check, has never been seen. A CA
-    refuses a zone whose DNSSEC is broken, so there it decides only if a certificate in force may depend on it: our own
-    DNS servers may be the ones that are wrong.
-    """
-    domain, issuance = record.domain, record.issuance
-    had_certificate = domain.certificate is not None
-    finding = ownership.points_here(services, domain.name, domain.account, had_certificate=had_certificate)
-    if finding.verdict is Verdict.NO:
-        raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=finding.hint)
-    if finding.verdict is Verdict.YES and finding.is_elsewhere:
-        return record.with_event(services.clock(), EventType.DOMAIN_PROXIED, {"summary": finding.summary})
-    if finding.verdict is Verdict.YES:
-        return record
-    if finding.is_bogus and issuance.waits == 0:
-        return None
-    is_unproved = services.settings.holder_proof is not HolderProof.NONE and not had_certificate
-    is_refused = finding.is_bogus and not had_certificate
-    if issuance.tries == 0 or domain.moved_away_since or is_unproved or is_refused:
-        raise _dns_unknown(finding, finding.hint)
-    return record
-
-
-def _require_caa(services: Services, record: Record, ca: CertificateAuthority) -> Record | None:
-    """Check the domain's CAA records. Returns the record with the result in its timeline; None if DNS must be asked
-    again first. Raises Problem(caa) if they clearly forbid the CA to issue, and Problem(dns-unknown) if they are in a
-    zone whose DNSSEC is broken, as `_require_points_here` does."""
-    finding = services.resolver.caa(record.domain.name, ca.caa_identities(), ca.account_url())
-    if finding.verdict is Verdict.NO:
-        raise _forbidden(services, finding)
-    if finding.is_bogus and record.issuance.waits == 0:
-        return None
-    if finding.is_bogus and (record.domain.certificate is None or record.issuance.tries == 0):
-        raise _dns_unknown(finding, finding.advice)
-    facts = {"verdict": finding.verdict.value, "summary": finding.summary}
-    return record.with_event(services.clock(), EventType.CAA_CHECKED, facts)
-
-
-def _forbidden(services: Services, finding: Finding) -> Problem:
-    """The Problem with CAA records that forbid a CA. A CA follows a CNAME, so they may be those of our own target."""
-    if names.is_ours(finding.owner, services.own_names):
-        act = f"the operator must allow the CA in the CAA records of {finding.owner}"
-        hint = f"{act}; the owner of the domain need do nothing"
-        return Problem(ProblemType.CAA, finding.summary, hint=hint, actor=Actor.PLATFORM)
-    return Problem(ProblemType.CAA, finding.summary, hint="allow the CA in the domain's CAA records, or remove them")
-
-
-def _dns_unknown(finding: Finding | DnsFinding, hint: str) -> Problem:
-    message = DNSSEC_BROKEN if finding.is_bogus else ""
-    return Problem(ProblemType.DNS_UNKNOWN, finding.summary, message=message, hint=hint, actor=finding.must_act)
-
-
 def _ca(services: Services, record: Record) -> CertificateAuthority:
     """The CA of the order. Raises Problem(order-lost) if it is no longer configured."""
     ca = services.ca_at(record.issuance.ca)
@@ -219,14 +188,21 @@ def _ca(services: Services, record: Record) -> CertificateAuthority:
 def _checked(services: Services, record: Record, challenges: list[Challenge]) -> tuple[Record, bool]:
     """Check the challenges from outside. Returns the record with the results in its timeline, and whether to go on to
     the CA. After a clear no, the check is repeated a few times, as a failed validation costs more than a short wait.
-    The check is only advice: then the CA decides."""
-    is_visible = True
+    The check is only advice: then the CA decides. But if DNS leads the name to edges of ours that clearly fail, it
+    would decide against us: Problem(edge-unreachable)."""
+    is_visible, name = True, record.domain.name
     for each in challenges:
-        finding = services.solver.check(record.domain.name, each)
+        finding = services.solver.check(name, each)
         is_visible &= finding.verdict is not Verdict.NO
         facts = {"verdict": finding.verdict.value, "summary": finding.summary}
         record = record.with_event(services.clock(), EventType.CHALLENGE_CHECKED, facts)
-    return record, is_visible or record.issuance.waits >= SELF_CHECKS - 1
+    if is_visible or port80.is_ca_to_decide(record):
+        return record, True
+    if record.issuance.waits < SELF_CHECKS - 1:
+        return record, False
+    if fault := port80.fault(services, name):
+        raise fault
+    return record, True
 
 
 def _answered(

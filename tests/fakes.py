@@ -30,7 +30,7 @@ from issuer.ports import (
     Services,
     Verdict,
 )
-from issuer.problem import Problem, ProblemType
+from issuer.problem import Actor, Problem, ProblemType
 from issuer.store import (
     RedisAlarms,
     RedisCounters,
@@ -49,6 +49,8 @@ from tests.writes import open_issuance
 NOW = 1_790_000_000.0
 TARGET = "edge.platform.example"
 NAME = "track.customer.example"
+OUR_ADDRESS = "192.0.2.1"
+OPERATOR = "the operator must repair it; the owner of the domain need do nothing"
 YEARS = dt.timedelta(days=3650)
 EDGE_TOKEN = "the-edges-own-token-in-tests"
 ACCOUNT = Account("platform", Plan.HTTPS, "0" * 64, NOW)
@@ -69,15 +71,21 @@ class FakeClock:
 
 class FakeResolver:
     """Gives the verdict that a test has set for a name; yes for all others. elsewhere: names with foreign addresses
-    alone. advice: what is to be done about a name, if not create its record. proofs: the token that a name shows; none
-    for all others. bogus, bogus_caa: names in zones whose DNSSEC is broken, and those whose CAA records alone fail by
-    it. targets: whether one of our targets has an address."""
+    alone. advice: what is to be done about a name, if not create its record. faults: what is wrong with our own DNS for
+    a name ("" for every name). held_addresses: those of a name; one of ours for all others. proofs: the token that a
+    name shows; none for all others. caa_owners: the names that have the CAA records of others. caa_unanswered: names
+    whose CAA records cannot be read. bogus, bogus_caa: names in zones whose DNSSEC is broken, and those whose CAA
+    records alone fail by it. targets: whether one of our targets has an address."""
 
     def __init__(self) -> None:
         self.targets: dict[str, Verdict] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.elsewhere: set[str] = set()
         self.advice: dict[str, str] = {}
+        self.faults: dict[str, ProblemType] = {}
+        self.held_addresses: dict[str, tuple[str, ...]] = {}
+        self.caa_owners: dict[str, str] = {}
+        self.caa_unanswered: set[str] = set()
         self.caa_verdicts: dict[str, Verdict] = {}
         self.asked: list[str] = []
         self.proofs: dict[str, tuple[str, Verdict]] = {}
@@ -90,6 +98,9 @@ class FakeResolver:
         is_elsewhere = name in self.elsewhere
         verdict = Verdict.NO if is_elsewhere else verdict
         record = f"{name} CNAME {f'{below}.' if below else ''}{TARGET}"
+        if fault := self.faults.get(name) or self.faults.get(""):
+            summary = f"our own DNS fails for {name}"
+            return DnsFinding(Verdict.UNKNOWN, summary, "", OPERATOR, must_act=Actor.PLATFORM, fault=fault)
         if name in self.bogus:
             return DnsFinding(Verdict.UNKNOWN, f"{name} is bogus", record, "mend DNSSEC", is_bogus=True)
         return DnsFinding(verdict, f"{name} as DNS has it", record, self.advice.get(name, ""), is_elsewhere)
@@ -107,25 +118,37 @@ class FakeResolver:
     def caa(self, name: str, issuers: Collection[str], account_url: str) -> Finding:
         if name in self.bogus_caa:
             return Finding(Verdict.UNKNOWN, f"{name} CAA is bogus", "mend DNSSEC", is_bogus=True)
-        return Finding(self.caa_verdicts.get(name, Verdict.YES), f"{name} as its CAA records have it")
+        if name in self.caa_unanswered:
+            return Finding(Verdict.UNKNOWN, f"no clear answer for {name} CAA", "ask who runs it", is_unanswered=True)
+        verdict, owner = self.caa_verdicts.get(name, Verdict.YES), self.caa_owners.get(name, name)
+        return Finding(verdict, f"{name} as its CAA records have it", owner=owner)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        return self.held_addresses.get(name, (OUR_ADDRESS,))
+
+    def is_answering(self) -> bool:
+        return ProblemType.RESOLVER_UNAVAILABLE not in self.faults.values()
 
 
 class FakeSelfCheck:
     """Gives the verdict that a test has set for a name; yes for all others. redirected: names that are redirected to
-    other ones. by_proxy: those that a proxy answers by its own account. before: called with what is fetched; may
-    raise."""
+    other ones. by_proxy: those that a proxy answers by its own account. at: the verdicts of addresses that are asked on
+    their own. before: called with what is fetched; may raise."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self.redirected: set[str] = set()
         self.by_proxy: set[str] = set()
+        self.at: dict[str, Verdict] = {}
         self.asked: list[str] = []
         self.before: Callable[[str, str, str], None] = lambda *_: None
 
-    def fetch(self, name: str, token: str, key_authorization: str, *, within_name: bool = False) -> Finding:
+    def fetch(
+        self, name: str, token: str, key_authorization: str, *, within_name: bool = False, address: str = ""
+    ) -> Finding:
         self.before(name, token, key_authorization)
         self.asked.append(name)
-        verdict = self.verdicts.get(name, Verdict.YES)
+        verdict = self.at.get(address) or self.verdicts.get(name, Verdict.YES)
         if within_name and name in self.redirected:
             verdict = Verdict.NO
         return Finding(verdict, f"http://{name} as it shows from outside", is_by_proxy=name in self.by_proxy)

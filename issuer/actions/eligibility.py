@@ -80,7 +80,7 @@ def require_eligible(
     finding = ownership.points_here(services, name, account, had_certificate=had_certificate, is_caller_waiting=True)
     if finding.verdict is Verdict.NO:
         # If the answer is unknown, the first step asks again.
-        raise Problem(ProblemType.INVALID_CNAME, finding.summary, hint=finding.hint)
+        raise Problem(ProblemType.INVALID_CNAME, finding.summary, cause=finding.summary, hint=finding.hint)
 
 
 def quota(services: Services, account: Account, name: str, held: Record | None) -> Quota:

@@ -31,6 +31,8 @@ AVAILABLE = frozenset(
 """Problems that only a CA that is available can have reported."""
 
 WAKE_SCAN = "wake_waiting"
+PORT_80 = "port 80 of our edges, as CAs see it"
+"""In `ports.Limits`, what CAs cannot reach is kept as if it were one of them."""
 
 Answer = TypeVar("Answer")
 
@@ -60,7 +62,7 @@ def record_success(services: Services, ca: CertificateAuthority) -> None:
 def record_failure(services: Services, ca: CertificateAuthority, record: Record, problem: Problem) -> Problem:
     """Record what a problem says about the CA's availability. Returns the problem; if it starts a cooldown, a problem
     that has the end of the cooldown and its cause, and does not count as a try."""
-    if problem.type in AVAILABLE:
+    if problem.type in AVAILABLE or problem.is_of_http:
         record_success(services, ca)
     if problem.type not in UNAVAILABLE:
         return problem
@@ -93,6 +95,16 @@ def _of_cooldown(problem: Problem, until: float) -> Problem:
     return Problem(
         ProblemType.CA_RESTS, problem.detail, cause=cause, hint=problem.hint, retry_at=until, actor=problem.actor
     )
+
+
+def record_validation(services: Services, record: Record, problem: Problem | None) -> None:
+    """Record whether a CA has reached our edges: the failure, or the first success of an issuance that had failed by
+    it. Then all that wait are woken (`fleet.repairs`)."""
+    code, now = ProblemType.CA_CANNOT_CONNECT, services.clock()
+    if problem and problem.type is code:
+        services.limits.record_failure(PORT_80, now=now, is_certain=True)
+    if problem is None and any(event.code == code for event in record.timeline):
+        services.limits.record_success(PORT_80, now=now)
 
 
 def call_outside_orders(

@@ -45,18 +45,15 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
     url, name, now = ca.directory_url, record.domain.name, services.clock()
     if problem.type is ProblemType.RATE_LIMITED and record.issuance.step is Step.ORDER:
         services.limits.record_refusal(url, name, now=now, until=problem.retry_at or now)
-    if problem.type is ProblemType.VALIDATION_FAILED:
+    if problem.type is ProblemType.VALIDATION_FAILED or problem.is_of_http:
         services.limits.spend(url, name, [_failures(ca, name)], now=now)
 
 
 def room_at(services: Services, domain: Domain) -> float | None:
     """When one of the domain's CAs has room for an order; None: now."""
-    now, times = services.clock(), []
+    times = []
     for ca in allowed(services, domain):
-        if _is_in_window(domain, ca, now):
-            return None
-        queries = [replace(quota, cost=0) for quota in _cost(ca, domain)]
-        at = services.limits.spend(ca.directory_url, domain.name, queries, now=now)
+        at = room_at_ca(services, domain, ca)
         if at is None:
             return None
         times.append(at)
@@ -69,6 +66,26 @@ def orders_left(services: Services, ca: CertificateAuthority) -> int | None:
     if not orders.burst:
         return None
     return math.floor(services.limits.left(ca.directory_url, orders, now=services.clock()) + ROUNDING)
+
+
+def room_at_ca(services: Services, domain: Domain, ca: CertificateAuthority) -> float | None:
+    """When a CA has room for an order of the domain; None: now."""
+    now = services.clock()
+    if _is_in_window(domain, ca, now):
+        return None
+    queries = [replace(quota, cost=0) for quota in _cost(ca, domain)]
+    return services.limits.spend(ca.directory_url, domain.name, queries, now=now)
+
+
+def has_room_for_trial(services: Services, domain: Domain) -> bool:
+    """Whether one of the domain's CAs has room for a validation that may well fail, and for some more of the owner."""
+    now = services.clock()
+    for ca in allowed(services, domain):
+        failures = _failures(ca, domain.name)
+        kept = replace(failures, cost=0, reserve=failures.burst // 2)
+        if services.limits.spend(ca.directory_url, domain.name, [kept], now=now) is None:
+            return True
+    return False
 
 
 def _cost(ca: CertificateAuthority, domain: Domain, *, is_bulk: bool = False) -> list[Quota]:

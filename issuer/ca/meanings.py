@@ -26,7 +26,7 @@ class Resource(StrEnum):
 
 
 class Meaning(NamedTuple):
-    """The Problem type of an ACME error type, the hint for whoever must act, and three members of `Problem`. found:
+    """The Problem type of an ACME error type, the hint for whoever must act, and four members of `Problem`. found:
     what the CA has done, in words before its own; by type if not given."""
 
     type: ProblemType
@@ -35,6 +35,7 @@ class Meaning(NamedTuple):
     leaves_ca: bool = False
     actor: Actor | None = None
     found: str = ""
+    is_of_http: bool = False
 
 
 class Row(NamedTuple):
@@ -95,7 +96,7 @@ UNRESOLVED = Meaning(T.DNS_UNKNOWN, ANSWERING)
 
 def _validation(hint: str) -> Row:
     """A type that says why a validation failed; no other request validates anything."""
-    return Row(Meaning(T.VALIDATION_FAILED, hint), NOT_ACCEPTED, NOT_ACCEPTED, NOT_ACCEPTED)
+    return Row(Meaning(T.VALIDATION_FAILED, hint, is_of_http=True), NOT_ACCEPTED, NOT_ACCEPTED, NOT_ACCEPTED)
 
 
 def _anywhere(meaning: Meaning) -> Row:
@@ -135,7 +136,7 @@ TYPES: dict[str, Row] = {
     "serverInternal": _anywhere(DOWN),
     "tls": _validation(REACHABLE),
     "unauthorized": Row(
-        Meaning(T.VALIDATION_FAILED, POINTING),
+        Meaning(T.VALIDATION_FAILED, POINTING, is_of_http=True),
         NOT_ALLOWED,
         NOT_ALLOWED._replace(leaves_ca=True),
         Meaning(T.CA_ACCOUNT, ACCOUNT, is_of_one_order=True),

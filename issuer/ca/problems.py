@@ -90,8 +90,9 @@ def from_document(document: Any, default: ProblemType) -> Problem:
     """The Problem of an `error` in an order, an authorization or a challenge. Such an error loses the order, so the
     Problem is permanent or drops the order. default: its type if the error's type does not decide."""
     document = document if isinstance(document, dict) else {}
-    hint = f"{meanings.POINTING}; {meanings.REACHABLE}" if default is ProblemType.VALIDATION_FAILED else ""
-    meaning = meanings.of_document(_deciding_type(document)) or Meaning(default, hint)
+    is_of_http = default is ProblemType.VALIDATION_FAILED
+    hint = f"{meanings.POINTING}; {meanings.REACHABLE}" if is_of_http else ""
+    meaning = meanings.of_document(_deciding_type(document)) or Meaning(default, hint, is_of_http=is_of_http)
     message = "the CA could not complete the order" if meaning.type is ProblemType.ORDER_LOST else ""
     return _problem(meaning, words(document) or "the CA gave no reason", message=message)
 
@@ -132,6 +133,7 @@ def _problem(
         actor=meaning.actor,
         is_of_one_order=meaning.is_of_one_order,
         leaves_ca=meaning.leaves_ca,
+        is_of_http=meaning.is_of_http,
     )
 
 

@@ -24,6 +24,8 @@ NAT64 = ip_network("64:ff9b::/96")
 NOT_GLOBAL = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")))
 LOCAL = tuple(map(ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")))
 
+NOT_PUBLIC = "has the address {}, which cannot be reached from the internet"
+
 
 class InconclusiveError(Exception):
     """A CA may see something different; the message is a predicate of the URL."""
@@ -51,14 +53,25 @@ def addresses_of(host: str, queries: Queries, seconds_left: SecondsLeft, *, with
         except (NoSuchNameError, UnansweredError, DNSException, OSError, ValueError) as error:
             reasons.append(_reason(error))
             continue
-        allowed = [address for address in addresses if is_public(address) or (with_local and _is_in(LOCAL, address))]
+        allowed = [address for address in addresses if _is_allowed(address, with_local=with_local)]
         chosen += allowed[:1]
         refused += addresses
     if chosen:
         return chosen
     if refused:
-        raise InconclusiveError(f"has the address {refused[0]}, which cannot be reached from the internet")
+        raise InconclusiveError(NOT_PUBLIC.format(refused[0]))
     raise InconclusiveError(f"has no address in DNS as seen from here{f' ({reasons[0]})' if reasons else ''}")
+
+
+def only(address: Address, *, with_local: bool) -> list[Address]:
+    """The one address. with_local: as of `addresses_of`. Raises InconclusiveError if it may not be contacted."""
+    if not _is_allowed(address, with_local=with_local):
+        raise InconclusiveError(NOT_PUBLIC.format(address))
+    return [address]
+
+
+def _is_allowed(address: Address, *, with_local: bool) -> bool:
+    return is_public(address) or (with_local and _is_in(LOCAL, address))
 
 
 def _look_up(host: str, family: RdataType, queries: Queries, seconds_left: SecondsLeft) -> list[Address]:

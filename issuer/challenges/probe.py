@@ -23,10 +23,13 @@ class HttpProbe:
 
     def arrives_here(self, name: str, *, within_name: bool) -> Finding:
         """See `ports.Probe`."""
-        # The answer is no part of the question, so a server that echoes what it is asked does not pass for ours.
-        nonce, answer = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
-        self._store.put_token(nonce, answer, seconds=NONCE_SECONDS)
+        nonce, answer = self._published()
         return self.self_check.fetch(name, nonce, answer, within_name=within_name)
+
+    def answers_at(self, name: str, address: str) -> Finding:
+        """See `ports.Probe`."""
+        nonce, answer = self._published()
+        return self.self_check.fetch(name, nonce, answer, address=address)
 
     def arrives_here_for_caller(self, name: str, *, within_name: bool) -> Finding | None:
         """See `ports.Probe`."""
@@ -36,3 +39,10 @@ class HttpProbe:
             return self.arrives_here(name, within_name=within_name)
         finally:
             self._free_for_callers.release()
+
+    def _published(self) -> tuple[str, str]:
+        """A nonce and its answer, which is no part of it, so a server that echoes what it is asked does not pass for
+        ours."""
+        nonce, answer = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
+        self._store.put_token(nonce, answer, seconds=NONCE_SECONDS)
+        return nonce, answer

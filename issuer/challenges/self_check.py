@@ -15,7 +15,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from dns.exception import DNSException
 
-from issuer.challenges.addresses import InconclusiveError, addresses_of
+from issuer.challenges.addresses import Address, InconclusiveError, addresses_of, only
 from issuer.challenges.exchange import PORTS, RejectedError, Url, exchange
 from issuer.config.values import HOST_NAME
 from issuer.dns.queries import Queries
@@ -49,9 +49,11 @@ class HttpSelfCheck:
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
 
-    def fetch(self, name: str, token: str, key_authorization: str, *, within_name: bool = False) -> Finding:
+    def fetch(
+        self, name: str, token: str, key_authorization: str, *, within_name: bool = False, address: str = ""
+    ) -> Finding:
         """Whether `name` answers a challenge, after ten redirects at most; never raises. within_name: redirects to
-        other names are not followed."""
+        other names are not followed. address: where `name` is asked, instead of at one of its addresses in DNS."""
         until = time.monotonic() + self._nameservers.seconds
         path = f"/.well-known/acme-challenge/{quote(token, safe='', errors='replace')}"
         hidden = re.compile(f"{re.escape(key_authorization)}|{re.escape(token)}", re.IGNORECASE)
@@ -60,15 +62,16 @@ class HttpSelfCheck:
             queries = self._nameservers.queries()
         except (DNSException, OSError, ValueError):
             return Finding(Verdict.UNKNOWN, "DNS could not be queried: this machine has no DNS server configured")
+        fixed = ip_address(address) if address else None
         trail = [Url("http", name, PORTS["http"], path)]
-        return _Fetch(queries, self._tls, until, self._test_port, trail, expected, hidden, within_name).finding()
+        return _Fetch(queries, self._tls, until, self._test_port, trail, expected, hidden, within_name, fixed).finding()
 
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
     """until: the deadline (monotonic seconds). trail: the first URL, then its redirects. hidden: what no summary shows:
-    token and key authorization. within_name: whether redirects must stay at the first URL's host. proxies: the headers
-    by which proxies before that host have made themselves known."""
+    token and key authorization. within_name: whether redirects must stay at the first URL's host. fixed: where
+    that host is asked. proxies: the headers by which proxies before that host have made themselves known."""
 
     queries: Queries
     tls: ssl.SSLContext
@@ -78,6 +81,7 @@ class _Fetch:
     expected: bytes
     hidden: re.Pattern[str]
     within_name: bool
+    fixed: Address | None = None
     proxies: set[str] = field(default_factory=set)
 
     def finding(self) -> Finding:
@@ -109,7 +113,10 @@ class _Fetch:
     def _ask(self, url: Url) -> str | None:
         """Where a URL redirects to; None if it has the right answer."""
         is_test = self.test_port > 0
-        addresses = addresses_of(url.host, self.queries, self._seconds_left, with_local=is_test)
+        if self.fixed and url.host == self.trail[0].host:
+            addresses = only(self.fixed, with_local=is_test)
+        else:
+            addresses = addresses_of(url.host, self.queries, self._seconds_left, with_local=is_test)
         # As Let's Encrypt does: IPv4 is tried only if origin is no connection over IPv6, and only at the first URL.
         addresses = addresses if url is self.trail[0] else addresses[:1]
         with exchange(url, addresses, self.test_port or url.port, self.tls, self._seconds_left) as answer:

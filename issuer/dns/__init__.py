@@ -3,20 +3,30 @@
 `cname` checks whether the name points here; `ownership` checks whether it proves which account it belongs to; `caa`
 finds the CAA records that apply to it, `caa_rules` reads what they allow; `queries` asks the servers, and separates a
 clear answer, even an empty one, from no answer; `dnssec` finds out whether that is because DNSSEC of a zone is broken;
-`advice` says what must be done. `target` is about our own targets.
+`own` asks whether the fault is ours; `advice` says what must be done. `target` is about our own targets.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from dns.exception import DNSException
+from dns.name import Name
 
-from issuer.dns.advice import Reason, after_no, after_target_error, after_unknown
+from issuer.dns import own
+from issuer.dns.advice import (
+    Reason,
+    after_no,
+    after_silence,
+    after_target_caa,
+    after_target_error,
+    after_unknown,
+    former_records,
+)
 from issuer.dns.caa import permission
 from issuer.dns.caa_rules import Applicant
 from issuer.dns.cname import CnameLookup, TargetError, listed
 from issuer.dns.ownership import proof
-from issuer.dns.queries import UnansweredError, name_of
+from issuer.dns.queries import Queries, UnansweredError, name_of, text_of
 from issuer.dns.servers import Nameservers
 from issuer.dns.target import addresses_of_target
 from issuer.ports import DnsFinding, Finding, Verdict
@@ -24,6 +34,7 @@ from issuer.problem import Actor
 
 PROOF_LABEL = "_issuer"
 """The TXT record that proves which account a name belongs to is below this label (RFC 8552)."""
+NO_SERVER = "ISSUER_DNS_SERVERS is not set and this machine has no DNS server configured"
 
 
 class DnsResolver:
@@ -49,8 +60,12 @@ class DnsResolver:
         targets = tuple(name_of(f"{below}.{target}") for target in self._targets) if below else self._targets
         record = f"{name.rstrip('.').lower()} CNAME {listed(targets)}"
         try:
-            lookup = CnameLookup(self._nameservers.queries(), targets, chain=[name_of(name)], by_cname=bool(below))
-            return _pointing(lookup, record)
+            queries = self._nameservers.queries()
+        except (DNSException, OSError, ValueError):
+            return _unknown(after_silence(NO_SERVER), record)
+        try:
+            lookup = CnameLookup(queries, targets, chain=[name_of(name)], by_cname=bool(below))
+            return self._pointing(lookup, record)
         except (DNSException, OSError, ValueError) as error:
             return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 
@@ -63,9 +78,12 @@ class DnsResolver:
         record = f"{owner} TXT {token}"
         try:
             queries = self._nameservers.queries()
-            return DnsFinding(*proof(queries, owner, token), record)
+        except (DNSException, OSError, ValueError):
+            return _unknown(after_silence(NO_SERVER), record)
+        try:
+            return DnsFinding(*proof(queries, owner, token), record, records=(record,))
         except UnansweredError as error:
-            return _unknown(after_unknown(queries, error, name_of(name), self._targets), record)
+            return _unknown(self._reason(queries, error, name_of(name)), record)
         except (DNSException, OSError, ValueError) as error:
             return DnsFinding(Verdict.UNKNOWN, f"DNS could not be queried: {error}", required_record=record)
 
@@ -86,27 +104,97 @@ class DnsResolver:
             return Finding(Verdict.YES, "the CA names no domain for CAA records, so they were not checked")
         try:
             queries = self._nameservers.queries()
+        except (DNSException, OSError, ValueError):
+            return _uncertain(after_silence(NO_SERVER))
+        try:
             return permission(queries, name_of(name), applicant)
         except UnansweredError as error:
-            reason = after_unknown(queries, error, name_of(name), self._targets)
-            return Finding(Verdict.UNKNOWN, reason.summary, reason.advice, reason.is_bogus, reason.must_act)
+            reason = self._reason(queries, error, name_of(name), is_caa=True)
+            # Other answers than these are those of a server that does not know the type.
+            return _uncertain(reason, is_unanswered=error.is_silent or error.servfail is not None)
         except (DNSException, OSError, ValueError) as error:
             return Finding(Verdict.UNKNOWN, f"DNS could not be queried: {error}")
 
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """See `ports.Resolver`."""
+        try:
+            return tuple(sorted(own.addresses(self._nameservers.queries(), name_of(name))))
+        except (DNSException, OSError, ValueError):
+            return ()
 
-def _pointing(lookup: CnameLookup, record: str) -> DnsFinding:
-    try:
-        verdict, summary = lookup.verdict()
-        advice = after_no(lookup) if verdict is Verdict.NO else ""
-        return DnsFinding(verdict, summary, record, advice, lookup.is_elsewhere)
-    except TargetError as error:
-        reason = after_target_error(lookup, error)
-    except UnansweredError as error:
-        reason = after_unknown(lookup.queries, error, lookup.chain[0], lookup.targets)
-    return _unknown(replace(reason, summary=lookup.unknown(reason.summary)), record)
+    def is_answering(self) -> bool:
+        """See `ports.Resolver`."""
+        return own.is_answering(self._nameservers, self._targets)
+
+    def _pointing(self, lookup: CnameLookup, record: str) -> DnsFinding:
+        try:
+            verdict, summary = lookup.verdict()
+            if verdict is Verdict.NO:
+                return _no(lookup, summary)
+            return DnsFinding(verdict, summary, record, is_elsewhere=lookup.is_elsewhere)
+        except TargetError as error:
+            if error.error and not lookup.chain[1:] and not self.is_answering():
+                reason = after_silence(self._nameservers.as_silent, str(error))
+            else:
+                reason, record = after_target_error(lookup, error), ""
+        except UnansweredError as error:
+            reason = self._reason(lookup.queries, error, lookup.chain[0], is_known=bool(lookup.chain[1:]))
+        return _unknown(replace(reason, summary=lookup.unknown(reason.summary)), record)
+
+    def _reason(
+        self, queries: Queries, error: UnansweredError, name: Name, *, is_known: bool = False, is_caa: bool = False
+    ) -> Reason:
+        """Why a query about a name has no clear answer. is_known: another one about it has. is_caa: a CNAME of the name
+        may lead to the records of our own target."""
+        reason = after_unknown(queries, error, name, self._targets)
+        if reason.fault or reason.is_bogus:
+            return reason
+        if not is_known and not self.is_answering():
+            return after_silence(self._nameservers.as_silent, str(error))
+        target = own.target_without_caa(self._nameservers, error.name, self._targets) if is_caa else None
+        return after_target_caa(error, target) if target else reason
+
+
+def _no(lookup: CnameLookup, summary: str) -> DnsFinding:
+    """After a clear no: what must be done, with those of our targets alone that have an address. Raises TargetError if
+    none has one."""
+    usable = lookup.usable_targets()
+    missing = tuple(text_of(target) for target in lookup.targets if target not in usable)
+    lookup = replace(lookup, targets=usable)
+    record = f"{text_of(lookup.chain[0])} CNAME {listed(usable)}"
+    advice, records = after_no(lookup)
+    former = former_records(lookup)
+    return DnsFinding(
+        Verdict.NO,
+        summary,
+        record,
+        advice,
+        lookup.is_elsewhere,
+        records=records,
+        former=former,
+        missing_targets=missing,
+    )
 
 
 def _unknown(reason: Reason, record: str) -> DnsFinding:
     return DnsFinding(
-        Verdict.UNKNOWN, reason.summary, record, reason.advice, is_bogus=reason.is_bogus, must_act=reason.must_act
+        Verdict.UNKNOWN,
+        reason.summary,
+        record,
+        reason.advice,
+        is_bogus=reason.is_bogus,
+        must_act=reason.must_act,
+        fault=reason.fault,
+    )
+
+
+def _uncertain(reason: Reason, *, is_unanswered: bool = True) -> Finding:
+    return Finding(
+        Verdict.UNKNOWN,
+        reason.summary,
+        reason.advice,
+        reason.is_bogus,
+        reason.must_act,
+        fault=reason.fault,
+        is_unanswered=is_unanswered,
     )

@@ -13,6 +13,7 @@ from issuer.ports import Verdict
 FAMILIES = (A, AAAA)
 MAX_SHOWN = 3
 """How many hops, addresses or targets a summary shows."""
+MISSING = "does not exist in DNS"
 
 
 class TargetError(Exception):
@@ -28,7 +29,7 @@ class TargetError(Exception):
 class CnameLookup:
     """Whether a name points to one of `targets`. chain: the name, then its hops. by_cname: addresses do not count.
     theirs, ours: the addresses of its end and those of the targets, as far as they have been asked for. strays: theirs
-    that are not ours."""
+    that are not ours. asked: the addresses, or the lack of an answer, by name and family."""
 
     queries: Queries
     targets: tuple[Name, ...]
@@ -37,6 +38,7 @@ class CnameLookup:
     theirs: set[str] = field(default_factory=set)
     ours: set[str] = field(default_factory=set)
     strays: set[str] = field(default_factory=set)
+    asked: dict[tuple[Name, RdataType], set[str] | UnansweredError] = field(default_factory=dict)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -57,6 +59,14 @@ class CnameLookup:
     def target_addresses(self) -> set[str]:
         """The known addresses of our targets, of both families."""
         return set().union(*(self._addresses(self.targets, family)[0] for family in FAMILIES))
+
+    def usable_targets(self) -> tuple[Name, ...]:
+        """The targets that have an address, so that nobody is told to create a record that leads nowhere. Raises
+        TargetError if none has one."""
+        usable = [target for target in self.targets if any(self._addresses([target], each)[0] for each in FAMILIES)]
+        if not usable:
+            self._require_address(self.targets)
+        return tuple(usable)
 
     def _follow(self) -> tuple[Verdict, str]:
         while (last := self.chain[-1]) not in self.targets:
@@ -118,20 +128,41 @@ class CnameLookup:
             unanswered += family_unanswered
         if unanswered:
             raise TargetError(str(unanswered[0]), unanswered[0])
-        raise TargetError(f"our own target {listed(targets)} has no address")
+        raise TargetError(f"our own target {listed(targets)} {'has no address' if self._exists(targets) else MISSING}")
+
+    def _exists(self, targets: Sequence[Name]) -> bool:
+        """Whether one of them has any record at all."""
+        for target in targets:
+            try:
+                self.queries.resolve(target, A)
+            except NoSuchNameError:
+                continue
+            except UnansweredError:
+                pass
+            return True
+        return False
 
     def _addresses(self, names: Iterable[Name], family: RdataType) -> tuple[set[str], list[UnansweredError]]:
         """The known addresses, and the queries without an answer."""
         addresses: set[str] = set()
         unanswered: list[UnansweredError] = []
         for name in names:
-            try:
-                addresses |= {record.to_text() for record in self.queries.resolve_target(name, family).rrset or ()}
-            except NoSuchNameError:
-                continue
-            except UnansweredError as error:
-                unanswered.append(error)
+            if (name, family) not in self.asked:
+                self.asked[name, family] = self._ask(name, family)
+            answer = self.asked[name, family]
+            if isinstance(answer, UnansweredError):
+                unanswered.append(answer)
+            else:
+                addresses |= answer
         return addresses, unanswered
+
+    def _ask(self, name: Name, family: RdataType) -> set[str] | UnansweredError:
+        try:
+            return {record.to_text() for record in self.queries.resolve_target(name, family).rrset or ()}
+        except NoSuchNameError:
+            return set()
+        except UnansweredError as error:
+            return error
 
     def _cname(self, name: Name) -> Name | None:
         try:

@@ -12,14 +12,21 @@ from issuer.dns.queries import Queries
 TRIES = 6
 """One try takes this fraction of the whole time, so that a silent server leaves enough of it for the next one."""
 
+MAX_SHOWN = 3
+
 
 class Nameservers:
     """addresses: of the servers, as `parse_dns_server` reads them; none: the system's servers. seconds: the limit for
-    all queries of one call. Raises ValueError for a server that is not an address."""
+    all queries of one call. as_silent: that they do not answer, in words. Raises ValueError for a server that is not an
+    address."""
 
     def __init__(self, addresses: Sequence[str], *, seconds: float) -> None:
         self._servers = tuple(parse_dns_server(address) for address in addresses)
         self.seconds = seconds
+        shown = f"{', '.join(addresses[:MAX_SHOWN])} of ISSUER_DNS_SERVERS" if addresses else "of this machine"
+        self.as_silent = (
+            f"the DNS server{'s' * (len(addresses) != 1)} {shown} do{'es' * (len(addresses) == 1)} not answer"
+        )
 
     def queries(self) -> Queries:
         """The queries of a call that begins now. Raises DNSException, OSError or ValueError if the system has no server

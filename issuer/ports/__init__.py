@@ -38,6 +38,7 @@ from issuer.ports.outside import (
     SelfCheck,
     Solver,
     Verdict,
+    creation,
 )
 from issuer.ports.queue import SENT_AT, TaskQueue
 from issuer.ports.refusals import MAX_REFUSALS, REFUSAL_SECONDS, Refusal
@@ -131,6 +132,7 @@ __all__ = [
     "StoreIdentity",
     "TaskQueue",
     "Verdict",
+    "creation",
 ]
 
 Clock = Callable[[], float]

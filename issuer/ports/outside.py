@@ -1,12 +1,13 @@
 """Checks of a domain from outside: each has three verdicts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from issuer.names import registered_domain
 from issuer.ports.ca import Challenge
-from issuer.problem import Actor
+from issuer.problem import Actor, ProblemType
 
 
 class Verdict(StrEnum):
@@ -27,7 +28,8 @@ class Finding:
     """The result of a check. summary: what was found, in words. advice: what must be done, if that is known. is_bogus:
     it is unknown because DNSSEC of a zone is broken, so a CA refuses the name. must_act: who must do it. is_by_proxy: a
     proxy (CDN) has given or passed on the answer of a web server, by its own account. owner: the name that has the DNS
-    records which decide."""
+    records which decide. fault: what is wrong with the platform itself, if that is why it is unknown. is_unanswered: it
+    is unknown because DNS does not answer, which a CA takes for a no."""
 
     verdict: Verdict
     summary: str
@@ -36,14 +38,18 @@ class Finding:
     must_act: Actor = Actor.OWNER
     is_by_proxy: bool = False
     owner: str = field(default="", compare=False)
+    fault: ProblemType | None = None
+    is_unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DnsFinding:
     """Whether a name points here, or proves which account it belongs to. summary: what was found, in words.
-    required_record: the record that it must have. advice: what must be done, if not create that record. is_elsewhere:
-    it has addresses, and none is ours: those of other servers, or of a proxy before ours. is_bogus, must_act: as in
-    `Finding`."""
+    required_record: the record that it must have; empty if that is not known, as our own targets have no address.
+    advice: what must be done, if not create that record. is_elsewhere: it has addresses, and none is ours: those of
+    other servers, or of a proxy before ours. is_bogus, must_act, fault: as in `Finding`. records: those to create, each
+    `name TYPE value`. former: those in their place, in words. missing_targets: our own targets without an address, to
+    which it may point all the same."""
 
     verdict: Verdict
     summary: str
@@ -52,13 +58,35 @@ class DnsFinding:
     is_elsewhere: bool = False
     is_bogus: bool = False
     must_act: Actor = Actor.OWNER
+    fault: ProblemType | None = None
+    records: tuple[str, ...] = ()
+    former: str = ""
+    missing_targets: tuple[str, ...] = ()
 
     @property
     def hint(self) -> str:
         """What must be done after a no, or while it is unknown: then the record may well be there."""
         if self.verdict is Verdict.UNKNOWN:
             return self.advice or UNKNOWN_HINT
-        return self.advice or f"create the record {self.required_record}"
+        former = f"; remove the record {self.former}, as no other can stand beside it" if self.former else ""
+        return self.advice or f"{creation(self.required_record, self.records)}{former}"
+
+
+def creation(required: str, records: Sequence[str]) -> str:
+    """How to create a record, also as the fields of a DNS provider's panel. required: the record in words. records: the
+    ways to write it, of which the first is shown."""
+    words = f"create the record {required}"
+    name, type_, value = (*records[0].split(" ", 2), "", "")[:3] if records else ("", "", "")
+    if not value:
+        return words
+    registered = registered_domain(name)
+    label = name.removesuffix(f".{registered}")
+    short = "" if label == name else f" (some panels want {label} alone)"
+    if type_ == "CAA":
+        value = "flags {}, tag {}, value {}".format(*value.split(" ", 2)).replace('"', "")
+    else:
+        value = f"value {value}"
+    return f"{words}: in the DNS of {registered}, type {type_}, name {name}{short}, {value}"
 
 
 class HolderProof(StrEnum):
@@ -92,6 +120,13 @@ class Resolver(Protocol):
         our account's URL there (RFC 8657 §3), empty if there is none yet. Never raises; limited in time.
         """
 
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """The addresses of a name, of both families, as far as DNS answers; sorted. Never raises; limited in time."""
+
+    def is_answering(self) -> bool:
+        """Whether our DNS servers answer for any name at all: for the root, or for one of our targets. Never raises;
+        limited in time."""
+
 
 class Solver(Protocol):
     """One challenge type: how control of a name is proved (RFC 8555 §8)."""
@@ -117,10 +152,13 @@ class Handshake(Protocol):
 class SelfCheck(Protocol):
     """A fetch of a challenge response from outside, as a CA makes it."""
 
-    def fetch(self, name: str, token: str, key_authorization: str, *, within_name: bool = False) -> Finding:
+    def fetch(
+        self, name: str, token: str, key_authorization: str, *, within_name: bool = False, address: str = ""
+    ) -> Finding:
         """Whether `name` answers an HTTP-01 challenge (RFC 8555 §8.3). Advice only: the verdict is no only if a CA
         would clearly refuse, and unknown if a CA may see something different. The summary shows neither token nor key
-        authorization. within_name: a redirect to another name is a no. Never raises; limited in time."""
+        authorization. within_name: a redirect to another name is a no. address: the one at which `name` is asked;
+        empty: one of those that DNS has. Never raises; limited in time."""
 
 
 class Probe(Protocol):
@@ -129,6 +167,11 @@ class Probe(Protocol):
     def arrives_here(self, name: str, *, within_name: bool) -> Finding:
         """Whether this platform answers for a name over HTTP, however the request gets here. within_name: not if it is
         redirected to another name. Limited in time. Raises Problem(store-unavailable)."""
+
+    def answers_at(self, name: str, address: str) -> Finding:
+        """Whether this platform answers for a name at one of its addresses, as a CA would ask it there: an edge that
+        is down, redirects to a login, or does not pass challenges on. Limited in time. Raises
+        Problem(store-unavailable)."""
 
     def arrives_here_for_caller(self, name: str, *, within_name: bool) -> Finding | None:
         """The same while a caller of the API waits; None if too many callers of this process wait for probes."""

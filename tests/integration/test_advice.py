@@ -26,6 +26,10 @@ SOA: Zone = {(NAME, "SOA"): ["ns.host.test. owner.host.test. 1 3600 600 86400 60
 NS: Zone = {(NAME, "NS"): ["ns.host.test."]}
 WRONG: Zone = {(NAME, "A"): [FOREIGN_A]}
 TOKEN = "0" * 32
+CREATE = (
+    f"create the record track.shop.test CNAME {EDGE}: in the DNS of {NAME}, type CNAME, name track.shop.test (some "
+    f"panels want track alone), value {EDGE}"
+)
 
 
 @pytest.mark.parametrize(
@@ -65,19 +69,24 @@ def test_n24_where_dns_does_not_say_the_public_suffix_list_does(answer: str) -> 
     assert points_here(OURS | silent_about_zones | WRONG).hint.startswith(f"{APEX}: ")
     below = "track.shop.test"
     zone: Zone = {(below, "SOA"): answer, (below, "NS"): answer, (below, "A"): [FOREIGN_A]}
-    assert points_here(OURS | zone, below).hint == f"create the record {below} CNAME {EDGE}"
+    assert points_here(OURS | zone, below).hint.startswith(f"{CREATE}; remove the record {below} A {FOREIGN_A}")
 
 
 def test_n24_a_name_that_is_not_there_at_all_may_be_an_apex() -> None:
     assert points_here(OURS).hint == f"{APEX}: create an ALIAS or ANAME record to {EDGE}, or {ADDRESSES}"
-    assert points_here(OURS, "track.shop.test").hint == f"create the record track.shop.test CNAME {EDGE}"
+    assert points_here(OURS, "track.shop.test").hint == CREATE
 
 
 @pytest.mark.parametrize("name", [NAME, "track.shop.test", "a.b.shop.test"])
 def test_n24_a_name_inside_a_zone_gets_a_cname(name: str) -> None:
     for records in ({(name, "A"): [FOREIGN_A]}, {(name, "TXT"): ["here"]}, {(name, "CNAME"): ["other.test."]}):
         zone: Zone = OURS | SOA | NS if name != NAME else OURS
-        assert points_here(zone | records, name).hint == f"create the record {name} CNAME {EDGE}"
+        finding = points_here(zone | records, name)
+        assert finding.hint.startswith(f"create the record {name} CNAME {EDGE}: in the DNS of {NAME}, type CNAME, ")
+        assert finding.records == (f"{name} CNAME {EDGE}",)
+        former = next((f"{name} {kind} {values[0]}" for (_, kind), values in records.items() if kind != "TXT"), "")
+        assert finding.hint.endswith("as no other can stand beside it") is bool(former)
+        assert former.removesuffix(".") in finding.hint
 
 
 def test_n24_a_zone_below_the_registered_domain_has_an_apex_too() -> None:
@@ -88,7 +97,8 @@ def test_n24_a_zone_below_the_registered_domain_has_an_apex_too() -> None:
 
 @pytest.mark.parametrize("records", [WRONG, {(NAME, "A"): [OUR_A]}, {}])
 def test_n24_an_apex_cannot_prove_its_holder_by_a_cname(records: Zone) -> None:
-    with dns_server(OURS | SOA | NS | records) as server:
+    target: Zone = {(f"{TOKEN}.{EDGE}", "A"): [OUR_A]}
+    with dns_server(OURS | target | SOA | NS | records) as server:
         finding = DnsResolver([EDGE], [server.address]).points_here(NAME, TOKEN)
     assert finding.verdict is NO
     assert finding.hint == f"{APEX}, so it cannot prove whose it is: use a name below it, such as www.{NAME}"

@@ -231,4 +231,4 @@ def test_b07_real_dns(dns: Dns) -> None:
     finding = resolver.caa("a.caa.test", [CA], "")
     assert finding == Finding(YES, f"a.caa.test is a CNAME to edge.caa.example, which allows {CA}")
     finding = resolver.caa("a.broken.test", [CA], "")
-    assert finding == Finding(UNKNOWN, "DNS has no clear answer for broken.test CAA (SERVFAIL)")
+    assert (finding.verdict, finding.summary) == (UNKNOWN, "DNS has no clear answer for broken.test CAA (SERVFAIL)")

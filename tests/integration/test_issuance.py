@@ -10,7 +10,7 @@ from issuer import keys, tasks
 from issuer.challenges import Http01
 from issuer.domain import CHAIN, Record, Status, Step, status
 from issuer.ports import Services
-from issuer.problem import ProblemType
+from issuer.problem import Actor, ProblemType
 from issuer.sandbox import Dns, Sandbox, free_port
 from issuer.wiring import build_services
 from tests.any_ca import LOSABLE, AnyCa
@@ -160,9 +160,10 @@ def test_a_validation_that_fails_says_why_and_starts_over(services: Services, an
 
     solver = Http01(WrongOnce(), services.solver.self_check)
     record = run_to_end(replace(services, solver=solver), opened(services, name))
-    assert record.issuance.problem.type is ProblemType.VALIDATION_FAILED
+    assert record.issuance.problem.type is ProblemType.CA_CANNOT_CONNECT, "as the name leads to us"
     assert any_ca.reason in record.issuance.problem.detail.lower()
     assert "port 80" in record.issuance.problem.hint
+    assert record.issuance.problem.actor is Actor.PLATFORM
     assert (record.issuance.step, record.issuance.order_url) == (Step.ORDER, None)
     expire_wait(services, name)
     assert status(finish(services, name), services.clock()) is Status.ACTIVE

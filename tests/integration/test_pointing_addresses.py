@@ -55,7 +55,11 @@ def test_b01_a_target_behind_a_cname_has_the_addresses_of_its_end() -> None:
 def test_b01_a_foreign_address_is_no() -> None:
     answer = points_here(OURS | {(NAME, "A"): [FOREIGN_A]})
     summary = f"{NAME} has no CNAME and the address {FOREIGN_A}"
-    assert answer == DnsFinding(NO, summary, f"{NAME} CNAME {EDGE}", is_elsewhere=True)
+    required = f"{NAME} CNAME {EDGE}"
+    former = f"{NAME} A {FOREIGN_A}"
+    assert answer == DnsFinding(
+        NO, summary, required, answer.advice, is_elsewhere=True, records=(required,), former=former
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_b01_a_name_without_an_address_is_no(zone: Zone) -> None:
 
 def test_b01_without_any_address_of_ours_there_is_nothing_to_compare_with() -> None:
     answer = points_here({(NAME, "A"): [FOREIGN_A]})
-    assert (answer.verdict, answer.summary) == (UNKNOWN, f"our own target {EDGE} has no address")
+    assert (answer.verdict, answer.summary) == (UNKNOWN, f"our own target {EDGE} does not exist in DNS")
 
 
 FOREIGN: Zone = {(NAME, "A"): [FOREIGN_A], (NAME, "AAAA"): [FOREIGN_AAAA]}

@@ -3,7 +3,7 @@
 import pytest
 
 from issuer.dns import DnsResolver
-from issuer.ports import Finding, Verdict
+from issuer.ports import Verdict
 from tests.integration.dns_server import Zone, dns_server
 from tests.integration.pointing import (
     EDGE,
@@ -108,17 +108,22 @@ def test_n16_without_any_address_an_error_stays_one(answers: dict[str, str], ver
 
 
 @pytest.mark.parametrize(
-    ("failure", "expected"),
+    ("failure", "expected", "is_unanswered"),
     [
-        ("NXDOMAIN", Finding(YES, f"neither {NAME} nor a name above it has a CAA record")),
-        ("EMPTY", Finding(YES, f"neither {NAME} nor a name above it has a CAA record")),
-        ("SERVFAIL", Finding(UNKNOWN, f"DNS has no clear answer for {NAME} CAA (SERVFAIL)")),
-        ("NOTIMP", Finding(UNKNOWN, f"DNS has no clear answer for {NAME} CAA (NOTIMP)")),
+        ("NXDOMAIN", (YES, f"neither {NAME} nor a name above it has a CAA record"), False),
+        ("EMPTY", (YES, f"neither {NAME} nor a name above it has a CAA record"), False),
+        ("SERVFAIL", (UNKNOWN, f"DNS has no clear answer for {NAME} CAA (SERVFAIL)"), True),
+        ("SILENT", (UNKNOWN, f"DNS has no clear answer for {NAME} CAA (no answer in time)"), True),
+        ("NOTIMP", (UNKNOWN, f"DNS has no clear answer for {NAME} CAA (NOTIMP)"), False),
     ],
 )
-def test_n16_a_failure_for_caa_alone_forbids_nothing(failure: str, expected: Finding) -> None:
+def test_n16_a_failure_for_caa_alone_forbids_nothing(
+    failure: str, expected: tuple[Verdict, str], *, is_unanswered: bool
+) -> None:
     with dns_server({(NAME, "A"): [OUR_A], (NAME, "CAA"): failure}) as server:
-        assert DnsResolver([EDGE], [server.address]).caa(NAME, ["ca.example"], "") == expected
+        finding = DnsResolver([EDGE], [server.address], seconds=0.5).caa(NAME, ["ca.example"], "")
+    assert (finding.verdict, finding.summary) == expected
+    assert finding.is_unanswered is is_unanswered, "which a CA takes for a no"
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ FAULTS = (
         ),
         lift=_validates,
         is_calm=True,
-        code="validation-failed",
+        code="ca-cannot-connect",
         says=("Connection refused", "port 80", "firewall", "geo|countr|region"),
         never=NO_OWNER,
     ),

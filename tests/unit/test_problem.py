@@ -31,7 +31,14 @@ PERMANENT = {
     "crashed",
     "withdrawn",
 }
-COSTS_THE_ORDER = {"validation-failed", "caa", "order-lost", "bad-certificate"}
+COSTS_THE_ORDER = {
+    "validation-failed",
+    "edge-unreachable",
+    "ca-cannot-connect",
+    "caa",
+    "order-lost",
+    "bad-certificate",
+}
 
 
 def facts(problem: Problem) -> tuple:
@@ -54,8 +61,8 @@ PASSES = {
     "not-worked-on",
     "queued",
 }
-PASSES |= {"undecryptable"}
-FIRST_RETRY = {"bad-certificate": 600, "caa": 600, "busy": 1, "paced": 1, "ca-rests": 10}
+PASSES |= {"undecryptable", "resolver-unavailable", "target-dns", "edge-unreachable", "ca-cannot-connect"}
+FIRST_RETRY = {"bad-certificate": 600, "caa": 600, "busy": 1, "paced": 1, "ca-rests": 10, "ca-cannot-connect": 1200}
 
 
 @pytest.mark.parametrize("type_", ProblemType)
@@ -88,6 +95,13 @@ def test_what_follows_from_each_type(type_: ProblemType) -> None:
 )
 def test_who_must_act(type_: str, actor: str) -> None:
     assert Problem(ProblemType(type_)).actor.value == actor
+
+
+@pytest.mark.parametrize("type_", ["validation-failed", "caa", "dns-unknown"])
+def test_what_turns_out_to_be_the_platforms_ends_no_issuance_of_an_owner(type_: str) -> None:
+    assert Problem(ProblemType(type_)).is_counted
+    assert not Problem(ProblemType(type_), actor=Actor.PLATFORM).is_counted
+    assert Problem(ProblemType(type_), actor=Actor.NOBODY).is_counted
 
 
 def test_no_two_types_have_the_same_words() -> None:

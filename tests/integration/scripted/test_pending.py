@@ -118,7 +118,8 @@ def test_n02_an_error_of_a_pending_challenge_is_told_at_once_and_it_is_answered_
     body = shown(services)
     assert body["status"] == "processing"
     assert f"Connection refused ({error})" in body["message"]
-    assert body["code"] == ("order-lost" if error == "serverInternal" else "validation-failed")
+    codes = {"serverInternal": "order-lost", "dns": "validation-failed"}
+    assert body["code"] == codes.get(error, "ca-cannot-connect"), "the name leads to us"
     waiting = [event for event in services.store.load(NAME).timeline if event.type == "issuance.waiting"]
     assert ["Connection refused" in event.text for event in waiting] == [True]
     ca.authorization_error = None
@@ -130,7 +131,7 @@ def test_n02_an_error_of_a_pending_challenge_is_told_at_once_and_it_is_answered_
 @pytest.mark.parametrize(
     ("state", "error", "code"),
     [
-        ("pending", "connection", "validation-failed"),
+        ("pending", "connection", "ca-cannot-connect"),
         ("pending", "caa", "caa"),
         ("processing", "dns", "validation-failed"),
         ("invalid", "caa", "caa"),
@@ -157,7 +158,7 @@ def test_n02_an_invalid_challenge_in_a_pending_authorization_costs_the_order_at_
     ca.soft_failure, ca.authorization_error = "invalid", problem("connection", "no route to host")
     opened(services, NAME)
     record = lived(services, 10)
-    assert (record.issuance.step, record.issuance.problem.type) == (Step.ORDER, ProblemType.VALIDATION_FAILED)
+    assert (record.issuance.step, record.issuance.problem.type) == (Step.ORDER, ProblemType.CA_CANNOT_CONNECT)
     assert "no route to host" in shown(services)["message"]
 
 
@@ -266,5 +267,5 @@ def test_n02_an_answer_that_is_refused_does_not_hide_what_has_failed(
     ca.add(Fault("/challenge/", FOR_GOOD, before=lambda: refused.answer))
     lived(services, 10 * MINUTE)
     body = shown(services)
-    assert (body["code"], body["must_act"]) == ("validation-failed", "owner")
+    assert (body["code"], body["must_act"]) == ("ca-cannot-connect", "platform")
     assert "no route to host" in body["message"]

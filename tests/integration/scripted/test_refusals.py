@@ -121,7 +121,7 @@ def test_n04_in_a_challenge_it_is_the_validation(of_two: Services, ca: ScriptedC
     ca.authorization_error = error
     opened(of_two, NAME)
     record = lived(of_two, 30)
-    assert record.issuance.problem.type is ProblemType.VALIDATION_FAILED
+    assert record.issuance.problem.type is ProblemType.CA_CANNOT_CONNECT
     assert second.seen == []
     assert [event.code for event in lived(of_two, HOUR).timeline if event.type == "ca.refused"] == ["over-budget"]
 

@@ -33,6 +33,8 @@ def points_here(
         pointing = _through_name(
             services, name, pointing, had_certificate=had_certificate, is_caller_waiting=is_caller_waiting
         )
+    elif pointing.fault is ProblemType.TARGET_DNS and had_certificate and not is_caller_waiting:
+        pointing = _despite_targets(services, name, pointing)
     if proof_by is not HolderProof.TXT:
         return pointing
     proof = services.resolver.has_proof(name, own)
@@ -43,8 +45,13 @@ def points_here(
     if proof.verdict is Verdict.UNKNOWN or pointing.must_act is Actor.PLATFORM:
         # It may well be there, so nobody is told to create it; nor beside a hint that the owner need do nothing.
         return pointing
-    advice = f"{pointing.advice}, and {proof.hint}" if pointing.advice else ""
-    return replace(pointing, required_record=f"{pointing.required_record} and {proof.required_record}", advice=advice)
+    is_told = pointing.advice or pointing.verdict is Verdict.NO
+    return replace(
+        pointing,
+        required_record=f"{pointing.required_record} and {proof.required_record}",
+        advice=f"{pointing.hint}, and {proof.hint}" if is_told else "",
+        records=(*pointing.records, *proof.records),
+    )
 
 
 def _through_name(
@@ -64,11 +71,14 @@ def _through_name(
         summary = f"{pointing.summary}, but requests to it arrive here"
         if decides:
             return replace(pointing, verdict=Verdict.YES, summary=summary)
+        if pointing.missing_targets:
+            return _misses_target(pointing, summary)
         off = "a proxy (CDN) is on: switch it off for this name"
         shows = f", so that DNS shows the record {pointing.required_record}"
         so = f"; if that is not enough: {pointing.advice}" if pointing.advice else shows
         return replace(pointing, summary=summary, advice=f"{off}{so}")
     if answer is None or answer.is_by_proxy:
+        pointing = replace(pointing, former="")
         advice = f"{pointing.hint}; if DNS has it, a proxy (CDN) hides it: switch that off for this name"
         pointing = replace(pointing, advice=advice)
     if not decides:
@@ -76,6 +86,34 @@ def _through_name(
     if answer is None:
         return replace(pointing, verdict=Verdict.UNKNOWN)
     return replace(pointing, summary=f"{pointing.summary}; {answer.summary}")
+
+
+def _despite_targets(services: Services, name: str, pointing: DnsFinding) -> DnsFinding:
+    """What a probe makes of a name that cannot be compared with our targets, as the setting may be mistyped: one that
+    had a certificate keeps it where requests arrive here. A proof by a CNAME needs the targets."""
+    if services.settings.holder_proof is HolderProof.CNAME:
+        return pointing
+    if services.probe.arrives_here(name, within_name=False).verdict is not Verdict.YES:
+        return pointing
+    return replace(pointing, verdict=Verdict.YES, summary=f"{pointing.summary}, but requests to {name} arrive here")
+
+
+def _misses_target(pointing: DnsFinding, summary: str) -> DnsFinding:
+    """A name with foreign addresses at which we answer, while one of our own targets has no address: it may well be
+    that one which the setting misspells."""
+    missing = ", ".join(pointing.missing_targets)
+    return replace(
+        pointing,
+        verdict=Verdict.UNKNOWN,
+        summary=f"{summary}, and our own target {missing} has no address in DNS",
+        required_record="",
+        records=(),
+        former="",
+        advice="the operator must correct ISSUER_CNAME_TARGETS, or give each host name in it an A or AAAA record in "
+        "DNS; the owner of the domain need do nothing",
+        must_act=Actor.PLATFORM,
+        fault=ProblemType.TARGET_DNS,
+    )
 
 
 def token(services: Services, account: Account | str) -> str:
