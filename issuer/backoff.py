@@ -34,6 +34,7 @@ MOST_TRIES = 10
 LONGEST_UNCOUNTED = 600
 MOVED_AWAY_AFTER = 3 * DAY
 """After this time, a name that points to other servers is tried ever more rarely."""
+SOONEST_RECHECK = 40.0
 EDGE_SOONEST, EDGE_LATEST = 2.0, 3600.0
 REVOCATION_FIRST, REVOCATION_LONGEST = 60, DAY / 4
 RENEWAL_INFO_DEFAULT = DAY / 4
@@ -63,7 +64,7 @@ def retry_at(problem: Problem, now: float, *, tries: int, pauses: int, longest: 
         pause = first * 10.0 ** min(tries, MOST_TRIES)
         pause = longest if pause > LONGEST_TENFOLD else min(pause, longest)
     else:
-        pause = min(max(not_before - now, first) * 2.0 ** min(pauses, 5), LONGEST_UNCOUNTED)
+        pause = min(max(not_before - now, first) * 2.0 ** min(pauses, 5), max(LONGEST_UNCOUNTED, first))
     return max(now + pause * jitter, not_before + pause * abs(jitter - 1))
 
 
@@ -127,9 +128,10 @@ def new_renewal_at(now: float, *, certificate_end: float, lifetime: float, jitte
     return now + pause * jitter
 
 
-def dns_recheck_at(now: float, moved_away_since: float) -> float:
-    """When to ask DNS again whether a name points here."""
-    return now + clamp((now - moved_away_since) / 8, HOUR, DAY)
+def dns_recheck_at(now: float, since: float) -> float:
+    """When to look again at the records of a name that were wrong, or could not be read, since then: within a minute at
+    first, as their owner may be at it, and the rarer the longer it lasts."""
+    return now + clamp((now - since) / 8, SOONEST_RECHECK, DAY)
 
 
 def renewal_info_at(now: float, *, asked_for: float | None, lifetime: float) -> float:

@@ -72,6 +72,8 @@ def success(services: Services, record: Record, result: StepResult, *, seconds: 
             return failure(services, record, slow(after.issuance, after.issuance.problem, now, detail=detail))
         after = _waiting(after, result, now)
     else:
+        if record.issuance.step is Step.CHALLENGE:
+            health.record_validation(services, record, None)
         facts = {"step": record.issuance.step.value, "seconds": round(seconds, 4)}
         after = after.with_event(now, EventType.ISSUANCE_STEP_DONE, facts)
     has_asked_ca = not isinstance(result, Wait) or result.has_asked_ca
@@ -138,6 +140,7 @@ def failure(services: Services, record: Record, problem: Problem) -> Record:
         record = record.with_issuance(record.issuance.refused(ca.directory_url))
     if problem.type is ProblemType.INVALID_CNAME:
         record = renewal.moved_away(record, now)
+    health.record_validation(services, record, problem)
     if ca:
         problem = _at(ca.directory_url, problem)
         limits.record_failure(services, ca, record, problem)
@@ -154,7 +157,7 @@ def failure(services: Services, record: Record, problem: Problem) -> Record:
     facts: dict[str, Any] = {"step": record.issuance.step.value, "reason": str(problem), "tries": failed.tries}
     facts |= {"at": failed.next_try_at, "ca": record.issuance.ca}
     after = record.with_issuance(failed).with_event(now, type_, facts, code=problem.type.value)
-    return renewal.with_next_renewal(after, now)
+    return renewal.with_next_renewal(renewal.with_recheck(after, now), now)
 
 
 def _at(ca: str, problem: Problem) -> Problem:

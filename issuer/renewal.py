@@ -15,6 +15,7 @@ from issuer.backoff import DAY, HOUR, clamp
 from issuer.domain import Certificate, Domain, Reason, Record, Step, ending, new_issuance
 from issuer.events import EventType
 from issuer.ports import RenewalInfo, Services, Verdict
+from issuer.problem import Actor, ProblemType
 
 SHORT_LIFETIME_SECONDS = 10 * DAY
 """A certificate with a shorter lifetime is renewed at half of it, any other at two thirds."""
@@ -25,6 +26,9 @@ FLOOR_SECONDS = 6 * HOUR
 NOT_STARTED = "it has not ended, and no problem is known"
 LATEST = 0.9
 """Of the lifetime: no window of a CA delays a renewal beyond it."""
+
+RECHECKED = frozenset({ProblemType.DNS_UNKNOWN, ProblemType.CAA})
+"""Problems with records of owners that a look can tell the end of."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +58,29 @@ def moved_away(record: Record, now: float) -> Record:
         since = now
         record = record.with_event(now, EventType.DOMAIN_MOVED_AWAY)
     return record.with_domain(moved_away_since=since, recheck_at=backoff.dns_recheck_at(now, since))
+
+
+def with_recheck(record: Record, now: float) -> Record:
+    """The record after a failure. If its owner's records are the reason, they are looked at again between the tries
+    (`fleet.rechecks`)."""
+    domain, problem = record.domain, record.issuance.problem
+    is_owners = problem is not None and problem.type in RECHECKED and problem.actor is Actor.OWNER
+    if not is_owners or not record.issuance.is_open or domain.moved_away_since is not None:
+        return record
+    return record.with_domain(recheck_at=backoff.dns_recheck_at(now, failing_since(record, now)))
+
+
+def failing_since(record: Record, now: float) -> float:
+    """Since when the issuance has been failing for the reason of its last failure, as far as the timeline shows."""
+    failures = [
+        event for event in (*record.timeline, *record.pending) if event.type == EventType.ISSUANCE_RETRY_PLANNED
+    ]
+    since = now
+    for event in reversed(failures):
+        if event.code != failures[-1].code:
+            break
+        since = min(since, event.at)
+    return since
 
 
 def longest_retry_pause(domain: Domain, now: float) -> float:

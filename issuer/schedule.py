@@ -25,7 +25,7 @@ from issuer.actions import doctor, repairs, withdraw
 from issuer.authorities import recovery, revocation
 from issuer.domain import Due, Record
 from issuer.edge import confirm
-from issuer.fleet import endings
+from issuer.fleet import endings, rechecks
 from issuer.fleet.pulse import Pulse
 from issuer.logs import Outage
 from issuer.ports import Conflict, Services
@@ -114,10 +114,10 @@ def expire_due(services: Services) -> int:
 
 
 def recheck_away(services: Services) -> int:
-    """Ask whether names that have moved away point here again. An issuance for one that does is tried at once."""
+    """Look again at the records of names that were wrong, or could not be read. One in order is tried at once."""
 
     def ask(name: str) -> None:
-        _resume(services, renewal.recheck(services, name))
+        _resume(services, rechecks.recheck(services, name))
 
     return _each_in_turn(services, Due.DNS_RECHECK, ASK_AGAIN_SECONDS, ask)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from issuer import renewal
 from issuer.authorities.lifetimes import calendar as known_lifetimes
-from issuer.domain import DAY_SECONDS, Certificate, Due
+from issuer.domain import DAY_SECONDS, Certificate, Due, Listing
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 
@@ -55,7 +55,9 @@ def of_stored(services: Services) -> Forecast:
         renewals[_day(max(planned.at, now)), _host(planned.ca)] += 1
         domains += 1
     under_way, _ = services.store.names(Due.OPEN_RENEWAL, limit=0)
-    return Forecast(renewals, domains, under_way, services.store.names(Due.DNS_RECHECK, limit=SOME))
+    some = services.store.names_of(Listing.MOVED_AWAY, "", after="", limit=SOME)
+    moved_away = services.store.count_of(Listing.MOVED_AWAY, ""), some
+    return Forecast(renewals, domains, under_way, moved_away)
 
 
 def of_imagined(services: Services, domains: int, lifetime_seconds: float | None) -> Forecast:

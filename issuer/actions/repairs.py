@@ -3,8 +3,8 @@
 Of the names that wait for a fault of one kind, one is looked at again, as cheaply as can be: no CA is asked to validate
 anything. If the fault is over for it, all of that kind are woken, at a pace. Faults of CAs end by `recovery`.
 
-What the CA alone can see is not looked for: if our own look at a name was a yes when its validation failed, another yes
-says nothing new.
+What the CA alone can see, whether it reaches our edges, one name must try, within the CA's limits. Its success wakes
+the others (`outcomes` records both).
 """
 
 import random
@@ -13,10 +13,12 @@ from contextlib import suppress
 
 from issuer import ownership
 from issuer.actions.stored_keys import require_decryptable
-from issuer.authorities import recovery
+from issuer.authorities import limits, permission, recovery
 from issuer.domain import Domain, Listing, Record
+from issuer.edge import port80
 from issuer.events import EventType
 from issuer.ports import Quota, Services, Verdict
+from issuer.ports.limits import PORT_80
 from issuer.problem import TABLE, Actor, Problem, ProblemType
 
 PAGE = 100
@@ -25,6 +27,9 @@ PAGES = 10
 LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LOOKS = 2
 """So many names are looked at before a fault is taken to last: they may have different ones of the same kind."""
+TRIED = ProblemType.CA_CANNOT_CONNECT
+TRIAL_SECONDS = 45
+"""How often one name tries whether the CA reaches our edges again."""
 SETTLED_SECONDS = 20
 """A name that was put off less long ago is left alone: another process, with other settings, may still be wrong."""
 
@@ -40,6 +45,9 @@ def wake_repaired(services: Services) -> int:
     pace = Quota("wake:repaired", 1 / recovery.WOKEN_PER_SECOND, recovery.WOKEN_AT_ONCE)
     woken = 0
     for family, records in waiting.items():
+        if family is TRIED:
+            woken += _try_one(services, records)
+            continue
         if not any(_is_over(services, family, record) for record in records[:LOOKS]):
             continue
         for record in records:
@@ -77,14 +85,46 @@ def _family(services: Services, record: Record) -> ProblemType | None:
         return None
     is_put_off = (issuance.next_try_at or 0) > now and recovery.failed_at(record, now) <= now - SETTLED_SECONDS
     is_asked_to_wait = (problem.retry_at or 0) > now
-    family = TABLE[problem.type].stored_as or problem.type
-    return family if family in IS_OVER and is_put_off and not is_asked_to_wait else None
+    is_kind = problem.type in IS_OVER or problem.type is TRIED
+    family = problem.type if is_kind else TABLE[problem.type].stored_as or problem.type
+    return family if (family in IS_OVER or is_kind) and is_put_off and not is_asked_to_wait else None
+
+
+def _try_one(services: Services, records: list[Record]) -> int:
+    """Let one name try whether the CA reaches our edges; once one has succeeded, all go on that had failed before."""
+    now = services.clock()
+    if back := services.limits.return_of(PORT_80):
+        if now >= back.at + TRIAL_SECONDS:
+            services.limits.keep_place(PORT_80, back, "")
+        failed_before = [each for each in records if recovery.failed_at(each, now) <= back.at]
+        pace = Quota("wake:repaired", 1 / recovery.WOKEN_PER_SECOND, recovery.WOKEN_AT_ONCE)
+        return sum(_wake_tried(services, each) for each in failed_before if services.limits.use(pace, now=now))
+    able = [each for each in records if limits.has_room_for_trial(services, each.domain)]
+    trial = Quota(f"trial:{TRIED}", TRIAL_SECONDS, 1)
+    return _wake_tried(services, able[0]) if able and services.limits.use(trial, now=now) else 0
+
+
+def _wake_tried(services: Services, record: Record) -> bool:
+    return recovery.wake(services, record.domain.name, lambda held: _family(services, held) is TRIED)
 
 
 def _is_over(services: Services, family: ProblemType, record: Record) -> bool:
     with suppress(Problem):
         return IS_OVER[family](services, record.domain, record)
     return False
+
+
+def _is_read(services: Services, domain: Domain, _: Record) -> bool:
+    """Whether DNS answers for the name and, where that is for our target to say, for its CAA records."""
+    had_certificate = domain.certificate is not None
+    finding = ownership.points_here(services, domain.name, domain.account, had_certificate=had_certificate)
+    looks = [permission.look_without_request(services, domain.name, ca) for ca in services.cas]
+    return finding.verdict is not Verdict.UNKNOWN and all(look is None or look.fault is None for look in looks)
+
+
+def _edges_answer(services: Services, domain: Domain, _: Record) -> bool:
+    found = port80.looks(services, domain.name)
+    return bool(found) and all(finding.verdict is Verdict.YES for _, finding in found)
 
 
 def _points_here(services: Services, domain: Domain, _: Record) -> bool:
@@ -112,7 +152,8 @@ def _opens(services: Services, _: Domain, __: Record) -> bool:
 
 
 IS_OVER: dict[ProblemType, Callable[[Services, Domain, Record], bool]] = {
-    ProblemType.DNS_UNKNOWN: _points_here,
+    ProblemType.DNS_UNKNOWN: _is_read,
+    ProblemType.EDGE_UNREACHABLE: _edges_answer,
     ProblemType.INVALID_CNAME: _points_here,
     ProblemType.CAA: _caa_allows,
     ProblemType.VALIDATION_FAILED: _arrives,

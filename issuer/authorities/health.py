@@ -12,6 +12,7 @@ import structlog
 
 from issuer.domain import Record
 from issuer.ports import CertificateAuthority, Pause, Services
+from issuer.ports.limits import PORT_80
 from issuer.problem import Problem, ProblemType
 
 OURS = frozenset({ProblemType.CA_ACCOUNT, ProblemType.CA_SETTINGS})
@@ -31,8 +32,6 @@ AVAILABLE = frozenset(
 """Problems that only a CA that is available can have reported."""
 
 WAKE_SCAN = "wake_waiting"
-PORT_80 = "port 80 of our edges, as CAs see it"
-"""In `ports.Limits`, what CAs cannot reach is kept as if it were one of them."""
 
 Answer = TypeVar("Answer")
 
@@ -99,7 +98,7 @@ def _of_cooldown(problem: Problem, until: float) -> Problem:
 
 def record_validation(services: Services, record: Record, problem: Problem | None) -> None:
     """Record whether a CA has reached our edges: the failure, or the first success of an issuance that had failed by
-    it. Then all that wait are woken (`fleet.repairs`)."""
+    it. Then all that wait are woken (`actions.repairs`)."""
     code, now = ProblemType.CA_CANNOT_CONNECT, services.clock()
     if problem and problem.type is code:
         services.limits.record_failure(PORT_80, now=now, is_certain=True)

@@ -7,6 +7,9 @@ from typing import Protocol
 from issuer.ports.store import Quota
 from issuer.problem import Problem
 
+PORT_80 = "port 80 of our edges, as CAs see it"
+"""Whether CAs reach it is kept as if it were one of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
