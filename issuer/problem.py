@@ -98,10 +98,7 @@ TABLE: dict[ProblemType, Rule] = {
     ProblemType.ACCOUNT_EXISTS: Rule("an account of this name already exists", PLATFORM, is_permanent=True),
     ProblemType.DNS_UNKNOWN: Rule("the DNS of the domain did not answer clearly", OWNER),
     ProblemType.RESOLVER_UNAVAILABLE: Rule(
-        "the platform's DNS servers do not answer",
-        PLATFORM,
-        is_counted=False,
-        stored_as=ProblemType.DNS_UNKNOWN,
+        "the platform's DNS servers do not answer", PLATFORM, is_counted=False, stored_as=ProblemType.DNS_UNKNOWN
     ),
     ProblemType.TARGET_DNS: Rule(
         "the platform's own host name does not work in DNS",

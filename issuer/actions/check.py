@@ -119,17 +119,16 @@ def _port80(services: Services, name: str) -> list[Check]:
     if not found:
         return [Check("port-80", CheckResult.UNKNOWN, f"{name} has no address that could be asked", name)]
     is_ours = port80.leads_here(services, name)
-    is_any_right = any(finding.verdict is Verdict.YES for _, finding in found)
-    return [_at(name, address, finding, is_ours=is_ours, is_any_right=is_any_right) for address, finding in found]
+    failed = {address for address, _ in port80.failures(found)}
+    return [_at(name, address, finding, is_ours=is_ours, is_failed=address in failed) for address, finding in found]
 
 
-def _at(name: str, address: str, finding: Finding, *, is_ours: bool, is_any_right: bool) -> Check:
+def _at(name: str, address: str, finding: Finding, *, is_ours: bool, is_failed: bool) -> Check:
     """One address, of IPv6 under a code of its own: CAs prefer it, and an old AAAA record is soon forgotten."""
     code, result = "aaaa" if ":" in address else "port-80", RESULTS[finding.verdict]
     if finding.verdict is Verdict.YES:
         return Check(code, result, f"requests to {name} at {address} arrive here", address)
-    if is_any_right:
-        result = CheckResult.FAILED
+    result = CheckResult.FAILED if is_failed else result
     hint = port80.EDGE_ADVICE if is_ours else port80.proxy_advice(name)
     actor = Actor.PLATFORM if is_ours else Actor.OWNER
     return Check(code, result, f"at {address}: {finding.summary}", address, hint, actor)

@@ -124,7 +124,7 @@ def _is_read(services: Services, domain: Domain, _: Record) -> bool:
 
 def _edges_answer(services: Services, domain: Domain, _: Record) -> bool:
     found = port80.looks(services, domain.name)
-    return bool(found) and all(finding.verdict is Verdict.YES for _, finding in found)
+    return any(finding.verdict is Verdict.YES for _, finding in found) and not port80.failures(found)
 
 
 def _points_here(services: Services, domain: Domain, _: Record) -> bool:

@@ -105,20 +105,24 @@ def _of_ours(name: str, found: Sequence[tuple[str, Finding]], problem: Problem) 
 
 
 def _fault(name: str, found: Sequence[tuple[str, Finding]]) -> Problem | None:
-    """The addresses that clearly fail, or that cannot be reached while others can. If none can be reached, this machine
-    may be the obstacle."""
-    is_any_right = any(finding.verdict is Verdict.YES for _, finding in found)
-    failed = [
-        (address, finding.summary.removeprefix(f"http://{name} "))
-        for address, finding in found
-        if finding.verdict is Verdict.NO or (is_any_right and finding.verdict is Verdict.UNKNOWN)
-    ]
+    failed = [(address, finding.summary.removeprefix(f"http://{name} ")) for address, finding in failures(found)]
     if not failed:
         return None
     words = "; ".join(f"port 80 of our edge {address} {words}" for address, words in failed)
     detail = f"asked for http://{name}{PATH}"
     cause = f"{name} leads to us, but {words}"
     return Problem(ProblemType.EDGE_UNREACHABLE, detail, cause=cause, hint=EDGE_ADVICE)
+
+
+def failures(found: Sequence[tuple[str, Finding]]) -> list[tuple[str, Finding]]:
+    """The addresses that clearly fail, or that cannot be reached while others of the same family can. If none can be
+    reached, this machine may be the obstacle."""
+    right = {":" in address for address, finding in found if finding.verdict is Verdict.YES}
+    return [
+        (address, finding)
+        for address, finding in found
+        if finding.verdict is Verdict.NO or (finding.verdict is Verdict.UNKNOWN and (":" in address) in right)
+    ]
 
 
 def _with(problem: Problem, type_: ProblemType, cause: str, hint: str) -> Problem:

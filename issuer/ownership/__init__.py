@@ -33,7 +33,7 @@ def points_here(
         pointing = _through_name(
             services, name, pointing, had_certificate=had_certificate, is_caller_waiting=is_caller_waiting
         )
-    elif pointing.fault is ProblemType.TARGET_DNS and had_certificate and not is_caller_waiting:
+    elif pointing.fault is ProblemType.TARGET_DNS and had_certificate and not (is_caller_waiting or pointing.is_bogus):
         pointing = _despite_targets(services, name, pointing)
     if proof_by is not HolderProof.TXT:
         return pointing

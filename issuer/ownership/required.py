@@ -13,6 +13,8 @@ from issuer.ports import CertificateAuthority, DnsFinding, Finding, HolderProof,
 from issuer.problem import Problem, ProblemType
 
 DNSSEC_BROKEN = "DNSSEC of the zone is broken"
+PAUSES_IN_A_ROW = 6
+"""After so many pauses for want of our own targets, a CA decides once about a name that has a certificate."""
 OR_WITHDRAW = "; or, if the domain has left for good, delete it here (DELETE)"
 
 
@@ -39,7 +41,9 @@ def require_points_here(services: Services, record: Record) -> Record | None:
     is_unproved = services.settings.holder_proof is not HolderProof.NONE and not had_certificate
     is_refused = (finding.is_bogus or finding.fault) and not had_certificate
     is_first = issuance.tries == 0 and not (finding.fault and issuance.pauses)
-    is_without_target = finding.fault is ProblemType.TARGET_DNS and not finding.is_bogus
+    # A target without an address would cost a failed validation; but it may be our own view that is wrong.
+    is_early = issuance.pauses % PAUSES_IN_A_ROW != PAUSES_IN_A_ROW - 1
+    is_without_target = finding.fault is ProblemType.TARGET_DNS and not finding.is_bogus and is_early
     if is_first or domain.moved_away_since or is_unproved or is_refused or is_without_target:
         raise _unknown(finding, finding.hint)
     return record

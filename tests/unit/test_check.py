@@ -15,7 +15,7 @@ from tests.fakes import ACCOUNT, NAME, NOW, OUR_ADDRESS, TARGET, fake_services, 
 A, B = "a.example", "b.example"
 OK, FAILED, UNKNOWN = CheckResult
 HAS_PLAN = replace(ACCOUNT, plan=Plan.HTTPS)
-SIX = "2001:db8::1"
+SIX, OTHER_SIX = "2001:db8::1", "2001:db8::2"
 
 
 @pytest.fixture
@@ -68,15 +68,18 @@ def test_all_faults_are_told_at_once(services: Services) -> None:
 
 
 def test_what_is_wrong_with_us_is_the_platforms(services: Services) -> None:
-    services.resolver.held_addresses[NAME] = (OUR_ADDRESS, SIX)
+    services.resolver.held_addresses[NAME] = (OUR_ADDRESS, SIX, OTHER_SIX)
     services.probe.self_check.at[SIX] = Verdict.UNKNOWN
     services.resolver.caa_verdicts[NAME], services.resolver.caa_owners[NAME] = Verdict.NO, TARGET
     checks = check(services, HAS_PLAN, NAME)
-    assert one(checks, "port-80").result is OK
-    for found in (one(checks, "aaaa"), one(checks, "caa", A)):
+    assert (one(checks, "port-80").result, one(checks, "aaaa", OTHER_SIX).result) == (OK, OK)
+    for found in (one(checks, "aaaa", SIX), one(checks, "caa", A)):
         assert (found.result, found.must_act) == (FAILED, Actor.PLATFORM)
         assert "the owner of the domain need do nothing" in found.hint
-    assert SIX in one(checks, "aaaa").cause
+    assert SIX in one(checks, "aaaa", SIX).cause
+    services.probe.self_check.at[OTHER_SIX] = Verdict.UNKNOWN
+    found = one(check(services, HAS_PLAN, NAME), "aaaa", SIX)
+    assert found.result is UNKNOWN, "this machine may have no IPv6"
     services.resolver.faults[""] = ProblemType.TARGET_DNS
     found = one(check(services, HAS_PLAN, NAME), "cname")
     assert (found.result, found.must_act, found.records) == (FAILED, Actor.PLATFORM, ())
