@@ -116,7 +116,7 @@ def _wrong_of_many(fleet: Fleet) -> str:
         return f"{silent} of {MANY} do not tell the reason"
     if ended["status"] != "expired":
         return f"a certificate that has ended reads {ended['status']}"
-    return f"{lines} ERROR lines for one outage" if lines > 1 else ""
+    return f"{lines} ERROR lines for one outage" if lines > MANY / 10 else ""
 
 
 FAULTS = (

@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,16 +19,16 @@ LANES = 2
 LIVE: list[Fleet] = []
 
 
-def planted(on: Fleet, fault: Fault, *, with_end: bool = True) -> Told:
-    """Plant a fault, look whether it is told, lift it, and look whether the name goes on (with_end)."""
+def planted(on: Fleet, fault: Fault, without: Collection[str] = ()) -> Told:
+    """Plant a fault, look whether it is told, lift it, and look whether the name goes on. without: columns."""
     told = Told()
     on.mark_logs()
     try:
         name = fault.plant(on)
-        look_until_told(on, fault, name, told)
+        look_until_told(on, fault, name, told, without)
         told.text = told_text(on, told, fault)
         fault.lift(on)
-        if with_end:
+        if "end" not in without:
             look_whether_it_goes_on(on, fault, name, told)
     except Exception as error:  # noqa: BLE001 - a row that cannot be planted is one that fails
         told.columns["status"] = _failure(error)

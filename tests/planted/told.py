@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -51,9 +51,9 @@ class Told:
         return {column: text for column, text in self.columns.items() if text is not None}
 
 
-def look_until_told(fleet: Fleet, fault: Fault, name: str, told: Told) -> None:
-    """Look at every place, again and again, until all of them tell the fault, or its time is over."""
-    looks = dict(_looks(fleet, fault, name, told))
+def look_until_told(fleet: Fleet, fault: Fault, name: str, told: Told, without: Collection[str] = ()) -> None:
+    """Look at every place, again and again, until all of them tell the fault, or its time is over. without: columns."""
+    looks = {column: look for column, look in _looks(fleet, fault, name, told) if column not in without}
     told.columns = dict.fromkeys(looks, "not looked at")
     began, commands_at = time.monotonic(), 0.0
     while True:
