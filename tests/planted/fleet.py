@@ -59,14 +59,18 @@ class Fleet:
     output: tuple[int, str] = (0, "")
     last: str = ""
     many: list[str] = field(default_factory=list)
+    changed: dict[str, str] = field(default_factory=dict)
     numbers: int = 0
     is_alone: bool = False
 
     # The processes
 
     def start(self, *names: str, **change: str) -> None:
-        """Start processes of the Procfile. change: further settings, in upper case."""
-        environment = self.environment | {f"{PREFIX}{name}": value for name, value in change.items()}
+        """Start processes of the Procfile. change: further settings, in upper case; if they are for all processes, the
+        commands have them too."""
+        changed = {f"{PREFIX}{name}": value for name, value in change.items()}
+        self.changed = self.changed if names else changed
+        environment = self.environment | changed
         for name in names or PROCESSES:
             self.parts[name] = self.sandbox.procfile(name, environment)
         if "web" in (names or PROCESSES):
@@ -83,11 +87,10 @@ class Fleet:
             self.parts.pop(name).stop()
 
     def restart(self, *names: str, **change: str) -> None:
-        chosen = names or tuple(self.parts)
-        for name in chosen:  # all at once, as a warm shutdown takes a moment
+        for name in names or tuple(self.parts):  # all at once, as a warm shutdown takes a moment
             self.parts[name].process.terminate()
-        self.stop(*chosen)
-        self.start(*chosen, **change)
+        self.stop(*names)
+        self.start(*names, **change)
 
     def refused(self, name: str, **change: str) -> tuple[int, str]:
         """The exit code and the output of a process that must not start."""
@@ -96,9 +99,9 @@ class Fleet:
         ended = self._run(command, environment, seconds=30)
         return ended.returncode, ended.stdout + ended.stderr
 
-    def cli(self, *arguments: str, **change: str) -> tuple[int, str]:
+    def cli(self, *arguments: str) -> tuple[int, str]:
         """The exit code and the output of a command."""
-        environment = self.environment | {f"{PREFIX}{name}": value for name, value in change.items()}
+        environment = self.environment | self.changed
         if self.is_alone:
             result = CliRunner().invoke(main, arguments, env=environment)
             return result.exit_code, result.stdout or result.stderr

@@ -14,8 +14,9 @@ from issuer.keys import new_encryption_key
 from issuer.ports import Check, CheckResult, Services, Verdict
 from issuer.problem import Actor, Problem, ProblemType
 from issuer.store.keys import lock_key
+from tests.api_client import worked
 from tests.databases import give_back, take_away
-from tests.fakes import TARGET, fake_services, with_settings
+from tests.fakes import TARGET, fake_services, opened, with_settings
 from web.app import create_app
 
 EDGE = "edge1.platform.example:443"
@@ -277,3 +278,35 @@ def test_readyz_lists_what_the_fleet_has_found(services: Services) -> None:
     [edge] = [found for found in answer.json["degraded"] if found["code"] == "edge"]
     assert (edge["subject"], edge["must_act"]) == (EDGE, "platform")
     assert set(edge) == {"code", "result", "subject", "cause", "hint", "must_act", "since"}
+
+
+def test_domains_that_wait_for_the_platform_are_told_by_their_problem(services: Services) -> None:
+    later = services.clock() + 600
+
+    def failing(name: str, problem: Problem, *, for_good: bool = False) -> None:
+        def change(issuance):
+            return issuance.fail(problem) if for_good else issuance.retry(problem, later)
+
+        opened(services, name)
+        worked(services, change, name)
+
+    def waiting() -> dict[str, str]:
+        return {check.subject: check.cause for check in doctor.diagnose(services) if check.code == "waiting"}
+
+    failing("owners.customer.example", Problem(ProblemType.CAA))
+    failing("refused.customer.example", Problem(ProblemType.CA_REFUSED), for_good=True)
+    failing("settings.customer.example", Problem(ProblemType.CA_SETTINGS))
+    assert waiting() == {"": "no domain waits for the platform with a problem of its own"}
+    wrong_key = Problem(
+        ProblemType.UNDECRYPTABLE, cause="the key of a.customer.example cannot be decrypted", hint="put"
+    )
+    failing("a.customer.example", wrong_key)
+    failing("b.customer.example", wrong_key)
+    failing("c.customer.example", Problem(ProblemType.CAA, actor=Actor.PLATFORM))
+    assert set(waiting()) == {"undecryptable", "caa"}
+    assert waiting()["undecryptable"].startswith(
+        "2 domains wait for the platform, among them a.customer.example: the key"
+    )
+    assert waiting()["caa"].startswith("1 domain waits for the platform, among them c.customer.example")
+    check = found(services, "waiting", "undecryptable")
+    assert (check.result, check.must_act, check.hint) == (FAILED, Actor.PLATFORM, "put")

@@ -2,13 +2,13 @@
 
 A new check is a function here or in a module beside this one, and its line in `PARTS`: `servers` is about Redis,
 `stored` about what is in it, `authorities` about the CAs, `targets` about our own names, `edges` about the terminators,
-`fleet.checks` about our processes.
+`waiting` about domains that wait for the platform, `fleet.checks` about our processes.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from issuer.actions.doctor import authorities, edges, operator, servers, stored, targets
+from issuer.actions.doctor import authorities, edges, operator, servers, stored, targets, waiting
 from issuer.actions.doctor.side_by_side import Look, results
 from issuer.fleet import alarms, configuration, endings, faults
 from issuer.fleet import checks as fleet
@@ -53,6 +53,7 @@ PARTS = (
     Part(("store",), lambda services, _: stored.identity(services)),
     Part(("encryption-keys",), lambda services, _: stored.keys(services)),
     Part(("records",), lambda services, _: stored.damaged(services)),
+    Part((waiting.CODE,), lambda services, _: waiting.look(services)),
     Part(("ca", "ca-account", "ca-settings"), authorities.look, _cas, is_of_ca=True),
     Part(("target",), targets.addresses, _targets),
     Part(("port-80",), targets.port_80, _targets),
