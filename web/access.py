@@ -60,7 +60,8 @@ def _begin() -> None:
 
 def _tear_down(_: BaseException | None) -> None:
     structlog.contextvars.clear_contextvars()
-    g.open_span.close()
+    if span := g.pop("open_span", None):
+        span.close()
 
 
 def _end(response: Response) -> Response:
