@@ -26,6 +26,7 @@ LOCK_TRIES = 5
 TRIES = 5
 FIRST_PAUSE_SECONDS, PAUSE_FACTOR = 10.0, 4.0
 """An alarm that a channel does not take is sent again after 10, 40, 160 and 640 seconds; then it is given up."""
+LONGEST_SLEEP_SECONDS = 60
 UNDELIVERED = "alarms"
 """The code of the check that a channel works; its subject is the channel."""
 
@@ -64,9 +65,14 @@ def body(check: Check, event: str, now: float) -> dict[str, Any]:
 
 
 def test(services: Services, channel: AlarmChannel) -> str:
-    """Send a test alarm to a channel, and wait for it. Returns why it has failed; empty if it has not."""
+    """Send a test alarm to a channel, and wait for it. Returns why it has failed; empty if it has not: then it works
+    again, whatever has failed before."""
     check = Check("test", CheckResult.OK, "this is a test alarm of the issuer", must_act=Actor.NOBODY)
-    return channel.deliver(body(check, "test", services.clock()))
+    reason = channel.deliver(body(check, "test", services.clock()))
+    if not reason:
+        with suppress(Problem):
+            services.faults.end(Check(UNDELIVERED, CheckResult.OK, "", channel.name))
+    return reason
 
 
 def hint(channel: AlarmChannel) -> str:
@@ -75,9 +81,14 @@ def hint(channel: AlarmChannel) -> str:
 
 
 def start_delivery(services: Services) -> None:
-    """Deliver in a thread what other processes have left undone. Raises Problem(store-unavailable)."""
-    if services.alarms.pending():
+    """Deliver in a thread what is due and other processes have left undone, and forget the faults of channels that are
+    not set any more. Raises Problem(store-unavailable)."""
+    if _due(services):
         threading.Thread(target=_work, args=(services,), daemon=True).start()
+    names = {channel.name for channel in services.alarm_channels}
+    for fault in services.faults.open():
+        if fault.code == UNDELIVERED and fault.subject not in names:
+            services.faults.end(fault)
 
 
 def deliver_pending(services: Services) -> float | None:
@@ -149,12 +160,13 @@ def _deliver_at_once(services: Services, content: Mapping[str, Any]) -> None:
 
 
 def _work(services: Services) -> None:
-    """Deliver what is pending, until nothing is left, or another process has taken that over."""
+    """Deliver what is pending, until nothing is left for the next minute, or another process has taken that over: what
+    is left, the doctor's scan delivers."""
     with suppress(Problem):
         for _ in range(LOCK_TRIES):
-            while (seconds := deliver_pending(services)) is not None:
+            while (seconds := deliver_pending(services)) is not None and seconds <= LONGEST_SLEEP_SECONDS:
                 time.sleep(seconds)
-            if not services.alarms.pending():
+            if not _due(services):
                 return
             time.sleep(1)
 

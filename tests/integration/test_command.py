@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -220,3 +221,21 @@ def test_an_operator_key_is_made_listed_and_revoked(services: Services) -> None:
     assert "already exists" in refused("operator-key", "create", "anna")
     assert said("operator-key", "revoke", "anna") == "the operator key anna is revoked"
     assert "no such operator key" in refused("operator-key", "revoke", "anna")
+
+
+def test_the_doctor_says_by_its_exit_code_what_it_has_found(services: Services) -> None:
+    result = issuer("doctor", "--json")
+    assert result.exit_code == 1
+    found = {(check["code"], check["result"]) for check in json.loads(result.output)["checks"]}
+    assert found >= {("redis", "ok"), ("ca-settings", "failed"), ("encryption-keys", "ok"), ("alarms", "ok")}
+    assert issuer("doctor", "--nonsense").exit_code == 2
+
+
+def test_a_test_alarm_is_sent_by_the_command_that_is_set(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "ISSUER_ALARM_COMMAND" in issuer("doctor", "--test-alarm").output
+    monkeypatch.setenv("ISSUER_ALARM_COMMAND", f"tee {tmp_path / 'alarm'}")
+    result = issuer("doctor", "--test-alarm")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "alarm").read_text())["event"] == "test"

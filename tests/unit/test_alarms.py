@@ -209,6 +209,16 @@ def test_a_test_alarm_is_sent_and_judged_at_once(services: Services, webhook: We
     assert (check.result, "ISSUER_ALARM_URL" in check.hint) == (FAILED, True)
 
 
+def test_a_channel_that_works_again_or_is_no_longer_set_is_no_fault(services: Services, webhook: Webhook) -> None:
+    for ends in (lambda: doctor.test_alarm(services), lambda: alarms.start_delivery(fake_services(services.store))):
+        webhook.statuses = [500]
+        services.alarms.keep(pending(services))
+        alarms.deliver_pending(services)
+        assert [fault.subject for fault in services.faults.open()] == ["url"]
+        ends()
+        assert services.faults.open() == []
+
+
 def test_an_alarm_gets_through_while_the_store_is_away(services: Services, webhook: Webhook) -> None:
     take_away(services.store)
     try:
