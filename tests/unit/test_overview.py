@@ -12,7 +12,7 @@ from issuer.ports import CaLimits, CaPolicy, Quota, Services
 from issuer.problem import Actor, Problem, ProblemType
 from issuer.store.keys import index_key
 from tests.api_client import issued, worked
-from tests.fakes import ACCOUNT, NOW, below, opened
+from tests.fakes import ACCOUNT, NAME, NOW, below, opened
 from tests.writes import write
 from web.operators.charts import HEIGHT, chart
 from web.operators.formats import relative
@@ -47,6 +47,17 @@ def test_of_many_domains_a_few_are_looked_at_and_all_are_counted(services: Servi
     fails(services, "0.0.example", Problem(ProblemType.CAA, actor=Actor.PLATFORM))
     counted = [(need.must_act, need.names, need.is_exact) for need in overview.needs(services)]
     assert counted == [(Actor.PLATFORM, 1, False), (Actor.OWNER, 9, False)]
+
+
+def test_domains_that_nobody_works_on_are_a_need_of_their_own(services: Services) -> None:
+    opened(services)
+    services.clock.forward(600)  # nothing has shown itself since heartbeats are kept
+    (overdue,) = [need for need in overview.needs(services) if need.code == "not-worked-on"]
+    assert (overdue.names, overdue.must_act, overdue.examples) == (1, Actor.PLATFORM, (NAME,))
+    assert (overdue.next_attempt_at, "issuer run" in overdue.hint) == (None, True)
+    codes = [need.code for need in overview.needs(services)]
+    assert codes[0] != "not-worked-on"  # the reason comes first
+    assert {"beat", "queue"} <= set(codes)
 
 
 def test_what_is_over_or_withdrawn_needs_nobody(services: Services) -> None:

@@ -26,7 +26,7 @@ def look_up(services: Services, text: str) -> tuple[Record, Problem | None]:
 
 
 def records(services: Services, names: Sequence[str]) -> list[Record | DamagedRecord]:
-    """The records of these names, in the same order, without names that have no record."""
+    """The records of these names as they are told, in the same order, without names that have no record."""
     return listing.records(services, names)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from issuer.actions import finding, listing
 from issuer.actions.overview.fleet import faults
 from issuer.domain import DAY_SECONDS, Listing, Record, Step, must_act
 from issuer.ports import DamagedRecord, Services
@@ -71,6 +72,7 @@ def needs(services: Services) -> list[Need]:
     ]
     counts = services.store.count_domains(services.clock(), within=(), cas=()).by_code
     found = [need for code, count in counts.items() if count for need in _needs_of(services, code, count)]
+    found += _overdue(services)
     order = [Actor.PLATFORM, Actor.OWNER, Actor.NOBODY]
     by_weight = sorted(found, key=lambda need: (-need.names, need.code))
     return sorted([*checks, *by_weight], key=lambda need: order.index(need.must_act))
@@ -119,6 +121,17 @@ def _stopped(services: Services, names: Sequence[str]) -> list[_Stopped]:
             told = problem.changed(actor=must_act(record, now) or problem.actor)
             found.append(_Stopped(record.domain.name, told, next_attempt_at(record)))
     return found
+
+
+def _overdue(services: Services) -> list[Need]:
+    """The domains that are overdue while nobody works on them, whatever their last problem was."""
+    _, count = listing.counts_and_overdue(services)
+    if not count:
+        return []
+    wanted = finding.Wanted(code=ProblemType.NOT_WORKED_ON.value)
+    records = [one for one in finding.find(services, wanted, limit=SAMPLE).records if isinstance(one, Record)]
+    stopped = [_Stopped(one.domain.name, one.issuance.problem, None) for one in records if one.issuance.problem]
+    return [_need(stopped, count, is_exact=True)] if stopped else []
 
 
 def _needs_of(services: Services, code: str, count: int) -> list[Need]:
