@@ -66,7 +66,8 @@ class Directory:
         if answer.status >= SERVER_ERROR or answer.status in NOT_NOW or refusal.type == "rateLimited":
             return problems.from_refusal(refusal, self._clock(), Resource.DIRECTORY)
         if answer.is_redirect:
-            url = problems.plain(answer.location)[:MAX_SHOWN]
+            url = problems.plain(answer.location)
+            url = url if len(url) <= MAX_SHOWN else ""
             found = f"it redirects to {url}" if url else f"it answers with a redirect ({answer.status})"
             return self._transport.site.no_directory(found, self._raw(answer), instead=url)
         words = problems.words(refusal.problem) or first_words(answer.body)

@@ -18,6 +18,9 @@ from issuer.problem import Actor, Problem, ProblemType
 BUNDLE = "ISSUER_ACME_CA_BUNDLE"
 MAX_WORDS = 100
 """How many characters of a page are repeated."""
+MARKUP = str.maketrans("<>", "  ")
+LOOKED_AT = 8192
+"""So many bytes of a page are looked through for its words."""
 WAIT = "no action is needed: it will be retried automatically"
 UNSEEN = re.compile(rb"(?is)<(script|style|head)\b.*?</\1\s*>")
 TITLE = re.compile(rb"(?is)<title[^>]*>(.*?)</title")
@@ -123,9 +126,11 @@ class Site:
 
 def first_words(body: bytes, limit: int = MAX_WORDS) -> str:
     """The first words of a page, without its tags, on one printable line; its title, if it has one."""
+    body = body[:LOOKED_AT]
     title = TITLE.search(body)
     shown = title[1] if title and title[1].strip() else UNSEEN.sub(b" ", body)
-    text = " ".join(TAG.sub(b" ", shown[: 50 * limit]).decode(errors="replace").split())
+    text = TAG.sub(b" ", shown).decode(errors="replace").translate(MARKUP)
+    text = " ".join(text.split())
     return printable(text if len(text) <= limit else f"{text[:limit]}…")
 
 

@@ -253,7 +253,9 @@ def test_a_file_of_roots_that_was_corrected_is_read_again(tmp_path: Path) -> Non
         (b"\xff\xfe\x00", "�� "[:2]),
         (b"<p>" + b"a" * 500, "a" * 100 + "…"),
         (b"", ""),
+        (b"<script" * 150_000, ("script " * 15)[:100] + "…"),
     ],
 )
+@pytest.mark.timeout(5)
 def test_the_first_words_of_a_page(page: bytes, words: str) -> None:
     assert first_words(page) == words
