@@ -75,7 +75,7 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
         until=problem.retry_at,
         is_repeated=record.issuance.tries > 0,
         is_certain=problem.type in OURS and not problem.is_of_one_order,
-        problem=problem,
+        problem=_for_others(problem),
     )
     if until is None:
         return problem
@@ -84,6 +84,16 @@ def record_failure(services: Services, ca: CertificateAuthority, record: Record,
         report = log.error if problem.type in OURS else log.warning
         report("a CA cannot be used", ca=ca.directory_url, problem=problem.type.value, reason=str(problem))
     return _of_cooldown(problem, until)
+
+
+def _for_others(problem: Problem) -> Problem:
+    """What other names are told of a failure. If it may concern one order alone, theirs may well succeed: so they are
+    not taken for names that wait for the operator, and are the first to try the CA again."""
+    if not problem.is_of_one_order:
+        return problem
+    return Problem(
+        ProblemType.CA_UNAVAILABLE, problem.detail, cause=problem.cause, hint=problem.hint, actor=problem.actor
+    )
 
 
 def _of_cooldown(problem: Problem, until: float) -> Problem:

@@ -7,6 +7,7 @@ challenge, about our account or the profile as the answer to a new order, and ab
 from enum import StrEnum
 from typing import NamedTuple
 
+from issuer.ca.faults import WAIT
 from issuer.problem import Actor, ProblemType
 
 
@@ -88,7 +89,7 @@ BAD_PROFILE = Meaning(T.CA_MISUNDERSTOOD, PROFILE)
 NOT_ACCEPTED = Meaning(T.CA_MISUNDERSTOOD)
 CAA = Meaning(T.CAA, "allow the CA in the domain's CAA records, or remove them")
 LIMIT = Meaning(T.RATE_LIMITED, "no action is needed: it will be retried automatically when the CA allows it")
-DOWN = Meaning(T.CA_UNAVAILABLE)
+DOWN = Meaning(T.CA_UNAVAILABLE, WAIT)
 SLOW = Meaning(T.CA_SLOW)
 LOST_BY_PROFILE = Meaning(T.ORDER_LOST, PROFILE, leaves_ca=True, actor=Actor.PLATFORM)
 UNRESOLVED = Meaning(T.DNS_UNKNOWN, ANSWERING)

@@ -26,7 +26,8 @@ def test_no_redirect_is_followed_nor_its_body_believed(new_ca, wire: Wire, path:
         location = {"Location": f"https://{LOOPBACK}:{server.port}/"}
         wire.add(Fault(path, after=lambda answer: (status, answer[1] | location, answer[2])))
         problem = problem_of(lambda: ca.order(ca.new_order(NAME).url))
-    assert (problem.type, server.connections) == (ProblemType.CA_UNAVAILABLE, 0)
+    type_ = ProblemType.CA_SETTINGS if path == "/dir" else ProblemType.CA_UNAVAILABLE
+    assert (problem.type, server.connections) == (type_, 0)
     assert wire.count(path) == 1
 
 
