@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from issuer.cli import (
     accounts,
     authorities,
+    check,
     delete,
     doctor,
     domains,
@@ -26,7 +27,7 @@ from issuer.cli import (
 )
 from issuer.ports import Services
 
-MODULES = (accounts, authorities, delete, doctor, domains, issue, operators, plan, records, renew, retry, show)
+MODULES = (accounts, authorities, check, delete, doctor, domains, issue, operators, plan, records, renew, retry, show)
 TERMINAL = {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1", "COLUMNS": "80", "TERM": "xterm-256color"}
 OWN_SEQUENCES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """What rich sends to a terminal."""

@@ -13,6 +13,7 @@ from issuer.problem import Problem
 COMMANDS = {
     "accounts": ("issuer.cli.accounts", "Create and change customers' accounts and their API keys."),
     "ca": ("issuer.cli.authorities", "Show the CAs, and change our accounts at them."),
+    "check": ("issuer.cli.check", "Look at all that a certificate for a domain needs, and change nothing."),
     "completion": ("issuer.cli.completion", "Print a script for a shell to complete commands and options."),
     "delete": ("issuer.cli.delete", "Withdraw a domain, and revoke its certificate."),
     "demo": ("issuer.cli.demo", "Show the way from a POST to a certificate, on this machine."),

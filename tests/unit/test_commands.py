@@ -11,13 +11,14 @@ from click.testing import CliRunner
 
 from issuer.actions import accounts
 from issuer.cli import issue, main, show
+from issuer.cli.checks import show_checks
 from issuer.cli.main import COMMANDS
 from issuer.domain import Plan, Reason, Rejection, Status, Step
 from issuer.events import EventType
-from issuer.ports import KnownAccount, Services, Verdict
+from issuer.ports import Check, CheckResult, KnownAccount, Services, Verdict
 from issuer.problem import Problem, ProblemType
 from tests.api_client import worked
-from tests.command_line import Command, command_over
+from tests.command_line import OWN_SEQUENCES, TERMINAL, Command, command_over
 from tests.databases import give_back, take_away
 from tests.fakes import NAME, all_opened, below, opened
 from tests.faults import fails
@@ -27,6 +28,7 @@ from tests.writes import write
 WIDTH = 80
 FOREIGN = "[red]no[/red] \x1b[31m\x1b]0;title\x07\x9b2J \u202eevil [/b] \r\n2026-01-01 UTC  forged"
 HARMLESS = r"[red]no[/red] \x1b[31m\x1b]0;title\x07\x9b2J \u202eevil [/b] \r\n2026-01-01 UTC  forged"
+OK = Check("plan", CheckResult.OK, "fine", hint="nothing to do")
 LONG_NAME = f"{'a' * 60}.{'b' * 60}.{'c' * 60}.customer.example"
 
 
@@ -240,6 +242,35 @@ def test_issue_that_nobody_works_on_ends_and_says_so(
     assert "not-worked-on" in issuer.said("show", NAME)[1]
 
 
+def test_check_shows_each_look_and_the_records_to_set(issuer: Command, services: Services) -> None:
+    long_name = f"{'x' * 60}.{'y' * 60}.customer.example"
+    services.resolver.verdicts[long_name] = Verdict.NO
+    result = issuer("check", long_name)
+    assert (result.exit_code, f"✗ cname: {long_name} as DNS has it" in result.stdout.splitlines()) == (1, True)
+    assert issuer("check", long_name, is_terminal=True).exit_code == 1
+    result = issuer("check", long_name, "--json")
+    found = json.loads(result.stdout)
+    (cname,) = [one for one in found["checks"] if one["code"] == "cname"]
+    assert (result.exit_code, found["result"], cname["result"], cname["must_act"]) == (1, "failed", "failed", "owner")
+    assert issuer.json("check", NAME, "--account", "platform")["result"] in {"ok", "unknown"}
+    assert {line[0] for line in issuer.said("check", NAME)} <= {"✓", "?", " ", *"0123456789"}
+    assert services.store.load(NAME) is None
+    assert services.cas[0].calls == []
+
+
+def test_records_to_set_are_whole_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for name, value in TERMINAL.items():
+        monkeypatch.setenv(name, value)
+    record = f"{'x' * 90}.example CNAME edge.platform.example"
+    found = [Check("cname", CheckResult.FAILED, FOREIGN, hint="word " * 40, records=(record,)), OK]
+    show_checks(found, as_json=False)
+    lines = [OWN_SEQUENCES.sub("", line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == f"✗ cname: {HARMLESS}"
+    assert f"        {record}" in lines
+    assert lines[-2:] == ["✓ plan: fine", "1 ✓, 1 ✗, 0 ?"]
+    assert max(len(line) for line in lines[1:] if record not in line) <= WIDTH
+
+
 def test_ctrl_c_ends_the_watching_alone(
     issuer: Command, fleet: SimulatedFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +377,8 @@ def test_delete_asks_and_withdraws(issuer: Command, services: Services, fleet: S
         (("retry", "other.example"), 1, "domain not found"),
         (("delete", "other.example", "--yes"), 1, "domain not found"),
         (("delete", NAME, "--reason", "superseded"), 2, "--reason goes with --revoke"),
+        (("check", NAME, "--account", "nobody"), 1, "there is no such account"),
+        (("check",), 2, "Missing argument"),
         (("plan", "--lifetime", "90d"), 2, "--lifetime goes with --domains"),
         (("completion", "tcsh"), 2, "'tcsh' is not one of"),
         (("shwo",), 2, "No such command 'shwo'"),
