@@ -310,3 +310,21 @@ def test_domains_that_wait_for_the_platform_are_told_by_their_problem(services: 
     assert waiting()["caa"].startswith("1 domain waits for the platform, among them c.customer.example")
     check = found(services, "waiting", "undecryptable")
     assert (check.result, check.must_act, check.hint) == (FAILED, Actor.PLATFORM, "put")
+
+
+def test_port_80_is_tried_at_each_address_of_a_target(services: Services) -> None:
+    services.resolver.held_addresses[TARGET] = ("192.0.2.1", "192.0.2.2")
+    services.probe.self_check.at["192.0.2.2"] = Verdict.UNKNOWN
+    assert found(services, "port-80", f"{TARGET} 192.0.2.1").result is OK
+    shut = found(services, "port-80", f"{TARGET} 192.0.2.2")
+    assert (shut.result, shut.must_act) == (FAILED, Actor.PLATFORM)
+    assert "192.0.2.2" in shut.cause
+    services.probe.self_check.at["192.0.2.1"] = Verdict.UNKNOWN  # then this machine may be the reason
+    assert found(services, "port-80", f"{TARGET} 192.0.2.2").result is UNKNOWN
+
+
+def test_dns_servers_that_do_not_answer_are_named_by_their_setting(services: Services) -> None:
+    services.resolver.faults["any.example"] = ProblemType.RESOLVER_UNAVAILABLE
+    dns = found(services, "dns")
+    assert dns.result is FAILED
+    assert "ISSUER_DNS_SERVERS" in dns.hint

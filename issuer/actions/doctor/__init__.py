@@ -55,6 +55,7 @@ PARTS = (
     Part(("records",), lambda services, _: stored.damaged(services)),
     Part((waiting.CODE,), lambda services, _: waiting.look(services)),
     Part(("ca", "ca-account", "ca-settings"), authorities.look, _cas, is_of_ca=True),
+    Part(("dns",), lambda services, _: targets.resolver(services)),
     Part(("target",), targets.addresses, _targets),
     Part(("port-80",), targets.port_80, _targets),
     Part(("caa",), targets.caa, _targets),
