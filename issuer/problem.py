@@ -115,7 +115,7 @@ TABLE: dict[ProblemType, Rule] = {
         stored_as=ProblemType.VALIDATION_FAILED,
     ),
     ProblemType.CA_CANNOT_CONNECT: Rule(
-        "the CA cannot reach the platform, which answers on port 80 as seen from here",
+        "the CA cannot reach port 80 of the platform",
         PLATFORM,
         drops_order=True,
         is_counted=False,

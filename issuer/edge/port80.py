@@ -99,8 +99,8 @@ def _of_ours(name: str, found: Sequence[tuple[str, Finding]], problem: Problem) 
         return _with(problem, ours.type, ours.cause, ours.hint)
     shown = ", ".join(address for address, _ in found) or "its address"
     is_seen = any(finding.verdict is Verdict.YES for _, finding in found)
-    seen = "our edge answers there as seen from here" if is_seen else "we cannot reach it from here either"
-    cause = f"{name} leads to us, but the CA gets no right answer on port 80 of {shown}; {seen}"
+    whom = "us, but not the CA" if is_seen else "neither us nor the CA"
+    cause = f"{name} leads to us, and port 80 of {shown} answers {whom}"
     return _with(problem, ProblemType.CA_CANNOT_CONNECT, cause, FIREWALL_ADVICE)
 
 
