@@ -35,5 +35,7 @@ def ready() -> Response:
 
 @health.get("/metrics", provide_automatic_options=False)
 def show_metrics() -> Response:
-    """The metrics of all processes in Prometheus' text format, so Prometheus must scrape only one `web`."""
+    """The metrics of all processes in Prometheus' text format, so Prometheus must scrape only one `web`. The process
+    that is asked may be the last one that can tell that all others have ended."""
+    current_app.extensions["readiness"].look()
     return Response(metrics.metrics_text(current_app.extensions["services"]), content_type=CONTENT_TYPE_LATEST)

@@ -47,6 +47,10 @@ class Readiness:
         found += [check for check in endings.checks(self._services) if check.result is CheckResult.FAILED]
         return [*self._watch.degraded(), *found]
 
+    def look(self) -> None:
+        """Tell what does not run in the fleet, unless another process has looked just now. Raises nothing."""
+        self._watch.look()
+
 
 def reindex(services: Services, *, restart: bool = False) -> Reindexed:
     """Give some of the records that an earlier release wrote their indexes; how far that has come. restart: begin with

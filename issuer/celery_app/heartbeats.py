@@ -58,7 +58,6 @@ class Heart(bootsteps.StartStopStep):
         self._chosen = tuple(name for name in QUEUES if name in consumer.app.amqp.queues.consume_from)
         self._timer: Any = None
         self._ears: Ears | None = None
-        self._ticked_at = 0.0
 
     def start(self, consumer: Consumer) -> None:
         """Begin to tick in the event loop: at once, and then again and again."""
@@ -92,7 +91,10 @@ class Heart(bootsteps.StartStopStep):
             self._restart("deaf consumer: messages wait, and it takes none; it is started anew")
 
     def _expect_a_tick(self) -> None:
-        """Interrupt whatever this process does if the event loop stands still."""
+        """Interrupt whatever this process does if the event loop stands still. In a pool without processes of its own,
+        a task may take that long."""
+        if not getattr(self._consumer.pool, "uses_semaphore", False):
+            return
         signal.signal(signal.SIGALRM, self._has_stood_still)
         signal.setitimer(signal.ITIMER_REAL, DEAF_SECONDS)
 

@@ -3,16 +3,17 @@
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from issuer.actions import finding, listing, lookup
 from issuer.actions.eligibility import require_eligible
 from issuer.actions.metrics import metrics_text
 from issuer.domain import Due, Reason, Record, Status, new_issuance, status
-from issuer.fleet import attention
+from issuer.fleet import attention, watch
 from issuer.ports import Services
 from issuer.presenters import entry, status_body
 from issuer.problem import Problem, ProblemType
-from tests.api_client import issued
+from tests.api_client import ApiClient, issued
 from tests.fakes import ACCOUNT, NAME, NOW, fake_services, opened
 from tests.heartbeats import everybody_works
 from tests.writes import open_issuance
@@ -177,3 +178,30 @@ def test_a_request_tries_again_where_nobody_makes_progress(services: Services) -
 
 def require(services: Services, record: Record) -> None:
     require_eligible(services, ACCOUNT, NAME, record, must_exist=False)
+
+
+def test_readyz_lists_what_does_not_run_and_stays_ready(services: Services) -> None:
+    client = ApiClient(services)
+    assert client.call("GET", "/readyz", "").json == {"message": "ready"}
+    goes_by(services, 50, but="beat")
+    answer = client.call("GET", "/readyz", "")
+    (found,) = answer.json["degraded"]
+    assert answer.status_code == 200
+    assert (found["code"], found["since"], found["must_act"]) == ("beat", "2026-09-21T14:13:20+00:00", "platform")
+    assert "`issuer run beat`" in found["hint"]
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/metrics"])
+def test_web_tells_of_what_does_not_run_if_nobody_else_has(
+    services: Services, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(watch, "QUIET_SECONDS", 0)
+    app = ApiClient(services).app
+    app.extensions["readiness"]._watch._looked = -1e9
+    services.clock.forward(50)
+    with capture_logs() as lines, app.test_client() as client:
+        assert client.get(path).status_code == 200
+        assert client.get("/readyz").status_code == 200
+    told = [(line["log_level"], line["code"], line["subject"]) for line in lines if line["event"] == "degraded"]
+    queues = ("bulk", "housekeeping", "interactive", "lookup", "renewal")
+    assert sorted(told) == [("error", "beat", ""), *(("error", "queue", queue) for queue in queues)]
