@@ -48,6 +48,18 @@ def test_b09_a_port_that_refuses_is_unknown() -> None:
     assert finding == expected(UNKNOWN, f"cannot be reached from here ({LOOPBACK}: Connection refused)")
 
 
+def test_each_address_of_a_name_can_be_asked_on_its_own() -> None:
+    """Whatever DNS says of the name; a private one in tests alone."""
+    wrong = http("no", 404)
+    with raw_server(http()) as web, raw_server(wrong, host="127.0.0.2", port=web.port), dns_server({}) as dns:
+        check = HttpSelfCheck([dns.address], test_port=web.port)
+        found = [check.fetch(NAME, TOKEN, KEY, address=f"127.0.0.{last}") for last in (1, 2, 3)]
+        public_only = HttpSelfCheck([dns.address]).fetch(NAME, TOKEN, KEY, address="127.0.0.1")
+    assert [finding.verdict for finding in found] == [YES, NO, UNKNOWN]
+    assert found[1] == expected(NO, "answers 404")
+    assert public_only == expected(UNKNOWN, "has the address 127.0.0.1, which cannot be reached from the internet")
+
+
 def test_b09_tls_that_fails_is_unknown() -> None:
     finding = self_check(once(f"https://{OTHER}/"))
     assert finding == expected(UNKNOWN, f"redirects to https://{OTHER}, which cannot be reached over TLS from here")
