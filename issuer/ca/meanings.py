@@ -90,7 +90,7 @@ NOT_ACCEPTED = Meaning(T.CA_MISUNDERSTOOD)
 CAA = Meaning(T.CAA, "allow the CA in the domain's CAA records, or remove them")
 LIMIT = Meaning(T.RATE_LIMITED, "no action is needed: it will be retried automatically when the CA allows it")
 DOWN = Meaning(T.CA_UNAVAILABLE, WAIT)
-SLOW = Meaning(T.CA_SLOW)
+SLOW = Meaning(T.CA_SLOW, WAIT)
 LOST_BY_PROFILE = Meaning(T.ORDER_LOST, PROFILE, leaves_ca=True, actor=Actor.PLATFORM)
 UNRESOLVED = Meaning(T.DNS_UNKNOWN, ANSWERING)
 

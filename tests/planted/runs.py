@@ -14,7 +14,7 @@ from tests.planted.fleet import Fleet, fleet
 from tests.planted.texts import told_text
 from tests.planted.told import Told, look_until_told, look_whether_it_goes_on
 
-LANES = 2
+LANES = 3
 """So many fleets run at once: each is some ten processes."""
 LIVE: list[Fleet] = []
 
