@@ -100,7 +100,8 @@ def _of_ours(name: str, found: Sequence[tuple[str, Finding]], problem: Problem) 
     shown = ", ".join(address for address, _ in found) or "its address"
     is_seen = any(finding.verdict is Verdict.YES for _, finding in found)
     whom = "us, but not the CA" if is_seen else "neither us nor the CA"
-    cause = f"{name} leads to us, and port 80 of {shown} answers {whom}"
+    unclear = next((f": {finding.summary}" for _, finding in found if finding.verdict is Verdict.UNKNOWN), "")
+    cause = f"{name} leads to us, and port 80 of {shown} answers {whom}{unclear}"
     return _with(problem, ProblemType.CA_CANNOT_CONNECT, cause, FIREWALL_ADVICE)
 
 

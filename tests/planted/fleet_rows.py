@@ -14,6 +14,8 @@ SHORT_LIFE = dt.timedelta(seconds=60)
 SILENT_EDGE = f"127.0.0.1:{free_port()}"
 OVERDUE = 90.0
 """An attempt must be overdue by a minute before anybody says so."""
+LOST = 30
+"""A message that was lost while Redis was away is replaced a minute after the attempt that it was for was due."""
 NO_OWNER = (r"your DNS", r"CNAME", r"customer")
 
 
@@ -229,7 +231,7 @@ FAULTS = (
         next=Next.NOT_PAST,
         event=".",
         doctor="broker|messages",
-        degraded="503",
+        degraded="broker",
         metric='issuer_degraded.*"broker"',
         error_line="broker",
         patience=OVERDUE,
@@ -272,7 +274,8 @@ FAULTS = (
         kind=Kind.UNAVAILABLE,
         http=503,
         code="store-unavailable",
-        says=(r"127\.0\.0\.1:\d+", "refused|connect"),
+        says=(r"127\.0\.0\.1:\d+", "cannot be reached"),
+        end_patience=LOST,
         doctor="redis|store",
         degraded="503",
         error_line="Redis|store|request failed",
@@ -286,6 +289,7 @@ FAULTS = (
         http=503,
         code="store-unavailable",
         says=("read.only", "ISSUER_REDIS_URL"),
+        end_patience=LOST,
         doctor="read.only|READONLY|replica",
         degraded="503",
         error_line="read.only",

@@ -9,7 +9,7 @@ import urllib3
 from tests.scripted import ScriptedCa
 from tests.wire import FOR_GOOD, Answer, Fault, Request, cut
 
-LOGIN = "https://login.platform.example/"
+LOGIN = "http://login.platform.example/"
 PROXY_HEADERS = {"Server": "cloudflare", "CF-RAY": "8f0a-FRA", "Via": "1.1 cdn.example"}
 PAGE = b"<!doctype html><html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>"
 
@@ -39,7 +39,7 @@ class Front:
 
     def _answer(self, path: str, host: str) -> Answer:
         if self.is_login:
-            return 302, {"Location": LOGIN}, b""
+            return (200, {}, PAGE) if host.startswith("login.") else (302, {"Location": LOGIN}, b"")
         if self.is_missing:
             return 404, {"Content-Type": "text/html"}, PAGE
         url = f"http://127.0.0.1:{self._web_port}{path}"

@@ -180,7 +180,7 @@ FAULTS = (
         code="invalid-cname|moved-away",
         actors=OWNER,
         says=("shop.elsewhere.example", rf"CNAME {TARGET}", "delete|withdraw", r"since|\d{4}-\d\d-\d\d"),
-        words=("error", "active"),
+        words=("error", "active", "processing"),
     ),
     Fault(
         "plan",

@@ -62,6 +62,7 @@ def _missing(fleet: Fleet) -> str:
 
 
 def _login(fleet: Fleet) -> str:
+    fleet.publish("login.platform.example", "A", [OURS])
     _each_front(fleet, is_login=True)
     return fleet.requested()
 
