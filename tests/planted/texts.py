@@ -25,6 +25,8 @@ PATTERNS = (
     (r"http://127\.0\.0\.1:\d+/\.well-known/acme-challenge/[\w-]{20,}", f"http://{NAME}/.well-known/acme-challenge/…"),
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?( UTC|\+00:00|Z)", TIME),
     (r"\b\d+ messages? waits?\b", "3 messages wait"),
+    (r"\bthe edge 127\.0\.0\.1:\d+", "the edge 127.0.0.1:443"),
+    (r"\bDNS server 127\.0\.0\.1:\d+", "DNS server 127.0.0.1:53"),
     (r"\b(worker|renewals)@[\w.-]+", r"\1@host"),
 )
 
