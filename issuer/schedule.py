@@ -61,12 +61,13 @@ outage = Outage("the store")
 @dataclass(frozen=True, slots=True)
 class Scan:
     """A beat entry. is_slow: it waits for other servers, so it has a queue of its own, and waits for its turn. rarely:
-    seconds between two runs, if that is more than the settings say."""
+    seconds between two runs, if that is more than the settings say. has_turn: it waits for its turn, if it is slow."""
 
     name: str
     run: Callable[[Services], int]
     is_slow: bool = False
     rarely: float = 0
+    has_turn: bool = True
 
 
 def reconcile(services: Services) -> int:
@@ -159,7 +160,8 @@ SCANS = (
     Scan("confirm_served", confirm_served, is_slow=True),
     Scan("revoke_due", revoke_due, is_slow=True),
     Scan("forget_withdrawn", forget_withdrawn),
-    Scan("doctor", doctor.watch, is_slow=True, rarely=doctor.EVERY_SECONDS),
+    # The others wait for servers that do not answer, which is what this one must tell in time. Its lock is its own.
+    Scan("doctor", doctor.watch, is_slow=True, rarely=doctor.EVERY_SECONDS, has_turn=False),
 )
 
 
@@ -185,7 +187,7 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[Task], None
     def body(task: Task) -> None:
         structlog.contextvars.clear_contextvars()
         try:
-            with _turn(services()) if scan.is_slow else nullcontext(enter_result=True) as is_ours:
+            with _turn(services()) if scan.is_slow and scan.has_turn else nullcontext(enter_result=True) as is_ours:
                 if not is_ours:
                     raise task.retry(countdown=TURN_AGAIN_SECONDS)
                 count = scan.run(services())

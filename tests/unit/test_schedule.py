@@ -68,7 +68,7 @@ def test_a_message_that_is_older_than_its_interval_is_dropped(celery: Celery) ->
     assert set(expires.values()) == {10}
 
 
-SLOW = [scan for scan in SCANS if scan.is_slow]
+SLOW = [scan for scan in SCANS if scan.is_slow and scan.has_turn]
 slow_scans = pytest.mark.parametrize("scan", SLOW, ids=lambda scan: scan.name)
 DUES = {
     "recheck_away": Due.DNS_RECHECK,
@@ -121,8 +121,11 @@ def test_n28_a_slow_scan_leaves_to_its_next_turn_what_takes_too_long(
     assert services.store._redis.zcount(due, 0, 4000) >= 4000 - 3 * THREADS
 
 
-@pytest.mark.parametrize("name", ["reconcile", "wake_waiting", "renew_due", "expire_due", "forget_withdrawn"])
-def test_n28_a_quick_scan_waits_for_no_turn(services: Services, name: str) -> None:
+QUICK = ["reconcile", "wake_waiting", "renew_due", "expire_due", "forget_withdrawn"]
+
+
+@pytest.mark.parametrize("name", [*QUICK, "doctor"])
+def test_n28_a_quick_scan_and_the_doctor_wait_for_no_turn(services: Services, name: str) -> None:
     assert services.locks.take(schedule.TURN, seconds=60)
     create_celery(services.settings, lambda: services).tasks[name].run()
 
