@@ -146,8 +146,9 @@ class Task(celery.Task):
 class Scheduler(beat.Scheduler):
     """Beat's scheduler, which SIGTERM and SIGINT end between two messages, or while it waits.
 
-    Celery's handler closes the connection at once, in the middle of a message if there is one. Then an error of the
-    closed connection takes the place of the SystemExit, is logged as a failed message, and beat goes on.
+    Celery's handler closes the connection at once, in the middle of a message if there is one. With redis-py's parser
+    in Python, an error of the closed connection then takes the place of the SystemExit, and beat goes on; with hiredis
+    the message is in doubt.
     """
 
     _is_busy = False

@@ -1,5 +1,6 @@
 """`issuer doctor`: what is found, by code and subject, and what it says to do."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,7 +65,7 @@ def test_a_clock_that_differs_from_that_of_redis(services: Services) -> None:
     services.clock.forward(90)
     clock = found(services, "clock", "records")
     assert clock.result is FAILED
-    assert "90.0 seconds behind that of this machine" in clock.cause
+    assert re.search(r" (89|90)\.\d seconds behind that of this machine", clock.cause)
 
 
 def test_a_ca_that_cannot_be_reached_is_named_with_the_problem(services: Services) -> None:
