@@ -13,7 +13,7 @@ from urllib3 import HTTPHeaderDict
 from issuer import keys
 from issuer.ca import AcmeAuthority, documents
 from issuer.ca.signing import Signer
-from issuer.ca.transport import Answer, Refusal, Transport
+from issuer.ca.transport import Answer, Transport
 from issuer.keys import KeyType, Vault, new_encryption_key
 from issuer.ports import CaPolicy, Challenge
 from issuer.problem import Problem, ProblemType
@@ -74,15 +74,12 @@ class Script(Transport):
         self.documents = {one: json.dumps(document) for one, document in DOCUMENTS.items()}
         self.status = 403
 
-    def get(self, url: str) -> Answer:
+    def look(self, url: str) -> Answer:
         self.require_own(url)
         path = url.removeprefix(CA)
-        if path not in self.documents:
-            return Answer(200, HTTPHeaderDict({"Location": f"{CA}/order/1"}), b'{"status": "valid"}')
-        answer = Answer(200, HTTPHeaderDict({"Location": f"{CA}/order/1"}), self.documents[path].encode())
-        if path == "/refused":
-            raise Refusal(Answer(self.status, answer.headers, answer.body))
-        return answer
+        status = self.status if path == "/refused" else 200
+        text = self.documents.get(path, '{"status": "valid"}')
+        return Answer(status, HTTPHeaderDict({"Location": f"{CA}/order/1"}), text.encode())
 
     def post(self, url: str, payload: bytes, signer: Signer, *, new_nonce_url: str) -> Answer:
         self.require_own(new_nonce_url)
