@@ -1,5 +1,6 @@
 """What is in deploy/ runs what the Procfile runs, with settings that there are."""
 
+import datetime as dt
 import json
 import os
 import re
@@ -10,9 +11,10 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from issuer.config import PREFIX, ProcessSettings, Settings, child_environment, describe_settings
-from issuer.keys import new_encryption_key
+from issuer.keys import new_encryption_key, self_signed
 from issuer.sandbox import free_port
 from issuer.sandbox.processes import REDIS_CONF
 from tests.checkout import CHECKOUT
@@ -116,7 +118,9 @@ def test_the_values_for_trying_are_settings(tmp_path: Path) -> None:
     lines = (DEPLOY / "try.env").read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines if line.startswith(PREFIX))
     bundle = tmp_path / "bundle.pem"
-    bundle.touch()
+    now = dt.datetime.now(dt.UTC)
+    alternatives = [x509.DNSName("localhost")]
+    bundle.write_text(self_signed("test", alternatives, now, now + dt.timedelta(days=1), is_ca=True)[0])
     given = {name.removeprefix(PREFIX).lower(): value for name, value in values.items()}
     key = new_encryption_key()
     settings = Settings(**given | {"encryption_keys": key, "acme_ca_bundle": str(bundle)})

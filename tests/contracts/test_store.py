@@ -68,6 +68,7 @@ FULL = Issuance(
     id=f"{NAME}/1",
     reason=Reason.MANUAL,
     created_at=NOW + 0.25,
+    request_id="of a POST",
     is_bulk=True,
     step=Step.FINALIZE,
     ca="https://ca.example/d",

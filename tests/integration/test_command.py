@@ -151,7 +151,7 @@ def test_plan_shows_stored_renewals_by_day(services: Services) -> None:
     for number in range(3):
         name = f"{number}.customer.example"
         certificate = Certificate("", "", "0f", now, now + 90 * 86400, "https://ca.example/directory", now)
-        domain = Domain(name, "alice", now, certificate, renew_at=now + 86400, recheck_at=now)
+        domain = Domain(name, "alice", now, certificate, renew_at=now + 86400, moved_away_since=now, recheck_at=now)
         done = replace(new_issuance(name, Reason.FIRST, now), step=Step.DONE)
         open_issuance(services.store, domain, done, version=0, requeue_at=now)
     output = said("plan")

@@ -155,9 +155,9 @@ def test_c11_the_owner_reads_why_the_challenge_failed(services: Services, ca: Sc
     opened(services, NAME)
     lived(services)
     body = shown(services)
-    assert body["status"] == "error"
+    assert body["status"] in {"error", "processing"}, "by chance: it is tried again in about two minutes"
     for words in ("Timeout during connect", "SERVFAIL for A (dns)", "no route to 192.0.2.1"):
-        assert words in body["error"]
+        assert words in body["message"]
 
 
 @pytest.mark.parametrize(

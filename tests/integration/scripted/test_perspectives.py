@@ -58,6 +58,6 @@ def test_b10_the_operator_reads_from_where_it_was_not_seen(
     opened(services, published(dns, NAME))
     lived(services)
     body = shown(services)
-    assert detail in body["error"]
+    assert detail in body["message"]
     assert (body["code"], body["must_act"]) == ("ca-cannot-connect", "platform"), "the name leads to us alone"
     assert "geo-blocking" in body["hint"]
