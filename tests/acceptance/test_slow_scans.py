@@ -48,7 +48,7 @@ def move_away(services: Services, name: str, now: float) -> None:
 
 
 def has_begun(record: Record) -> bool:
-    return record.issuance.step is not Step.DONE and (record.lease_until > 0 or record.issuance.tries > 0)
+    return record.issuance.step is not Step.DONE and (record.lease_until > 0 or record.issuance.problem is not None)
 
 
 def wait_until(is_true, seconds: float) -> None:
