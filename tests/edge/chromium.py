@@ -1,5 +1,6 @@
 """A headless Chromium with its own profile and trusted roots."""
 
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,11 @@ class Chromium:
         file.write_text(root)
         for command in (["-N", "--empty-password"], ["-A", "-n", "root", "-t", "C,,", "-i", str(file)]):
             subprocess.run(["certutil", *command, "-d", f"sql:{database}"], check=True, timeout=SECONDS)
+
+    def has_policies(self) -> bool:
+        """Whether it has saved an HSTS policy."""
+        file = self.folder / "profile" / "Default" / "TransportSecurity"
+        return file.exists() and bool(json.loads(file.read_text())["sts"])
 
     def visit(self, url: str) -> tuple[str, str]:
         """The text of the loaded page, empty if it could not be loaded, and Chromium's log. Names other than that
