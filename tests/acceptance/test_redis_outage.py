@@ -168,7 +168,7 @@ OUTAGES = {f"restart, {busy} of 4 busy": (RESTART, busy, "Connection") for busy 
     "read-only": (READONLY, 2, "read only replica"),
     "full": (FULL, 4, "maxmemory"),
     "without replicas": (LONELY, 1, "replicas"),
-    "loading": ((Fleet.load_slowly, Fleet.load_quickly), 1, "loading the dataset"),
+    "loading": ((Fleet.load_slowly, Fleet.load_quickly), 1, "onnection"),
     "not saving": ((Fleet.stop_saving, Fleet.save_again), 1, "RDB error"),
     "asking for a password": ((Fleet.ask_for_a_password, configured("requirepass", "")), 1, "authenticate"),
 }
