@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import structlog
 
-from issuer import backoff, keys, ownership
+from issuer import backoff, keys
 from issuer.authorities import health
 from issuer.backoff import DAY, HOUR, clamp
 from issuer.domain import Certificate, Domain, Reason, Record, Step, ending, new_issuance
+from issuer.edge import ownership
 from issuer.events import EventType
 from issuer.ports import RenewalInfo, Services, Verdict
 from issuer.problem import Actor, ProblemType

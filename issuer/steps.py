@@ -12,8 +12,8 @@ from issuer.authorities import issued, limits, permission
 from issuer.backoff import ANSWER_AGAIN, SELF_CHECK_AGAIN, is_answer_due, is_given_up
 from issuer.domain import Record, Step
 from issuer.edge import port80
+from issuer.edge.ownership.required import require_caa, require_points_here
 from issuer.events import EventType
-from issuer.ownership.required import require_caa, require_points_here
 from issuer.ports import CertificateAuthority, Challenge, Order, Services, Verdict
 from issuer.problem import Problem, ProblemType
 

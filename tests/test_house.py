@@ -24,7 +24,7 @@ SOURCES = sorted(path for folder in ("issuer", "web") for path in (ROOT / folder
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LINES_OF_A_FILE = 300
 LINES_OF_A_FUNCTION = 40
-ENTRIES_AT_THE_TOP = 32
+ENTRIES_AT_THE_TOP = 31
 HASHES = r"(?: \\\n    --hash=sha256:[0-9a-f]{64})+"
 LINES_OF_A_LOCKS_HEAD = 2
 

@@ -6,8 +6,8 @@ import re
 import secrets
 from contextlib import suppress
 
-from issuer import ownership
 from issuer.domain import Account, Plan
+from issuer.edge import ownership
 from issuer.ports import Services
 from issuer.problem import Problem, ProblemType
 

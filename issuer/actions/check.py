@@ -8,13 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from issuer import ownership
 from issuer.actions import eligibility
 from issuer.actions.doctor import side_by_side
 from issuer.actions.doctor.side_by_side import Look
 from issuer.authorities import limits, permission
 from issuer.domain import Account, Domain, Plan, Record
-from issuer.edge import port80
+from issuer.edge import ownership, port80
 from issuer.ports import CertificateAuthority, Check, CheckResult, Finding, Services, Verdict
 from issuer.problem import Actor, Problem, ProblemType
 

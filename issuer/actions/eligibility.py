@@ -1,9 +1,10 @@
 """Whether an account may start an issuance for a name now. Checked in the order of the API: name, plan, holder, state,
 limits, CNAME."""
 
-from issuer import names, ownership
+from issuer import names
 from issuer.authorities.limits import room_at
 from issuer.domain import Account, Plan, Record, Status, is_in_progress, status
+from issuer.edge import ownership
 from issuer.fleet import attention
 from issuer.ports import Quota, Services, Verdict
 from issuer.problem import Problem, ProblemType

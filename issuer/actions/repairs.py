@@ -11,11 +11,10 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 
-from issuer import ownership
 from issuer.actions.stored_keys import require_decryptable
 from issuer.authorities import limits, permission, recovery
 from issuer.domain import Domain, Listing, Record
-from issuer.edge import port80
+from issuer.edge import ownership, port80
 from issuer.events import EventType
 from issuer.ports import Quota, Services, Verdict
 from issuer.ports.limits import PORT_80

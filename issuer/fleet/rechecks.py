@@ -4,9 +4,10 @@ A name that has moved away is looked at by `renewal.recheck`. The others have an
 records that forbid the CA, or that cannot be read.
 """
 
-from issuer import backoff, ownership, renewal
+from issuer import backoff, renewal
 from issuer.authorities import limits, permission
 from issuer.domain import Record
+from issuer.edge import ownership
 from issuer.ports import Services, Verdict
 from issuer.problem import Actor
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from issuer import ownership, tasks
+from issuer import tasks
 from issuer.domain import Reason, Record, Status, Step, new_issuance, status
+from issuer.edge import ownership
 from issuer.ports import HolderProof, Services, Verdict
 from issuer.presenters import status_body
 from issuer.problem import Actor, ProblemType

@@ -2,9 +2,10 @@
 
 import pytest
 
-from issuer import ownership, renewal, tasks
+from issuer import renewal, tasks
 from issuer.actions import accounts
 from issuer.domain import Account, Plan, Step
+from issuer.edge import ownership
 from issuer.events import EventType
 from issuer.ports import DnsFinding, HolderProof, Services, Verdict
 from issuer.problem import Actor, Problem, ProblemType

@@ -5,9 +5,9 @@ Without a clear answer, it depends on whose DNS is silent. A fault of our own co
 
 from datetime import UTC, datetime
 
-from issuer import ownership
 from issuer.authorities import permission
 from issuer.domain import Record
+from issuer.edge import ownership
 from issuer.events import EventType
 from issuer.ports import CertificateAuthority, DnsFinding, Finding, HolderProof, Services, Verdict
 from issuer.problem import Problem, ProblemType
