@@ -13,6 +13,7 @@ from issuer.problem import Problem, ProblemType
 from tests.api_client import ApiClient
 from tests.fakes import NAME, fake_services
 from tests.simulated_fleet import DAY, HOUR, SimulatedFleet
+from tests.writes import write
 
 
 def failing(problem: Problem, method: str = "new_order") -> Callable[[str], None]:
@@ -173,16 +174,18 @@ def test_the_second_after_not_after_it_is_expired_and_reported_once_and_retried(
 def test_g01_names_that_moved_away_cost_the_ca_nothing_and_the_healthy_one_is_renewed(
     fleet: SimulatedFleet, services: Services
 ) -> None:
-    away = [f"{number}.gone.example" for number in range(20)]
+    away = [f"{number}.gone.example" for number in range(300)]
     fleet.issued(*away, NAME)
     before = services.cas[0].calls.count("new_order")
     services.resolver.verdicts = dict.fromkeys(away, Verdict.NO)
-    services.clock.now = max(fleet.domain(name).renew_at for name in (*away, NAME))
+    services.clock.now = now = max(fleet.domain(name).renew_at for name in (*away, NAME))
+    for name in away:
+        write(services.store, fleet.record(name).with_domain(moved_away_since=now - 30 * DAY), now=now)
     fleet.run(HOUR)
     assert services.cas[0].calls.count("new_order") - before == 1
     assert word(fleet) is Status.ACTIVE
     assert {word(fleet, name) for name in away} == {Status.ERROR}
-    assert services.store.names(Due.DNS_RECHECK, limit=2)[0] == 20
+    assert services.store.names(Due.DNS_RECHECK, limit=2)[0] == 300
 
 
 def test_g01_attempts_for_a_name_that_moved_away_slow_down_to_one_a_week(
