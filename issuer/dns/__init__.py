@@ -6,6 +6,7 @@ clear answer, even an empty one, from no answer; `dnssec` finds out whether that
 `own` asks whether the fault is ours; `advice` says what must be done. `target` is about our own targets.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -60,7 +61,7 @@ class DnsResolver:
         targets = tuple(name_of(f"{below}.{target}") for target in self._targets) if below else self._targets
         record = f"{name.rstrip('.').lower()} CNAME {listed(targets)}"
         try:
-            queries = self._nameservers.queries()
+            queries = self._nameservers.queries(self._do_servers_answer)
         except (DNSException, OSError, ValueError):
             return _unknown(after_silence(NO_SERVER), record)
         try:
@@ -77,7 +78,7 @@ class DnsResolver:
         owner = f"{PROOF_LABEL}.{name.rstrip('.').lower()}"
         record = f"{owner} TXT {token}"
         try:
-            queries = self._nameservers.queries()
+            queries = self._nameservers.queries(self._do_servers_answer)
         except (DNSException, OSError, ValueError):
             return _unknown(after_silence(NO_SERVER), record)
         try:
@@ -103,7 +104,7 @@ class DnsResolver:
         if not applicant.issuers:
             return Finding(Verdict.YES, "the CA names no domain for CAA records, so they were not checked")
         try:
-            queries = self._nameservers.queries()
+            queries = self._nameservers.queries(self._do_servers_answer)
         except (DNSException, OSError, ValueError):
             return _uncertain(after_silence(NO_SERVER))
         try:
@@ -124,7 +125,10 @@ class DnsResolver:
 
     def is_answering(self) -> bool:
         """See `ports.Resolver`."""
-        return own.is_answering(self._nameservers, self._targets)
+        return self._do_servers_answer(time.monotonic() + self._nameservers.seconds / 2)
+
+    def _do_servers_answer(self, until: float) -> bool:
+        return own.is_answering(self._nameservers, self._targets, until)
 
     def _pointing(self, lookup: CnameLookup, record: str) -> DnsFinding:
         try:
@@ -133,7 +137,7 @@ class DnsResolver:
                 return _no(lookup, summary)
             return DnsFinding(verdict, summary, record, is_elsewhere=lookup.is_elsewhere)
         except TargetError as error:
-            if error.error and not lookup.chain[1:] and not self.is_answering():
+            if error.error and not lookup.chain[1:] and not lookup.queries.do_servers_answer():
                 reason = after_silence(self._nameservers.as_silent, str(error))
             else:
                 reason, record = after_target_error(lookup, error), ""
@@ -149,9 +153,9 @@ class DnsResolver:
         reason = after_unknown(queries, error, name, self._targets)
         if reason.fault or reason.is_bogus:
             return reason
-        if not is_known and not self.is_answering():
+        if not is_known and not queries.do_servers_answer():
             return after_silence(self._nameservers.as_silent, str(error))
-        target = own.target_without_caa(self._nameservers, error.name, self._targets) if is_caa else None
+        target = own.target_without_caa(queries, error.name, self._targets) if is_caa else None
         return after_target_caa(error, target) if target else reason
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dns.exception import DNSException
 from dns.name import Name, root
@@ -10,21 +11,20 @@ from dns.rdatatype import AAAA, CAA, NS, A, RdataType
 from issuer.dns.queries import NoSuchNameError, Queries, UnansweredError
 from issuer.dns.servers import Nameservers
 
-SECONDS = 1.5
 TRIES = 3
-"""How long our DNS servers have for a name that they surely know, and how many tries there are in that time."""
+"""How many tries there are for a name that our DNS servers surely know."""
 MAX_TARGETS = 2
 FAMILIES = (A, AAAA)
 
 
-def is_answering(nameservers: Nameservers, targets: Sequence[Name]) -> bool:
+def is_answering(nameservers: Nameservers, targets: Sequence[Name], until: float) -> bool:
     """Whether our DNS servers answer clearly for any name: the root, which every one of the internet knows, or one of
-    our targets, which every private one must know."""
+    our targets, which every private one must know. until: the deadline (monotonic seconds)."""
     try:
         servers = nameservers.queries().servers
     except (DNSException, OSError, ValueError):
         return False
-    seconds = min(SECONDS, nameservers.seconds)
+    seconds = until - time.monotonic()
     known: list[tuple[Name, RdataType]] = [(root, NS), *((target, A) for target in targets[:MAX_TARGETS])]
     for name, rdtype in known:
         queries = Queries(list(servers), time.monotonic() + seconds / len(known), seconds / len(known) / TRIES)
@@ -49,10 +49,9 @@ def addresses(queries: Queries, name: Name) -> set[str]:
     return found
 
 
-def target_without_caa(nameservers: Nameservers, name: Name, targets: Sequence[Name]) -> Name | None:
+def target_without_caa(queries: Queries, name: Name, targets: Sequence[Name]) -> Name | None:
     """Our target, if a name is a CNAME to it, or is it, whose CAA records have no clear answer."""
-    seconds = min(SECONDS, nameservers.seconds)
-    queries = Queries(nameservers.queries().servers, time.monotonic() + seconds, seconds / TRIES)
+    queries = replace(queries, until=max(queries.until, time.monotonic() + queries.try_seconds))
     try:
         end = queries.resolve_target(name, A).canonical_name.canonicalize()
         target = next((target for target in targets if target in {name, end}), None)

@@ -1,7 +1,8 @@
 """DNS queries: an answer is clear, even if it is empty, or there is none."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from dns import rcode
 from dns.exception import DNSException, Timeout
@@ -53,11 +54,14 @@ class UnansweredError(Exception):
 @dataclass(frozen=True, slots=True)
 class Queries:
     """All queries of one call. servers: in the order in which they are asked; one that fails is moved to the end.
-    until: the common deadline (monotonic seconds). try_seconds: the limit for one try at one server."""
+    until: the common deadline (monotonic seconds). try_seconds: the limit for one try at one server. is_answering:
+    finds out, by a deadline, whether the servers answer for any name. found: what it has found."""
 
     servers: list[Nameserver]
     until: float
     try_seconds: float
+    is_answering: Callable[[float], bool] | None = None
+    found: list[bool] = field(default_factory=list)
 
     def resolve(self, name: Name, rdtype: RdataType) -> Answer:
         """The answer, which may be empty, of the first server that has a clear one. Servers that are silent are asked
@@ -85,7 +89,17 @@ class Queries:
                     left.remove(server)
                 self.servers.append(self.servers.pop(self.servers.index(server)))
             edns = False
+            if set(reasons) == {SILENT}:
+                self.do_servers_answer()  # now, as no time may be left at the end
         raise UnansweredError(name, rdtype, reasons or ["no DNS server"], servfail)
+
+    def do_servers_answer(self) -> bool:
+        """Whether the servers answer for any name. They are asked once, for half of the time that is left."""
+        if not self.found:
+            now = time.monotonic()
+            by = now + max((self.until - now) / 2, self.try_seconds)
+            self.found.append(self.is_answering is None or self.is_answering(by))
+        return self.found[0]
 
     def resolve_target(self, name: Name, rdtype: RdataType) -> Answer:
         """The answer at the end of the name's CNAMEs. Raises as `resolve`."""

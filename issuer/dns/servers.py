@@ -1,7 +1,7 @@
 """Which DNS servers are queried, and how long each may take."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dns.nameserver import Do53Nameserver, Nameserver
 from dns.resolver import Resolver
@@ -28,10 +28,10 @@ class Nameservers:
             f"the DNS server{'s' * (len(addresses) != 1)} {shown} do{'es' * (len(addresses) == 1)} not answer"
         )
 
-    def queries(self) -> Queries:
-        """The queries of a call that begins now. Raises DNSException, OSError or ValueError if the system has no server
-        configured."""
-        return Queries(self._list(), time.monotonic() + self.seconds, self.seconds / TRIES)
+    def queries(self, is_answering: Callable[[float], bool] | None = None) -> Queries:
+        """The queries of a call that begins now. is_answering: as of `Queries`. Raises DNSException, OSError or
+        ValueError if the system has no server configured."""
+        return Queries(self._list(), time.monotonic() + self.seconds, self.seconds / TRIES, is_answering)
 
     def _list(self) -> list[Nameserver]:
         if self._servers:

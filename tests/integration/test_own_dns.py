@@ -1,5 +1,7 @@
 """Faults of our own DNS are told apart from those of a customer's: a silent resolver, and targets that are mistyped."""
 
+import time
+
 import pytest
 
 from issuer.dns import DnsResolver
@@ -33,6 +35,15 @@ def test_a_resolver_that_answers_for_no_name_is_the_platforms(failure: str) -> N
             is_ours(finding, ProblemType.RESOLVER_UNAVAILABLE, "ISSUER_DNS_SERVERS")
         caa = resolver.caa(NAME, ["ca.example"], "")
     assert (caa.verdict, caa.fault, caa.must_act) == (UNKNOWN, ProblemType.RESOLVER_UNAVAILABLE, Actor.PLATFORM)
+
+
+def test_a_silent_resolver_takes_no_longer_than_all_queries_may() -> None:
+    with dns_server({(name, "*"): "SILENT" for name in (".", NAME, EDGE)}) as server:
+        resolver = DnsResolver([EDGE], [server.address], seconds=1)
+        for ask in (lambda: resolver.points_here(NAME), lambda: resolver.caa(NAME, ["ca.example"], "")):
+            began = time.monotonic()
+            assert ask().fault is ProblemType.RESOLVER_UNAVAILABLE
+            assert time.monotonic() - began < 1.3
 
 
 def test_a_resolver_that_is_not_there_is_the_platforms() -> None:
