@@ -22,8 +22,7 @@ from tests.wire import Wire
 from tests.writes import open_issuance
 
 MOVED_AWAY = 4000
-RENEWALS = 3
-"""As many as there are processes beside the one that a slow scan may have: each waits seconds for DNS, too."""
+RENEWALS = 5
 SOON_SECONDS = 5
 """Two, and some for a machine that runs other tests."""
 INDEX = index_key((Due.DNS_RECHECK, ""))
