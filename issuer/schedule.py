@@ -201,7 +201,7 @@ def _body(scan: Scan, services: Callable[[], Services]) -> Callable[[Task], None
         except SoftTimeLimitExceeded:
             log.warning("scan interrupted: its other names will be claimed again automatically", scan=scan.name)
             return
-        services().counters.add_tally()
+        services().counters.add_tally_later()
         if count:
             log.info("scanned", scan=scan.name, names=count)
 

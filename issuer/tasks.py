@@ -55,7 +55,7 @@ def _body(step: Step, services: Callable[[], Services]) -> Callable[[Task, str],
         with TRACING.span(step.value, domain=domain_of(issuance_id), issuance=issuance_id) as span:
             outcome, seconds = attempt(services(), step, issuance_id)
             span["outcome"] = outcome.value
-        services().counters.add_tally()
+        services().counters.add_tally_later()
         if outcome is Outcome.RETRY:
             raise task.retry(countdown=seconds)
         if outcome is Outcome.STOP:

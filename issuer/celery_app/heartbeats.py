@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from celery import Celery, bootsteps
+from celery.signals import worker_process_shutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 def register(app: Celery, services: Callable[[], Services]) -> None:
     """Let the consumers and the beat of an application show themselves, and watch the others."""
     app.steps["consumer"].add(type("Heart", (Heart,), {"services": staticmethod(services)}))
+    worker_process_shutdown.connect(lambda **_: services().counters.add_tally(), weak=False, dispatch_uid=__name__)
     app.conf.beat_scheduler = type("Scheduler", (Scheduler,), {"services": staticmethod(services)})
 
 

@@ -22,6 +22,7 @@ from issuer.ports.ca import (
     RenewalInfo,
 )
 from issuer.ports.checks import Check, CheckResult
+from issuer.ports.counters import Counters
 from issuer.ports.faults import Diagnosis, Faults
 from issuer.ports.fleet import BrokerView, Configuration, Consumer, FleetBoard, Heartbeats
 from issuer.ports.identity import STORE_ID, StoreIdentity
@@ -47,7 +48,6 @@ from issuer.ports.store import (
     NO_QUOTA,
     Change,
     Conflict,
-    Counters,
     DamagedRecord,
     DomainCounts,
     DueCounts,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from issuer.domain import Account, Due, Index, Listing, Record
-from issuer.metrics import MetricValues
 from issuer.ports.ca import CaAccounts
 from issuer.ports.identity import Identified
 from issuer.ports.refusals import Refusals
@@ -283,18 +282,3 @@ class Feed(Protocol):
 
     def names(self) -> Iterator[str]:
         """All names, in no particular order; some may come twice."""
-
-
-class Counters(Protocol):
-    """The counters of the metrics, which all processes share. Every method raises Problem(store-unavailable) if the
-    store is unavailable."""
-
-    def add(self, *counts: MetricValues) -> None:
-        """Increase counters."""
-
-    def add_tally(self) -> None:
-        """Increase counters by what this process has counted aside (`metrics.TALLY`). Never raises: if the store is
-        unavailable, that is done the next time."""
-
-    def values(self) -> MetricValues:
-        """The values of all counters."""

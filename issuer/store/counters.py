@@ -45,6 +45,10 @@ class RedisCounters:
         except Problem:
             TALLY.add(counts)
 
+    def add_tally_later(self) -> None:
+        """See `ports.Counters`."""
+        TALLY.later(self.add_tally)
+
     def values(self) -> MetricValues:
         """See `ports.Counters`."""
         with redis_errors():
@@ -53,12 +57,16 @@ class RedisCounters:
 
 
 def counts_of(record: Record) -> MetricValues:
-    """What the pending events of a record count."""
-    return added(part for event in record.pending for part in _counts_of(event, record.issuance.reason))
+    """What is counted of the pending events of a record in the same write."""
+    return added(EVENTS.once(event.type, event.code) for event in record.pending)
 
 
-def _counts_of(event: Event, reason: Reason) -> Iterator[MetricValues]:
-    yield EVENTS.once(event.type, event.code)
+def tally_of(record: Record) -> MetricValues:
+    """What else is counted of them, after the write."""
+    return added(part for event in record.pending for part in _tally_of(event, record.issuance.reason))
+
+
+def _tally_of(event: Event, reason: Reason) -> Iterator[MetricValues]:
     if result := RESULTS.get(event.type):
         yield ISSUANCES.once(result, reason.value, event.data.get("ca") or "")
     if event.type == EventType.ISSUANCE_STEP_DONE:

@@ -6,11 +6,12 @@ from typing import Any, cast
 
 from issuer import backoff, events
 from issuer.domain import CALLERS_FIELDS, Due, Record, domain_of
+from issuer.metrics import TALLY
 from issuer.ports import NO_QUOTA, Conflict, OverQuota, PlannedRenewal, Quota
 from issuer.problem import Problem, ProblemType
 from issuer.store import keys, texts
 from issuer.store.connection import redis_errors
-from issuer.store.counters import counter_field, counts_of
+from issuer.store.counters import counter_field, counts_of, tally_of
 from issuer.store.damage import RedisDamage
 from issuer.store.scripts import run
 
@@ -227,8 +228,9 @@ def _args(record: Record, requeue_at: float | None) -> dict[str, Any]:
 
 
 def _written(record: Record, version: int, *, lease_until: float) -> Record:
-    """The record as Redis has it after the write. Its pending events are logged."""
+    """The record as Redis has it after the write. Its pending events are logged, and counted."""
     events.emit(record.domain.name, record.issuance.id, record.pending)
+    TALLY.add(tally_of(record))
     timeline = events.newest((*record.timeline, *record.pending))
     return replace(record, version=version, lease_until=lease_until, timeline=timeline, pending=())
 

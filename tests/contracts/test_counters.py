@@ -1,8 +1,10 @@
 """The counters of the metrics: the same over fakeredis and a real Redis."""
 
+import time
+
 import pytest
 
-from issuer.metrics import TALLY, Counter, Histogram
+from issuer.metrics import TALLY, Counter, Histogram, tally
 from issuer.problem import Problem, ProblemType
 from issuer.store import RedisCounters, RedisStore
 from tests.threads import at_once
@@ -60,3 +62,20 @@ def test_what_a_process_has_counted_aside_is_added_once(counters: RedisCounters)
     counters.add_tally()
     counters.add_tally()
     assert counters.values()["looks_total", "a", "yes"] == 2
+
+
+def test_what_many_tasks_have_counted_is_added_together_a_little_later(
+    counters: RedisCounters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "SECONDS", 0.1)
+    TALLY.take()
+    calls = []
+    for _ in range(3):
+        TALLY.later(lambda: calls.append("nothing to add"))
+        TALLY.add(LOOKS.once("a", "yes"))
+        counters.add_tally_later()
+    assert (counters.values(), calls) == ({}, [])
+    end = time.monotonic() + 5
+    while not counters.values():
+        assert time.monotonic() < end, "it is never added"
+    assert counters.values() == {("looks_total", "a", "yes"): 3}

@@ -83,10 +83,12 @@ def test_certificates_are_counted_by_their_end_and_by_whether_their_renewal_fail
 
 
 def test_an_issuance_is_counted_by_result_reason_and_ca_and_its_steps_by_their_time(services: Services) -> None:
+    metrics.TALLY.take()
     issued(services)
     opened(services, "failing.example")
     services.resolver.verdicts["failing.example"] = Verdict.NO
     SimulatedFleet(services).run(100)
+    services.counters.add_tally()
     values = scrape(services)
     counted = {key[1:]: value for key, value in values.items() if key[0] == metrics.ISSUANCES.name and value}
     assert counted == {(CA, "first", "succeeded"): 1, ("", "first", "retried"): 1}
