@@ -13,6 +13,10 @@ HOUR = 3600
 DAY = 86400
 
 
+UNTIL_THE_SECOND_RETRY = 200
+"""In seconds: the first retry comes after a minute or so, the second after ten, so until then the status is `error`."""
+
+
 def lived(services: Services, seconds: float = HOUR, until: Step = Step.DONE, name: str = NAME) -> Record:
     """Do what queue and beat do with an open record, over a clock that jumps to when it is due, for `seconds` at
     most."""

@@ -13,7 +13,7 @@ from tests.fakes import NAME, FakeClock
 from tests.real import opened, published, run_to_end, settings_for
 from tests.scripted import ScriptedCa
 from tests.scripted.answers import problem
-from tests.time_travel import lived, shown
+from tests.time_travel import UNTIL_THE_SECOND_RETRY, lived, shown
 from web.app import create_app
 
 NODES = 3
@@ -56,8 +56,8 @@ def test_b10_the_operator_reads_from_where_it_was_not_seen(
     ca.authorization_error = problem("connection", detail)
     services = build_services(settings, clock)
     opened(services, published(dns, NAME))
-    lived(services)
+    lived(services, UNTIL_THE_SECOND_RETRY)
     body = shown(services)
-    assert detail in body["message"]
+    assert detail in body["error"]
     assert (body["code"], body["must_act"]) == ("ca-cannot-connect", "platform"), "the name leads to us alone"
     assert "geo-blocking" in body["hint"]
